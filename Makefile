@@ -1,0 +1,51 @@
+# make demo   train and try the quickstart model
+# make test   run the tests
+# make check  what a change must pass: style and tests
+# make lock   resolve requirements*.txt anew
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+# Comes with tensorflow-text alone, which the product does without.
+TENSORFLOW_ONLY := astunparse flatbuffers gast google-pasta grpcio libclang \
+  setuptools tensorflow tensorflow-text wheel
+WORKDIR ?= runs/quickstart
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: install demo test style check lock
+install: $(INSTALLED)
+
+$(INSTALLED): requirements.txt requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 ..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --no-deps -r requirements.txt -r requirements-dev.txt
+	touch $@
+
+demo: install
+	$(BIN)/python scripts/train.py --flagfile=configs/quickstart.cfg \
+	  --workdir=$(WORKDIR) --overwrite
+	$(BIN)/python scripts/predict.py --model=$(WORKDIR) \
+	  --text="Lovely staff, great food, we will be back!" \
+	  --text="It arrived on Tuesday in a brown box." \
+	  --text="The app crashes every time, what a waste of money."
+
+test: install
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+style: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+check: style test
+
+lock:
+	uv pip compile --universal --python-version 3.11 --no-annotate --quiet \
+	  --custom-compile-command "make lock" \
+	  $(addprefix --no-emit-package ,$(TENSORFLOW_ONLY)) \
+	  requirements.in --output-file requirements.txt
+	uv pip compile --universal --python-version 3.11 --no-annotate --quiet \
+	  --custom-compile-command "make lock" \
+	  requirements-dev.in --output-file requirements-dev.txt

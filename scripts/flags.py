@@ -1,0 +1,140 @@
+"""Command-line flags: the only place that defines or reads them.
+
+Every field of a config becomes a flag of the same name, so a flag cannot miss
+its setting. Scripts call `run_script` with a function that takes what
+`parse` made of the command line.
+"""
+
+import dataclasses
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+# The scripts run from a plain checkout, in any folder.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from absl import flags, logging
+
+from sentiment.config import (
+    DataConfig,
+    EvaluateCommand,
+    ModelConfig,
+    PredictCommand,
+    RunConfig,
+    TrainCommand,
+    TrainingConfig,
+)
+from sentiment.errors import InputError
+
+EXIT_INPUT_ERROR = 2
+
+_DEFINE = {
+    bool: flags.DEFINE_bool,
+    int: flags.DEFINE_integer,
+    float: flags.DEFINE_float,
+    str: flags.DEFINE_string,
+    tuple[str, ...]: flags.DEFINE_list,
+}
+
+
+def define(config_class: type, flag_values: flags.FlagValues):
+    """Defines one flag for each field of a config class."""
+    for field in dataclasses.fields(config_class):
+        if "help" not in field.metadata:
+            continue  # A group of settings, which has its own class.
+        default = field.default
+        if default is dataclasses.MISSING:
+            default = list(field.default_factory())
+        definer = _DEFINE[field.type]
+        if field.metadata["repeated"]:
+            definer = flags.DEFINE_multi_string
+        definer(field.name, default, field.metadata["help"], flag_values=flag_values)
+
+
+def read(config_class: type, flag_values: flags.FlagValues, **groups: Any) -> Any:
+    """Makes a config of the flags that `define` defined.
+
+    Args:
+        config_class: the class that was defined.
+        flag_values: parsed flags.
+        **groups: values of the fields that are groups of settings.
+    """
+    settings = {
+        field.name: flag_values[field.name].value
+        for field in dataclasses.fields(config_class)
+        if "help" in field.metadata
+    }
+    settings = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in settings.items()
+    }
+    return config_class(**settings, **groups)
+
+
+def parse_train(argv: list[str]) -> TrainCommand:
+    """What the command line asks of scripts/train.py."""
+    groups = {"data": DataConfig, "model": ModelConfig, "training": TrainingConfig}
+    flag_values = _parse(argv, *groups.values(), RunConfig, TrainCommand)
+    parts = {name: read(group, flag_values) for name, group in groups.items()}
+    run = read(RunConfig, flag_values, **parts)
+    return read(TrainCommand, flag_values, run=run)
+
+
+def parse_evaluate(argv: list[str]) -> EvaluateCommand:
+    """What the command line asks of scripts/evaluate.py."""
+    flag_values = _parse(argv, DataConfig, EvaluateCommand)
+    data = read(DataConfig, flag_values)
+    return read(EvaluateCommand, flag_values, data=data)
+
+
+def parse_predict(argv: list[str]) -> PredictCommand:
+    """What the command line asks of scripts/predict.py."""
+    return read(PredictCommand, _parse(argv, PredictCommand))
+
+
+def _parse(argv: list[str], *config_classes: type) -> flags.FlagValues:
+    flag_values = flags.FlagValues()
+    flags.DEFINE_bool("help", False, "Show the flags.", flag_values=flag_values)
+    for config_class in config_classes:
+        define(config_class, flag_values)
+    try:
+        rest = flag_values(argv)
+    except flags.Error as error:
+        raise InputError(f"{error}. See --help.") from error
+    if flag_values.help:
+        print(flag_values.get_help())
+        sys.exit(0)
+    if len(rest) > 1:
+        raise InputError(
+            f"Every setting is a flag, --name=value. Received: {' '.join(rest[1:])}"
+        )
+    return flag_values
+
+
+def run_script(parse: Callable[[list[str]], Any], main: Callable[[Any], None]):
+    """Parses the command line and runs `main`; user errors get no traceback.
+
+    Exits with status 2 and one message for an `InputError`, with 130 when
+    interrupted.
+    """
+    logging.set_verbosity(logging.ERROR)
+    try:
+        main(parse(sys.argv))
+    except InputError as error:
+        sys.exit(_fail(f"error: {error}", EXIT_INPUT_ERROR))
+    except KeyboardInterrupt:
+        sys.exit(_fail("interrupted", 130))
+    except MemoryError:
+        traceback.print_exc()
+        sys.exit(_fail("error: out of memory; try a smaller --batch_size", 1))
+
+
+def _fail(message: str, status: int) -> int:
+    sys.stdout.flush()
+    print(message, file=sys.stderr)
+    return status

@@ -1,0 +1,427 @@
+"""The typed settings of a run, each declared once.
+
+A field's default, help text and allowed values stand together here;
+`scripts/flags.py` makes one command-line flag of each, and
+`RunConfig.to_flagfile` writes them back as a flagfile. Values are checked on
+construction, so a wrong one is reported before any work starts.
+"""
+
+import csv
+import dataclasses
+import io
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from sentiment.errors import InputError
+
+TRUNCATIONS = ("head", "tail", "head_tail")
+POOLING_NAMES = ("last", "mean", "max", "attention", "concat", "rnn", "gru", "lstm")
+OPTIMIZERS = ("adamw", "lion", "muon", "sgd")
+MONITORS = ("accuracy", "macro_f1", "loss")
+DTYPES = ("float32", "mixed_bfloat16")
+BUNDLED_DATASET = "quickstart"
+MAX_SEED = 2**32 - 1  # NumPy's
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    choices: tuple[str, ...] | None = None,
+    at_least: float | None = None,
+    above: float | None = None,
+    at_most: float | None = None,
+    below: float | None = None,
+    repeated: bool = False,
+    is_path: bool = False,
+):
+    """A dataclass field with its help text and the values it may take.
+
+    Args:
+        default: the value where nothing is said.
+        help: what the flag's `--help` says.
+        choices: the only values allowed.
+        at_least: limit of a number; `above`, `at_most`, `below` likewise.
+        above: see `at_least`.
+        at_most: see `at_least`.
+        below: see `at_least`.
+        repeated: whether the flag may be given several times, one item each.
+        is_path: whether the value is a place on disk, or may be.
+    """
+    limits = {
+        ">=": at_least,
+        ">": above,
+        "<=": at_most,
+        "<": below,
+    }
+    metadata = {
+        "help": help,
+        "choices": choices,
+        "repeated": repeated,
+        "is_path": is_path,
+        "limits": {sign: x for sign, x in limits.items() if x is not None},
+    }
+    if isinstance(default, tuple):
+        return dataclasses.field(default_factory=lambda: default, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+class CheckedConfig:
+    """Base of the configs: checks choices and limits of every field."""
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            if field.metadata:
+                _check_value(field, getattr(self, field.name))
+
+
+def _check_value(field, value):
+    choices = field.metadata["choices"]
+    if choices and value not in choices:
+        raise InputError(
+            f"--{field.name} must be one of {', '.join(map(str, choices))}. "
+            f"Received: {value}."
+        )
+    compare = {
+        ">=": lambda limit: value >= limit,
+        ">": lambda limit: value > limit,
+        "<=": lambda limit: value <= limit,
+        "<": lambda limit: value < limit,
+    }
+    limits = field.metadata["limits"]
+    if not all(compare[sign](limit) for sign, limit in limits.items()):
+        wanted = " and ".join(f"{sign} {limit}" for sign, limit in limits.items())
+        raise InputError(f"--{field.name} must be {wanted}. Received: {value}.")
+
+
+@dataclass(frozen=True)
+class DataConfig(CheckedConfig):
+    """Where reviews come from."""
+
+    dataset: str = setting(
+        "",
+        "TFDS name (imdb_reviews, glue/sst2, yelp_polarity_reviews, or any set with "
+        f"one text and one class label), or '{BUNDLED_DATASET}' for the reviews that "
+        "come with this package.",
+    )
+    tfds_data_dir: str = setting(
+        "",
+        "TFDS folder; empty: TFDS's own default, ~/tensorflow_datasets.",
+        is_path=True,
+    )
+    train_file: str = setting(
+        "",
+        "Own training data: CSV, TSV, JSONL or Parquet, instead of --dataset.",
+        is_path=True,
+    )
+    validation_file: str = setting(
+        "", "Own validation data; empty: carved from the training data.", is_path=True
+    )
+    test_file: str = setting(
+        "", "Own test data; empty: no test in the metrics.", is_path=True
+    )
+    text_column: str = setting(
+        "", "Column of the text; empty: 'text', or the only text feature of a TFDS set."
+    )
+    label_column: str = setting(
+        "",
+        "Column of the label; empty: 'label', or the only class label of a TFDS set.",
+    )
+    label_names: tuple[str, ...] = setting(
+        (),
+        "Comma-separated class names, class 0 first; empty: the names that the data "
+        "set knows or that occur in the training file.",
+    )
+    validation_fraction: float = setting(
+        0.1,
+        "Share of the training data that is carved off for validation, stratified, "
+        "where there is no validation data.",
+        above=0,
+        below=1,
+    )
+    max_train_examples: int = setting(
+        0, "Train on at most this many examples, drawn by seed; 0: all.", at_least=0
+    )
+    max_test_examples: int = setting(
+        0, "Test on at most this many examples, drawn by seed; 0: all.", at_least=0
+    )
+    skip_bad_rows: bool = setting(
+        False, "Skip and count unusable rows of own files, instead of stopping."
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if bool(self.dataset) == bool(self.train_file or self.test_file):
+            raise InputError(
+                "Give either --dataset or own files (--train_file, and as you like "
+                "--validation_file and --test_file). Received: "
+                f"dataset={self.dataset!r}, train_file={self.train_file!r}, "
+                f"test_file={self.test_file!r}."
+            )
+
+
+@dataclass(frozen=True)
+class ModelConfig(CheckedConfig):
+    """Backbone, tokenizer and pooling."""
+
+    preset: str = setting(
+        "",
+        "Pretrained backbone: a KerasHub preset (gpt2_base_en), kaggle:// or hf:// "
+        "handle, or a local folder in KerasHub's or Hugging Face's format. Empty: "
+        "random weights of the sizes below.",
+        is_path=True,
+    )
+    num_layers: int = setting(2, "Decoder blocks, without --preset.", at_least=1)
+    num_heads: int = setting(2, "Attention heads, without --preset.", at_least=1)
+    hidden_dim: int = setting(128, "Width, without --preset.", at_least=1)
+    intermediate_dim: int = setting(
+        512, "Width of the feed-forward layers, without --preset.", at_least=1
+    )
+    vocabulary_size: int = setting(
+        8192,
+        "Size of the byte-level BPE trained on the training split, without --preset "
+        "and --tokenizer.",
+        at_least=257,
+    )
+    max_positions: int = setting(
+        512, "Length of the position table, without --preset.", at_least=3
+    )
+    tokenizer: str = setting(
+        "",
+        "Folder with vocab.json and merges.txt, without --preset; empty: a byte-level "
+        "BPE is trained on the training split alone.",
+        is_path=True,
+    )
+    pooling: str = setting(
+        "last",
+        "How hidden states become one vector; concat is last, mean and max.",
+        choices=POOLING_NAMES,
+    )
+    dropout: float = setting(
+        0.1, "Dropout rate of backbone and head.", at_least=0, below=1
+    )
+    sequence_length: int = setting(
+        0,
+        "Tokens of a review that are read, start and end token included, and length "
+        "of a packed row; 0: 512 or the backbone's positions, whichever is less.",
+        at_least=0,
+    )
+    truncation: str = setting(
+        "head", "What is kept of a longer review.", choices=TRUNCATIONS
+    )
+    lowercase: bool = setting(False, "Lowercase the text. Off for pretrained GPT-2.")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.sequence_length in (1, 2):
+            raise InputError(
+                "--sequence_length must be at least 3 (start token, one token, end "
+                f"token). Received: {self.sequence_length}."
+            )
+        if self.preset:
+            return
+        if self.hidden_dim % self.num_heads:
+            raise InputError(
+                "--hidden_dim must be a multiple of --num_heads. Received: "
+                f"hidden_dim={self.hidden_dim}, num_heads={self.num_heads}."
+            )
+        if self.sequence_length > self.max_positions:
+            raise InputError(
+                f"--sequence_length={self.sequence_length} is beyond the "
+                f"{self.max_positions} positions of --max_positions, which would give "
+                "NaN."
+            )
+
+
+@dataclass(frozen=True)
+class TrainingConfig(CheckedConfig):
+    """Optimisation, stopping, precision and devices."""
+
+    batch_size: int = setting(
+        16, "Rows in a micro-batch; a packed row holds several reviews.", at_least=1
+    )
+    epochs: int = setting(3, "Passes over the training data at most.", at_least=1)
+    optimizer: str = setting("adamw", "Update rule, from optax.", choices=OPTIMIZERS)
+    learning_rate: float = setting(
+        2e-5, "Peak learning rate, after the warm-up.", above=0
+    )
+    warmup_ratio: float = setting(
+        0.1, "Share of the updates in which the rate rises.", at_least=0, at_most=1
+    )
+    weight_decay: float = setting(
+        0.01, "Decoupled decay of kernels; never biases, norms, embeddings.", at_least=0
+    )
+    layerwise_lr_decay: float = setting(
+        1.0,
+        "Factor on the learning rate per layer below the head (ULMFiT, ELECTRA).",
+        above=0,
+        at_most=1,
+    )
+    clip_norm: float = setting(
+        1.0, "Global norm that gradients are clipped to; 0: no clipping.", at_least=0
+    )
+    gradient_accumulation_steps: int = setting(
+        1, "Micro-batches in one optimizer update.", at_least=1
+    )
+    label_smoothing: float = setting(
+        0.0, "Share of the uniform distribution in the target.", at_least=0, below=1
+    )
+    class_weight: tuple[str, ...] = setting(
+        ("none",),
+        "Loss weight of each class: none, balanced (inverse frequency), or a "
+        "comma-separated list of numbers, class 0 first.",
+    )
+    early_stopping_patience: int = setting(
+        2,
+        "Epochs without a better validation score before stopping. The best "
+        "epoch's weights are restored in any case.",
+        at_least=1,
+    )
+    monitor: str = setting(
+        "accuracy", "Validation score that picks the best epoch.", choices=MONITORS
+    )
+    dtype: str = setting("float32", "Precision of the backbone.", choices=DTYPES)
+    packing: bool = setting(True, "Let several reviews share a row.")
+    num_devices: int = setting(
+        0, "Local devices that share each batch; 0: all there are.", at_least=0
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.class_weight not in (("none",), ("balanced",)):
+            self.class_weight_values()
+
+    def class_weight_values(self) -> tuple[float, ...]:
+        """The weights of an explicit list.
+
+        Raises:
+            InputError: it is not a list of numbers above 0.
+        """
+        try:
+            weights = tuple(float(weight) for weight in self.class_weight)
+        except ValueError:
+            weights = ()
+        if not weights or not all(0 < weight < float("inf") for weight in weights):
+            raise InputError(
+                "--class_weight must be none, balanced or a comma-separated list of "
+                f"numbers above 0. Received: {','.join(self.class_weight)}."
+            )
+        return weights
+
+
+@dataclass(frozen=True)
+class RunConfig(CheckedConfig):
+    """Everything that determines a training run.
+
+    Attributes:
+        data: where reviews come from.
+        model: what is trained.
+        training: how.
+        seed: the one source of randomness.
+    """
+
+    data: DataConfig
+    model: ModelConfig
+    training: TrainingConfig
+    seed: int = setting(
+        0, "The one source of randomness.", at_least=0, at_most=MAX_SEED
+    )
+
+    def to_flagfile(self) -> str:
+        """The settings as a flagfile, one `--name=value` a line.
+
+        Paths are absolute, so that the file works from any folder.
+        """
+        lines = []
+        for group in (self.data, self.model, self.training):
+            lines += [
+                f"--{field.name}={_flag_value(field, getattr(group, field.name))}"
+                for field in dataclasses.fields(group)
+            ]
+        return "\n".join([*lines, f"--seed={self.seed}"]) + "\n"
+
+
+def _flag_value(field, value) -> str:
+    """A setting as it is written on the command line."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        line = io.StringIO()  # A name may hold a comma or a quote.
+        csv.writer(line, lineterminator="").writerow(value)
+        return line.getvalue()
+    if field.metadata["is_path"] and value and os.path.exists(value):
+        return os.path.abspath(value)
+    return str(value)
+
+
+@dataclass(frozen=True)
+class TrainCommand(CheckedConfig):
+    """What scripts/train.py is asked for."""
+
+    run: RunConfig
+    workdir: str = setting("", "Folder for the results; made if missing.")
+    overwrite: bool = setting(False, "Replace the results of a finished run.")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.workdir:
+            raise InputError("Say where the results go: --workdir=FOLDER.")
+
+
+@dataclass(frozen=True)
+class EvaluateCommand(CheckedConfig):
+    """What scripts/evaluate.py is asked for."""
+
+    data: DataConfig
+    model: str = setting(
+        "", "A run's workdir, its model.keras, or a preset folder of a classifier."
+    )
+    split: str = setting(
+        "test", "Which split to score.", choices=("train", "validation", "test")
+    )
+    seed: int = setting(
+        0,
+        "Seed of the training run, for what it carved.",
+        at_least=0,
+        at_most=MAX_SEED,
+    )
+    batch_size: int = setting(16, "Rows computed at once.", at_least=1)
+    output: str = setting("", "JSON file for the scores; empty: they are printed only.")
+
+    def __post_init__(self):
+        super().__post_init__()
+        _require_model(self.model)
+
+
+@dataclass(frozen=True)
+class PredictCommand(CheckedConfig):
+    """What scripts/predict.py is asked for."""
+
+    model: str = setting(
+        "", "A run's workdir, its model.keras, or a preset folder of a classifier."
+    )
+    text: tuple[str, ...] = setting(
+        (), "A text to classify; may be given several times.", repeated=True
+    )
+    input: str = setting("", "File of texts: CSV, TSV, JSONL or Parquet.")
+    text_column: str = setting("text", "Column of the text in --input.")
+    output: str = setting("", "File for --input's rows with their predictions.")
+    overwrite: bool = setting(False, "Replace --output if it exists.")
+    skip_bad_rows: bool = setting(
+        False, "Leave unusable rows of --input out and count them."
+    )
+    batch_size: int = setting(16, "Rows computed at once.", at_least=1)
+
+    def __post_init__(self):
+        super().__post_init__()
+        _require_model(self.model)
+        if bool(self.text) == bool(self.input):
+            raise InputError("Give either --text or --input.")
+        if bool(self.input) != bool(self.output):
+            raise InputError("--input and --output go together.")
+
+
+def _require_model(model: str):
+    if not model:
+        raise InputError("Say which model: --model=WORKDIR or --model=model.keras.")

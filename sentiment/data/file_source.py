@@ -1,0 +1,54 @@
+"""A user's own files as a source of examples."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sentiment.data.examples import Examples
+from sentiment.data.files import column_names, read_labelled
+
+
+class FileSource:
+    """A user's own files, one per split.
+
+    Args:
+        paths: file of each split that there is.
+        label_names: the classes, or empty to take those of the train file.
+    """
+
+    def __init__(
+        self,
+        paths: dict[str, str | Path],
+        text_column: str,
+        label_column: str,
+        label_names: Sequence[str] = (),
+        skip_bad_rows: bool = False,
+    ):
+        self.splits = tuple(paths)
+        self.num_skipped_rows = 0
+        self._paths = paths
+        self._columns = {"text_column": text_column, "label_column": label_column}
+        self._skip_bad_rows = skip_bad_rows
+        for path in paths.values():  # Report a missing file before reading any.
+            column_names(path)
+        self._train = None
+        self.label_names = tuple(label_names)
+        if not self.label_names:
+            # Classes are what occurs in training; elsewhere they are checked.
+            self._train = self._read_rows(next(iter(paths.values())), None)
+            self.label_names = self._train.label_names
+
+    def read(self, split: str) -> Examples:
+        if self._train is not None and split == self.splits[0]:
+            rows = self._train
+        else:
+            rows = self._read_rows(self._paths[split], self.label_names)
+        self.num_skipped_rows += rows.num_skipped
+        return Examples(rows.texts, rows.labels)
+
+    def _read_rows(self, path, label_names):
+        return read_labelled(
+            path,
+            **self._columns,
+            label_names=label_names,
+            skip_bad_rows=self._skip_bad_rows,
+        )

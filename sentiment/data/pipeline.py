@@ -1,0 +1,168 @@
+"""From examples to batches: clean, tokenize, pack, batch.
+
+Cleaning and tokenizing come first, once, because packing is planned on token
+lengths. The plan is a list of row indices; a Grain pipeline turns it into
+batches while the model trains.
+"""
+
+import functools
+from dataclasses import dataclass
+from typing import Protocol
+
+import grain
+import numpy as np
+from tqdm.auto import tqdm
+
+from sentiment.data.examples import Examples
+from sentiment.data.packing import (
+    RaggedTokens,
+    default_max_segments,
+    fill_ratio,
+    one_per_row,
+    pack_rows,
+    plan_rows,
+)
+
+ENCODE_CHUNK = 1000
+READ_OPTIONS = grain.ReadOptions(num_threads=2, prefetch_buffer_size=16)
+
+
+class Encoder(Protocol):
+    """What turns texts into tokens; see `GPT2TextClassifierPreprocessor`."""
+
+    def encode(self, texts: list[str]): ...
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedExamples:
+    """Examples as the model reads them.
+
+    Attributes:
+        tokens: token ids of each, start and end token included.
+        labels: int32 (N,).
+        num_dropped: tokens that truncation left out.
+    """
+
+    tokens: RaggedTokens
+    labels: np.ndarray
+    num_dropped: int
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def encode_examples(
+    encoder: Encoder, examples: Examples, description: str = "Tokenizing"
+) -> EncodedExamples:
+    """Cleans and tokenizes all examples, with a progress bar for many."""
+    parts = []
+    starts = range(0, len(examples), ENCODE_CHUNK)
+    for start in tqdm(starts, description, unit="k texts", disable=len(starts) < 5):
+        parts.append(encoder.encode(examples.texts[start : start + ENCODE_CHUNK]))
+    return EncodedExamples(
+        RaggedTokens.concatenate([part.tokens for part in parts]),
+        examples.labels,
+        sum(part.num_dropped for part in parts),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class BatchPlan:
+    """How examples fall into rows and rows into batches, for every epoch.
+
+    Every example is in exactly one row of every epoch. Rows are of one static
+    shape; the last batch is filled up with empty rows, so that each step of a
+    run has the same shapes and compiles once.
+
+    Attributes:
+        examples: what is read.
+        batch_rows: rows in a batch.
+        row_length: tokens in a row.
+        packing: whether examples share rows.
+        seed: orders examples and rows anew in each epoch; `None` keeps the
+            same order, as evaluation does.
+    """
+
+    examples: EncodedExamples
+    batch_rows: int
+    row_length: int
+    packing: bool = True
+    seed: int | None = None
+
+    @functools.cached_property
+    def max_segments(self) -> int:
+        """Slots for examples in a row."""
+        if not self.packing:
+            return 1
+        return default_max_segments(self.examples.tokens.lengths, self.row_length)
+
+    def rows(self, epoch: int) -> list[np.ndarray]:
+        """Example indices of each row in one epoch."""
+        rng = None if self.seed is None else np.random.default_rng([self.seed, epoch])
+        if not self.packing:
+            return one_per_row(len(self.examples), rng)
+        lengths = self.examples.tokens.lengths
+        return plan_rows(lengths, self.row_length, self.max_segments, rng)
+
+    @functools.cached_property
+    def num_batches(self) -> int:
+        """Batches in an epoch, the same in each."""
+        return -(-len(self.rows(0)) // self.batch_rows)
+
+    @property
+    def fill_ratio(self) -> float:
+        """Share of all positions that an epoch computes which are real tokens."""
+        num_rows = self.num_batches * self.batch_rows
+        return fill_ratio(self.examples.tokens.lengths, num_rows, self.row_length)
+
+    def batch(self, rows: list[np.ndarray]):
+        """`(x, y, sample_weight)` for at most `batch_rows` rows.
+
+        `x` as of `pack_rows`; `y` int32 and `sample_weight` float32, both
+        (batch_rows, max_segments), 0 in unused slots.
+        """
+        x = pack_rows(
+            self.examples.tokens,
+            rows,
+            self.row_length,
+            self.max_segments,
+            self.batch_rows,
+        )
+        y = np.zeros(x["segment_lengths"].shape, np.int32)
+        for i, row in enumerate(rows):
+            y[i, : len(row)] = self.examples.labels[row]
+        return x, y, (x["segment_lengths"] > 0).astype(np.float32)
+
+
+class _PlannedRows(grain.sources.RandomAccessDataSource):
+    """Rows of batch `index`, counted on over the epochs."""
+
+    def __init__(self, plan: BatchPlan, epochs: int):
+        self._plan = plan
+        self._epochs = epochs
+        # Two epochs: reading ahead crosses the border between them.
+        self._rows = functools.lru_cache(maxsize=2)(plan.rows)
+
+    def __len__(self) -> int:
+        return self._epochs * self._plan.num_batches
+
+    def __getitem__(self, index: int) -> list[np.ndarray]:
+        epoch, step = divmod(index, self._plan.num_batches)
+        size = self._plan.batch_rows
+        return self._rows(epoch)[step * size : (step + 1) * size]
+
+    def __repr__(self) -> str:
+        return f"_PlannedRows({len(self)} batches)"
+
+
+def batches(plan: BatchPlan, epochs: int = 1) -> grain.IterDataset:
+    """The batches of all epochs, one after the other.
+
+    Keras cannot ask a Grain dataset for its length, so `fit` is to be given
+    `steps_per_epoch=plan.num_batches`.
+    """
+    return (
+        grain.MapDataset.source(_PlannedRows(plan, epochs))
+        .map(plan.batch)
+        .to_iter_dataset(READ_OPTIONS)
+    )

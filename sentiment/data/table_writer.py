@@ -1,0 +1,204 @@
+"""Writing tables (CSV, TSV, JSONL, Parquet) in chunks, all or nothing."""
+
+import csv
+import json
+import os
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sentiment.data.files import table_suffix
+from sentiment.errors import InputError
+
+
+class TableWriter:
+    """Writes a table chunk by chunk; the file appears when all went well.
+
+    Rows go to a temporary file in the same folder, which takes the target's
+    name at a clean end of the `with` block and is removed after an exception.
+
+    CSV and TSV hold nested values as JSON text and None as an empty field.
+    JSONL keeps every type JSON has. Missing values become empty fields or
+    nulls; in JSONL they stay missing and rows may have further columns.
+
+    Example:
+    >>> with TableWriter("out.csv") as writer:
+    ...     writer.write([{"text": "Good.", "label": "pos"}])
+
+    Args:
+        path: the target, ending in .csv, .tsv, .jsonl or .parquet.
+        overwrite: whether an existing file may be replaced.
+        columns: the columns in order. By default those of the first chunk, in
+            the order of its first row.
+        schema: the Parquet schema. By default it is inferred from the first
+            chunk, where a column of nulls only counts as one of strings.
+
+    Raises:
+        InputError: the target cannot be written to, or it exists and not
+            `overwrite`.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        overwrite: bool = False,
+        columns: Sequence[str] | None = None,
+        schema: pa.Schema | None = None,
+    ):
+        self._path = path = Path(path)
+        self._suffix = table_suffix(path)
+        if not path.parent.is_dir():
+            raise InputError(f"The folder {path.parent} does not exist.")
+        if path.is_dir():
+            raise InputError(f"{path} is a folder.")
+        if path.exists() and not overwrite:
+            raise InputError(f"{path} exists. Choose another name or pass --overwrite.")
+        self._temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+        if columns is None and schema is not None:
+            columns = schema.names
+        self._columns = None if columns is None else tuple(columns)
+        self._schema = schema
+        self._stream = self._append = self._parquet = None
+
+    def __enter__(self) -> "TableWriter":
+        # A lone surrogate, legal in JSON, becomes its JSON escape, not an error.
+        text = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
+        try:
+            if self._suffix == ".parquet":
+                self._stream = open(self._temporary, "xb")
+            else:
+                self._stream = open(self._temporary, "x", **text)
+        except OSError as error:
+            raise InputError(f"{self._path} cannot be written: {error}") from None
+        return self
+
+    def write(self, rows: Sequence[dict[str, object]]) -> None:
+        """Appends rows, each a dict from column name to value.
+
+        Raises:
+            InputError: a column is not among those of the table (JSONL takes
+                it), or a value does not fit its Parquet column.
+        """
+        if not rows:
+            return
+        if self._append is None:
+            self._begin(rows)
+        if self._suffix != ".jsonl":
+            known = set(self._columns)
+            new = next(
+                (name for row in rows for name in row if name not in known), None
+            )
+            if new is not None:
+                raise InputError(
+                    f"{self._path}: a row has a column {new!r}, the table has "
+                    f"{list(self._columns)}. A .jsonl file takes such rows."
+                )
+        self._append(rows)
+
+    def __exit__(self, exception_type, *_) -> None:
+        try:
+            if exception_type is None:
+                self._finish()
+        finally:
+            with suppress(Exception):  # or it would hide the one under way
+                if self._parquet is not None:
+                    self._parquet.close()
+                self._stream.close()
+            self._temporary.unlink(missing_ok=True)
+
+    def _finish(self) -> None:
+        if self._append is None:
+            self._begin([])
+        if self._parquet is not None:
+            self._parquet.close()
+        self._stream.close()
+        os.replace(self._temporary, self._path)
+
+    def _begin(self, rows: Sequence[dict[str, object]]) -> None:
+        if self._columns is None:
+            self._columns = tuple(dict.fromkeys(name for row in rows for name in row))
+        if self._suffix == ".jsonl":
+            self._append = self._append_jsonl
+        elif self._suffix == ".parquet":
+            self._begin_parquet(rows)
+            self._append = self._append_parquet
+        else:
+            # csv.writer quotes a field with "\r" only where its line end has one.
+            self._csv = csv.writer(
+                SimpleNamespace(
+                    write=lambda line: self._stream.write(line[:-2] + "\n")
+                ),
+                delimiter="\t" if self._suffix == ".tsv" else ",",
+                lineterminator="\r\n",
+            )
+            if self._columns:
+                self._csv.writerow(self._columns)
+            self._append = self._append_csv
+
+    def _append_csv(self, rows):
+        self._csv.writerows([_cell(row.get(c)) for c in self._columns] for row in rows)
+
+    def _append_jsonl(self, rows):
+        for row in rows:
+            ordered = {name: row[name] for name in self._columns if name in row} | row
+            self._stream.write(_json(ordered) + "\n")
+
+    def _begin_parquet(self, rows):
+        if self._schema is None:
+            types = {name: self._array(name, rows).type for name in self._columns}
+            self._schema = pa.schema(
+                [
+                    (n, pa.string() if pa.types.is_null(t) else t)
+                    for n, t in types.items()
+                ]
+            )
+        try:
+            self._parquet = pq.ParquetWriter(self._stream, self._schema)
+        except pa.ArrowException as error:
+            raise InputError(f"{self._path} cannot be written: {error}") from None
+
+    def _append_parquet(self, rows):
+        arrays = [self._array(field.name, rows, field.type) for field in self._schema]
+        self._parquet.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
+
+    def _array(self, name, rows, kind=None) -> pa.Array:
+        values = [row.get(name) for row in rows]
+        try:
+            if not all(_fits(value, kind) for value in values):
+                raise ValueError("unknown nested keys or decimals would be lost")
+            return pa.array(values, kind)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+            raise InputError(
+                f"{self._path}: the values of column {name!r} do not fit "
+                f"{kind or 'one Parquet type'}: {error}"
+            ) from None
+
+
+def _fits(value: object, kind: pa.DataType | None) -> bool:
+    """Whether Arrow keeps a value: it drops unknown keys and decimals in silence."""
+    if isinstance(kind, pa.StructType) and isinstance(value, dict):
+        known = {field.name: field.type for field in kind}
+        return all(key in known and _fits(value[key], known[key]) for key in value)
+    if isinstance(kind, pa.ListType) and isinstance(value, list):
+        return all(_fits(item, kind.value_type) for item in value)
+    if isinstance(value, float) and kind is not None and pa.types.is_integer(kind):
+        return value.is_integer()
+    return True
+
+
+def _cell(value: object) -> object:
+    return _json(value) if isinstance(value, dict | list | tuple) else value
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, default=_plain)
+
+
+def _plain(value: object) -> object:
+    """What JSON lacks: NumPy values become Python's own, a date its text."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)

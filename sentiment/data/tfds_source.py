@@ -1,0 +1,142 @@
+"""TensorFlow Datasets, read without TensorFlow."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from sentiment.config import DataConfig
+from sentiment.data.examples import Examples
+from sentiment.errors import InputError
+from sentiment.network import has_network
+
+# Any host that is up wherever there is a network; the data set's own host is
+# known to its download code alone.
+PROBE_HOST = "storage.googleapis.com"
+
+
+class TfdsSource:
+    """A TFDS data set with one text and one class label.
+
+    A split whose labels are all negative counts as unlabelled. Where `test` is
+    unlabelled or missing (SST-2's labels are secret), `validation` serves as
+    test, so that validation is carved from train and the test is never looked
+    at for selection.
+
+    Args:
+        config: the data settings, `dataset` not empty.
+        label_names: other names for the classes, or empty.
+
+    Raises:
+        InputError: an unknown data set, an unfit one, a folder that holds
+            tfrecord files alone, or a download that fails.
+    """
+
+    num_skipped_rows = 0
+
+    def __init__(self, config: DataConfig, label_names: Sequence[str] = ()):
+        self._builder = _prepared_builder(config.dataset, config.tfds_data_dir)
+        import tensorflow_datasets as tfds
+
+        features = self._builder.info.features
+        self._text = _feature(features, tfds.features.Text, config.text_column, "text")
+        self._label = _feature(
+            features, tfds.features.ClassLabel, config.label_column, "label"
+        )
+        self.label_names = _label_names(features[self._label], label_names)
+        self._tfds_splits = self._choose_splits()
+        self.splits = tuple(self._tfds_splits)
+
+    def read(self, split: str) -> Examples:
+        rows = self._rows(self._tfds_splits[split])
+        texts = [row[self._text].decode("utf-8", "replace") for row in rows]
+        labels = np.array([row[self._label] for row in rows], np.int32)
+        return Examples(texts, labels)
+
+    def _choose_splits(self) -> dict[str, str]:
+        labelled = [
+            name
+            for name in ("train", "validation", "test")
+            if name in self._builder.info.splits and self._is_labelled(name)
+        ]
+        splits = {name: name for name in labelled}
+        if "test" not in splits and "validation" in splits:
+            splits["test"] = splits.pop("validation")
+        return splits
+
+    def _is_labelled(self, split: str) -> bool:
+        return any(row[self._label] >= 0 for row in self._rows(split, 100))
+
+    def _rows(self, split: str, limit: int | None = None) -> list[dict]:
+        source = self._builder.as_data_source(split=split)
+        return source.__getitems__(list(range(len(source)))[:limit])
+
+
+def _prepared_builder(name: str, data_dir: str):
+    # Imported here: two seconds that own files need not pay.
+    import tensorflow_datasets as tfds
+
+    data_dir = data_dir or None
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+    except tfds.core.DatasetNotFoundError as error:
+        raise InputError(
+            f"There is no TFDS data set {name!r}. See "
+            "https://www.tensorflow.org/datasets/catalog for the names, or give your "
+            "own --train_file."
+        ) from error
+    except (ValueError, OSError) as error:
+        raise InputError(f"TFDS cannot open {name!r}: {error}") from error
+    if builder.is_prepared():
+        _check_format(builder)
+        return builder
+    return _download(tfds, name, data_dir, builder.data_dir)
+
+
+def _check_format(builder):
+    if builder.info.file_format.value == "tfrecord":
+        raise InputError(
+            f"The TFDS folder {builder.data_dir} holds tfrecord files, which only "
+            "TensorFlow reads. Give another --tfds_data_dir, where the data set is "
+            "prepared as array_record (it is downloaded there if need be), or convert "
+            "it where TensorFlow is installed: tfds convert_format "
+            "--out_file_format=array_record."
+        )
+
+
+def _download(tfds, name, data_dir, folder):
+    if not has_network(PROBE_HOST):
+        raise InputError(
+            f"The TFDS data set {name!r} is not in {folder} and there is no network to "
+            "download it. Give the --tfds_data_dir that holds it."
+        )
+    try:
+        builder = tfds.builder(name, data_dir=data_dir, file_format="array_record")
+        builder.download_and_prepare()
+    except Exception as error:  # Every data set fails in its own way.
+        raise InputError(f"TFDS could not prepare {name!r}: {error}") from error
+    return builder
+
+
+def _feature(features, kind, wanted: str, what: str) -> str:
+    names = [name for name, feature in features.items() if isinstance(feature, kind)]
+    if wanted in names:
+        return wanted
+    if not wanted and len(names) == 1:
+        return names[0]
+    received = f" --{what}_column={wanted}." if wanted else ""
+    raise InputError(
+        f"--{what}_column must name one of the data set's {what} features: "
+        f"{', '.join(names) or 'it has none'}. All its features: "
+        f"{', '.join(features)}.{received and ' Received:' + received}"
+    )
+
+
+def _label_names(feature, wanted: Sequence[str]) -> tuple[str, ...]:
+    if not wanted:
+        return tuple(feature.names)
+    if len(wanted) != feature.num_classes:
+        raise InputError(
+            f"--label_names must name {feature.num_classes} classes, in place of "
+            f"{', '.join(feature.names)}. Received: {', '.join(wanted)}."
+        )
+    return tuple(wanted)

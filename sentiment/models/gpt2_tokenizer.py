@@ -1,0 +1,73 @@
+"""GPT-2's tokenizer, exactly."""
+
+import keras
+import keras_hub
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+
+@keras.saving.register_keras_serializable(package="sentiment")
+class ByteLevelGPT2Tokenizer(keras_hub.models.GPT2Tokenizer):
+    r"""Byte-level BPE with GPT-2's own split pattern (Radford et al. 2019).
+
+    `keras_hub.models.GPT2Tokenizer` 0.32 splits text differently from GPT-2
+    ("\n\n" after a word becomes one token that GPT-2 never saw there) and
+    reads a literal `<|endoftext|>` in a text as the special token. Here the
+    `tokenizers` package's `ByteLevel` pre-tokenizer does the splitting, and a
+    literal `<|endoftext|>` is plain text: start and end tokens are added by id,
+    by the preprocessor.
+
+    Args:
+        vocabulary: dict from token to id, or the path of `vocab.json`.
+        merges: list of merge rules, or the path of `merges.txt`.
+
+    Example:
+    ```python
+    tokenizer = ByteLevelGPT2Tokenizer("vocab.json", "merges.txt")
+    tokenizer(["Hello world"])  # [[15496, 995]] with GPT-2's files
+    ```
+    """
+
+    @classmethod
+    def from_tokenizer(cls, tokenizer) -> "ByteLevelGPT2Tokenizer":
+        """Rebuilds any GPT-2 tokenizer from its vocabulary and merges.
+
+        A preset that names `GPT2Tokenizer` yields that class whatever class is
+        asked for, so the exact one is made from what it holds.
+        """
+        if isinstance(tokenizer, cls):
+            return tokenizer
+        return cls(vocabulary=dict(tokenizer.vocabulary), merges=tokenizer.merges)
+
+    def encode_batch(self, texts: list[str]) -> list[list[int]]:
+        """Token ids of each text, without start or end token."""
+        self._check_vocabulary()
+        self._maybe_initialized_tokenizers()
+        return [
+            encoding.ids
+            for encoding in self._tokenizer.encode_batch_fast(
+                texts, add_special_tokens=False
+            )
+        ]
+
+    def _set_vocabulary_and_merges_tokenizers(self, vocabulary, merges):
+        self.vocabulary = dict(vocabulary)
+        self.merges = [m for m in merges if m and not m.startswith("#version:")]
+        pairs = [tuple(merge.split(" ")) for merge in self.merges]
+        tokenizer = Tokenizer(models.BPE(vocab=self.vocabulary, merges=pairs))
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(
+            add_prefix_space=self.add_prefix_space, use_regex=True
+        )
+        tokenizer.decoder = decoders.ByteLevel()
+        self._tokenizer = tokenizer
+
+    def _set_vocabulary_and_merges_tf(self, vocabulary, merges):
+        """Builds nothing: there is no TensorFlow path, see `_use_tf_workflow`."""
+
+    def _use_tf_workflow(self):
+        if super()._use_tf_workflow():
+            raise NotImplementedError(
+                "ByteLevelGPT2Tokenizer does not run inside tf.data or tf.function, "
+                "where KerasHub's split differs from GPT-2's. Tokenize in Python or "
+                "in a Grain pipeline."
+            )
+        return False

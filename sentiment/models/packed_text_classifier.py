@@ -1,0 +1,328 @@
+"""What every classifier over packed rows shares: steps, metrics, prediction."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import keras
+import keras_hub
+import numpy as np
+from tqdm.auto import tqdm
+
+from sentiment.data.packing import RaggedTokens, pack_rows, plan_rows
+from sentiment.errors import InputError
+from sentiment.models.losses import MacroF1, ReviewCrossentropy
+
+PREDICT_BATCH_ROWS = 16
+PREDICT_SHORTEST_ROW = 32
+PREDICT_WINDOW_CHARACTERS = 4_000_000
+PREDICT_SHOW_PROGRESS = 1000
+
+
+class PackedTextClassifier(keras_hub.models.TextClassifier):
+    """Base class of text classifiers that read several reviews per row.
+
+    Inputs are `token_ids` (batch, row_length) and `segment_lengths` (batch,
+    max_segments); the model's output is one row of logits per slot, (batch,
+    max_segments, num_classes). Labels and sample weights are (batch,
+    max_segments), weight 0 in unused slots.
+
+    Losses are sums over reviews, divided once by the number of reviews of the
+    optimizer update. So the gradient does not depend on how reviews fall into
+    rows or micro-batches, and logged losses are means per review.
+    """
+
+    gradient_accumulation_steps = 1
+
+    def compile(
+        self,
+        optimizer="auto",
+        loss="auto",
+        *,
+        metrics=None,
+        weighted_metrics="auto",
+        gradient_accumulation_steps=1,
+        **kwargs,
+    ):
+        """Configures training; everything has a default.
+
+        Args:
+            optimizer: as in `keras.Model.compile`; `"auto"` is Adam at 5e-5.
+            loss: a `keras.losses.Loss` over logits, or `"auto"` for
+                `ReviewCrossentropy`. Its reduction is set to `"sum"`.
+            metrics: as in `keras.Model.compile`; these see unused slots too.
+            weighted_metrics: metrics over real reviews; `"auto"` is accuracy,
+                cross-entropy and macro-F1.
+            gradient_accumulation_steps: int, micro-batches in one update. A
+                batch handed to `fit` is the whole update; the compiled step
+                reads it in this many parts.
+            **kwargs: see `keras.Model.compile`.
+        """
+        if optimizer == "auto":
+            optimizer = keras.optimizers.Adam(5e-5)
+        if loss == "auto":
+            loss = ReviewCrossentropy()
+        if weighted_metrics == "auto":
+            weighted_metrics = [
+                keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
+                keras.metrics.SparseCategoricalCrossentropy(
+                    name="cross_entropy", from_logits=True
+                ),
+                MacroF1(self.output_shape[-1]),
+            ]
+        self.gradient_accumulation_steps = gradient_accumulation_steps
+        super().compile(
+            optimizer=optimizer,
+            loss=_summed(loss),
+            metrics=metrics,
+            weighted_metrics=weighted_metrics,
+            **kwargs,
+        )
+
+    def get_compile_config(self):
+        """Nothing: a saved classifier is for prediction, see `compile`."""
+        return None
+
+    def compile_from_config(self, config):
+        """Does nothing: the constructor has compiled with the defaults."""
+
+    def preprocess_samples(self, x, y=None, sample_weight=None):
+        """Runs the preprocessor on strings; packed batches pass unchanged."""
+        if isinstance(x, dict):
+            return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
+        return super().preprocess_samples(x, y, sample_weight)
+
+    def train_step(self, state, data):
+        """One optimizer update: gradients of all micro-batches, then a step."""
+        trainable, non_trainable, optimizer_variables, metrics_variables = state
+        data = keras.utils.unpack_x_y_sample_weight(data)
+        steps = self.gradient_accumulation_steps
+        gradient = jax.value_and_grad(self.compute_loss_and_updates, has_aux=True)
+
+        def micro_step(carry, micro_batch):
+            non_trainable, loss_sum, gradient_sum = carry
+            (loss, (_, logits, non_trainable, _)), gradients = gradient(
+                trainable,
+                non_trainable,
+                metrics_variables,
+                *micro_batch,
+                training=True,
+                optimizer_variables=optimizer_variables,
+            )
+            gradient_sum = jax.tree.map(jnp.add, gradient_sum, gradients)
+            return (non_trainable, loss_sum + loss, gradient_sum), logits
+
+        carry = (non_trainable, jnp.zeros(()), jax.tree.map(jnp.zeros_like, trainable))
+        if steps == 1:
+            carry, logits = micro_step(carry, data)
+        else:
+            data = jax.tree.map(lambda array: _micro_batches(array, steps), data)
+            carry, logits = jax.lax.scan(micro_step, carry, data)
+            data, logits = jax.tree.map(_joined, (data, logits))
+        non_trainable, loss_sum, gradient_sum = carry
+
+        x, y, sample_weight = data
+        num_reviews = jnp.maximum(_count_reviews(y, sample_weight), 1)
+        gradients = jax.tree.map(lambda g: g / num_reviews, gradient_sum)
+        trainable, optimizer_variables = self.optimizer.stateless_apply(
+            optimizer_variables, gradients, trainable
+        )
+        logs, metrics_variables = self._update_metrics_variables(
+            metrics_variables, loss_sum, x, y, logits, sample_weight
+        )
+        return logs, (trainable, non_trainable, optimizer_variables, metrics_variables)
+
+    def _update_metrics_variables(
+        self, metrics_variables, unscaled_loss, x, y, y_pred, sample_weight
+    ):
+        # Keras weights the logged loss by rows; here a row holds several
+        # reviews and `unscaled_loss` is their sum.
+        num_reviews = _count_reviews(y, sample_weight)
+        mapping = list(zip(self.metrics_variables, metrics_variables, strict=True))
+        with keras.StatelessScope(state_mapping=mapping) as scope:
+            self._loss_tracker.update_state(
+                unscaled_loss / jnp.maximum(num_reviews, 1), sample_weight=num_reviews
+            )
+            logs = self.compute_metrics(x, y, y_pred, sample_weight)
+        return logs, [
+            value if (value := scope.get_current_value(variable)) is not None else old
+            for variable, old in mapping
+        ]
+
+    def predict_step(self, state, data):
+        """Probabilities instead of the logits that training reads."""
+        logits, non_trainable = super().predict_step(state, data)
+        return jax.nn.softmax(logits.astype("float32"), axis=-1), non_trainable
+
+    def predict(self, x, batch_size=None, verbose="auto", **kwargs):
+        """Class probabilities of raw texts.
+
+        Texts share rows, so no time goes into padding, and the result does
+        not depend on how they fell together.
+
+        Args:
+            x: a string or a list, tuple, array or pandas column of strings.
+                Anything else is handed to `keras.Model.predict`, whose result
+                keeps the slots: (batch, max_segments, num_classes).
+            batch_size: int, rows computed at once. Defaults to 16.
+            verbose: 0 hides the progress bar; `"auto"` shows it from 1,000
+                texts on.
+            **kwargs: see `keras.Model.predict`; not used for texts.
+
+        Returns:
+            float32 (num_texts, num_classes), in the order of the texts.
+
+        Raises:
+            InputError: an element is not a string.
+        """
+        if isinstance(x, str):
+            x = [x]
+        if getattr(getattr(x, "dtype", None), "kind", "") in ("U", "O", "T"):
+            x = x.tolist()  # an array or a pandas column of strings
+        if not _is_texts(x):
+            return super().predict(x, batch_size=batch_size, verbose=verbose, **kwargs)
+        if self.preprocessor is None:
+            raise InputError(
+                "This classifier has no preprocessor, so it cannot read strings. "
+                "Pass packed rows, or set `classifier.preprocessor`."
+            )
+        return self.predict_texts(x, batch_size, verbose)[0]
+
+    def predict_texts(
+        self, texts: Sequence[str], batch_size=None, verbose="auto"
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Like `predict`, and says which texts cleaning left empty.
+
+        Returns:
+            `(probabilities, is_empty)`: float32 (num_texts, num_classes) and
+            bool (num_texts,).
+        """
+        probabilities = np.zeros((len(texts), self.num_classes), np.float32)
+        is_empty = np.zeros(len(texts), bool)
+        with _progress(len(texts), verbose) as progress:
+            for start, stop in _windows(texts):
+                encoded = self.preprocessor.encode(texts[start:stop])
+                is_empty[start:stop] = encoded.is_empty
+                probabilities[start:stop] = self._predict_packed(
+                    encoded.tokens, batch_size, progress
+                )
+        return probabilities, is_empty
+
+    def predict_tokens(
+        self, tokens: RaggedTokens, batch_size=None, verbose="auto"
+    ) -> np.ndarray:
+        """Like `predict`, for what `preprocessor.encode` returns as tokens."""
+        with _progress(len(tokens), verbose) as progress:
+            return self._predict_packed(tokens, batch_size, progress)
+
+    def _predict_packed(self, tokens, batch_size, progress):
+        # Row length and number of rows come from a short list of sizes, so that
+        # any input is served by a few compiled programs.
+        batch_rows = batch_size or PREDICT_BATCH_ROWS
+        longest = int(tokens.lengths.max(initial=1))
+        limit = self.preprocessor.sequence_length
+        row_length = min(_round_up(longest, smallest=PREDICT_SHORTEST_ROW), limit)
+        max_segments = max(1, row_length // 8)
+        rows = plan_rows(tokens.lengths, row_length, max_segments)
+        probabilities = np.zeros((len(tokens), self.num_classes), np.float32)
+        for i in range(0, len(rows), batch_rows):
+            chunk = rows[i : i + batch_rows]
+            num_rows = _round_up(len(chunk), smallest=_num_devices())
+            batch = pack_rows(tokens, chunk, row_length, max_segments, num_rows)
+            values = self.predict_on_batch(_sharded(batch))
+            for row, row_values in zip(chunk, values, strict=False):
+                probabilities[row] = row_values[: len(row)]
+            progress.update(sum(map(len, chunk)))
+        return probabilities
+
+
+def _summed(loss):
+    if not isinstance(loss, keras.losses.Loss):
+        raise InputError(
+            "loss must be a keras.losses.Loss over logits, for instance "
+            f"ReviewCrossentropy(). Received: {loss!r}."
+        )
+    if loss.reduction == "sum":
+        return loss
+    return type(loss).from_config({**loss.get_config(), "reduction": "sum"})
+
+
+def _count_reviews(y, sample_weight):
+    """Slots that hold a review; a slot of weight 0 is unused."""
+    if sample_weight is None:
+        return jnp.asarray(y.size, "float32")
+    return jnp.sum((sample_weight != 0).astype("float32"))
+
+
+def _micro_batches(array, steps):
+    """(rows, ...) to (steps, rows / steps, ...), micro-batch j being rows j::steps.
+
+    Rows are sharded over devices in blocks, so the strided split leaves every
+    device with an equal part of every micro-batch.
+    """
+    rows = array.shape[0] // steps
+    return jnp.swapaxes(array.reshape(rows, steps, *array.shape[1:]), 0, 1)
+
+
+def _joined(array):
+    """(steps, rows, ...) to (steps * rows, ...)."""
+    return array.reshape(-1, *array.shape[2:])
+
+
+def _progress(total, verbose):
+    hide = not verbose or (verbose == "auto" and total < PREDICT_SHOW_PROGRESS)
+    return tqdm(total=total, desc="Predicting", unit=" texts", disable=hide)
+
+
+def _is_texts(x) -> bool:
+    if not isinstance(x, (list, tuple)):
+        return False
+    wrong = next((i for i, text in enumerate(x) if not isinstance(text, str)), None)
+    if wrong is None:
+        return True
+    # A list of arrays may be meant for `keras.Model.predict`.
+    is_scalar = getattr(x[wrong], "ndim", 0) == 0
+    if is_scalar or any(isinstance(text, str) for text in x):
+        raise InputError(
+            f"Every element must be a string. Received {x[wrong]!r} of type "
+            f"{type(x[wrong]).__name__} at index {wrong}."
+        )
+    return False
+
+
+def _windows(texts):
+    """Splits texts into ranges of bounded size, so memory stays bounded."""
+    start, characters = 0, 0
+    for i, text in enumerate(texts):
+        characters += len(text)
+        if characters >= PREDICT_WINDOW_CHARACTERS:
+            yield start, i + 1
+            start, characters = i + 1, 0
+    if start < len(texts):
+        yield start, len(texts)
+
+
+def _round_up(value, smallest):
+    """The least `smallest * 2**n` that holds `value`."""
+    size = smallest
+    while size < value:
+        size *= 2
+    return size
+
+
+def _sharded(batch):
+    """Shares the rows out over the devices of the current distribution."""
+    distribution = keras.distribution.distribution()
+    if distribution is None:
+        return batch
+    return {
+        name: keras.distribution.distribute_tensor(
+            array, distribution.get_data_layout(array.shape)
+        )
+        for name, array in batch.items()
+    }
+
+
+def _num_devices():
+    distribution = keras.distribution.distribution()
+    return 1 if distribution is None else distribution.device_mesh.shape[0]

@@ -1,0 +1,60 @@
+"""Loading a trained classifier, wherever it was saved."""
+
+from pathlib import Path
+
+import keras
+
+from sentiment.errors import InputError
+from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
+
+MODEL_FILE = "model.keras"
+TASK_FILE = "task.json"
+HEAD_FILE = "task.weights.h5"
+
+
+def load_classifier(path: str | Path) -> GPT2TextClassifier:
+    """Loads a classifier with its preprocessor and label names.
+
+    Args:
+        path: a run's workdir, a `model.keras` file, or a preset folder that
+            `save_to_preset` wrote.
+
+    Raises:
+        InputError: nothing is there, the file is damaged, or it holds something
+            else than a classifier.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"There is no model at {path}.")
+    if path.is_dir() and (path / MODEL_FILE).is_file():
+        path = path / MODEL_FILE
+    try:
+        if path.is_dir():
+            classifier = _load_preset(path)
+        else:
+            classifier = keras.saving.load_model(path)
+    except InputError:
+        raise
+    except Exception as error:  # A damaged archive can fail anywhere in Keras.
+        raise InputError(
+            f"{path} cannot be loaded; it is damaged, incomplete or no Keras model "
+            f"({type(error).__name__}: {error}). Train again or copy it again."
+        ) from error
+    if not isinstance(classifier, GPT2TextClassifier):
+        raise InputError(
+            f"{path} holds a {type(classifier).__name__}, not a GPT2TextClassifier."
+        )
+    if classifier.preprocessor is None:
+        raise InputError(f"{path} was saved without preprocessor, so it reads no text.")
+    return classifier
+
+
+def _load_preset(folder: Path) -> GPT2TextClassifier:
+    if not (folder / TASK_FILE).is_file():
+        raise InputError(
+            f"The folder {folder} holds neither {MODEL_FILE} nor a classifier's preset "
+            f"({TASK_FILE})."
+        )
+    if not (folder / HEAD_FILE).is_file():  # KerasHub would make a random head.
+        raise InputError(f"The preset {folder} is incomplete: {HEAD_FILE} is missing.")
+    return GPT2TextClassifier.from_preset(str(folder))

@@ -1,0 +1,79 @@
+"""A fresh classifier, as the settings describe it."""
+
+import keras_hub
+
+from sentiment.config import ModelConfig
+from sentiment.data.cleaning import clean_text
+from sentiment.data.datasets import Splits
+from sentiment.data.vocabulary import read_vocabulary, train_vocabulary
+from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
+from sentiment.models.gpt2_text_classifier_preprocessor import (
+    GPT2TextClassifierPreprocessor,
+)
+from sentiment.models.gpt2_tokenizer import ByteLevelGPT2Tokenizer
+from sentiment.models.presets import load_pretrained
+
+
+def prepare_parts(config: ModelConfig, dtype: str):
+    """Loads what does not depend on the data, and so can fail before it is read.
+
+    Returns:
+        Backbone and preprocessor of `config.preset`, as of `load_pretrained`;
+        `None` if they are to be random.
+
+    Raises:
+        InputError: the preset or the tokenizer folder cannot be used.
+    """
+    if config.preset:
+        return load_pretrained(config, dtype)
+    if config.tokenizer:
+        read_vocabulary(config.tokenizer)  # Raises now what it would later.
+    return None
+
+
+def build_classifier(
+    config: ModelConfig, dtype: str, splits: Splits, pretrained=None
+) -> GPT2TextClassifier:
+    """A fresh classifier: pretrained or random backbone, random head.
+
+    Args:
+        config: the model settings.
+        dtype: dtype policy of the backbone.
+        splits: gives label names and, where a vocabulary is trained, its texts.
+        pretrained: backbone and preprocessor as of `load_pretrained`, or `None`
+            to make random ones.
+    """
+    if pretrained is not None:
+        backbone, preprocessor = pretrained
+    else:
+        preprocessor = GPT2TextClassifierPreprocessor(
+            _make_tokenizer(config, splits.train.texts),
+            sequence_length=config.sequence_length or None,
+            truncation=config.truncation,
+            lowercase=config.lowercase,
+        )
+        backbone = keras_hub.models.GPT2Backbone(
+            vocabulary_size=preprocessor.tokenizer.vocabulary_size(),
+            num_layers=config.num_layers,
+            num_heads=config.num_heads,
+            hidden_dim=config.hidden_dim,
+            intermediate_dim=config.intermediate_dim,
+            dropout=config.dropout,
+            max_sequence_length=config.max_positions,
+            dtype=dtype,
+        )
+    return GPT2TextClassifier(
+        backbone,
+        num_classes=len(splits.label_names),
+        preprocessor=preprocessor,
+        pooling=config.pooling,
+        dropout=config.dropout,
+        label_names=splits.label_names,
+    )
+
+
+def _make_tokenizer(config: ModelConfig, texts: list[str]) -> ByteLevelGPT2Tokenizer:
+    if config.tokenizer:
+        return ByteLevelGPT2Tokenizer(*read_vocabulary(config.tokenizer))
+    cleaned = (clean_text(text, config.lowercase) for text in texts)
+    return ByteLevelGPT2Tokenizer(*train_vocabulary(cleaned, config.vocabulary_size))

@@ -1,0 +1,53 @@
+"""The devices that share a run's batches."""
+
+import contextlib
+import os
+
+import jax
+import keras
+
+from sentiment.config import TrainingConfig
+from sentiment.errors import InputError
+
+
+def sharding_scope(config: TrainingConfig) -> contextlib.AbstractContextManager:
+    """The scope in which rows are sharded over the chosen local devices.
+
+    Models must be made inside. With one device it changes nothing.
+
+    Raises:
+        InputError: there are fewer devices than wanted, or the rows of a batch
+            cannot be shared out evenly.
+    """
+    devices = keras.distribution.list_devices()
+    count = config.num_devices or most_that_divide(config.batch_size, len(devices))
+    if count > len(devices):
+        raise InputError(
+            f"--num_devices={count}, but there are {len(devices)} local devices."
+        )
+    if config.batch_size % count:
+        raise InputError(
+            "--batch_size must be a multiple of --num_devices, since rows are shared "
+            f"out evenly. Received: {config.batch_size} rows for {count} devices."
+        )
+    if len(devices) > 1:
+        print(f"Using {count} of {len(devices)} local devices.")
+    if count == 1:
+        return contextlib.nullcontext()
+    distribution = keras.distribution.DataParallel(
+        devices=devices[:count], auto_shard_dataset=False
+    )
+    return distribution.scope()
+
+
+def most_that_divide(rows: int, limit: int) -> int:
+    """The greatest divisor of `rows` that is at most `limit`."""
+    return max(count for count in range(1, limit + 1) if rows % count == 0)
+
+
+def device_name() -> str:
+    """The kind and number of local devices, as in "NVIDIA H100 x 8"."""
+    devices = jax.local_devices()
+    if devices[0].platform == "cpu":
+        return f"cpu ({os.cpu_count()} cores)"
+    return f"{devices[0].device_kind} x {len(devices)}"

@@ -1,0 +1,183 @@
+"""optax optimizers inside `keras.Model.fit`."""
+
+import re
+
+import jax
+import keras
+import optax
+from optax.contrib import MuonDimensionNumbers
+
+from sentiment.config import TrainingConfig
+
+SGD_MOMENTUM = 0.9
+# Gives Muon's updates the root mean square of Adam's, so that one learning
+# rate fits both (Liu et al. 2025, https://arxiv.org/abs/2502.16982).
+MUON_CONSISTENT_RMS = 0.2
+
+
+class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
+    """Linear warm-up from 0, then half a cosine down to 0.
+
+    With w warm-up updates of n: rate(t) = peak t / w for t < w, and
+    peak (1 + cos(pi (t - w) / (n - w))) / 2 for w <= t <= n, 0 beyond.
+
+    Args:
+        peak: learning rate at the end of the warm-up.
+        num_updates: optimizer updates of the whole run.
+        warmup_ratio: share of them that is warm-up, rounded down.
+    """
+
+    def __init__(self, peak, num_updates, warmup_ratio):
+        self.peak = peak
+        self.num_updates = num_updates
+        self.warmup_ratio = warmup_ratio
+        self._schedule = optax.warmup_cosine_decay_schedule(
+            init_value=0.0,
+            peak_value=peak,
+            warmup_steps=min(int(warmup_ratio * num_updates), num_updates - 1),
+            decay_steps=num_updates,
+        )
+
+    def __call__(self, step):
+        return self._schedule(keras.ops.convert_to_tensor(step))
+
+    def get_config(self):
+        return {
+            "peak": self.peak,
+            "num_updates": self.num_updates,
+            "warmup_ratio": self.warmup_ratio,
+        }
+
+
+class OptaxOptimizer(keras.optimizers.Optimizer):
+    """Runs an optax transformation as a Keras optimizer.
+
+    optax sees the parameters as one dict from variable path to value, so masks
+    and layer-wise rules are written over paths.
+
+    Args:
+        transformation: an `optax.GradientTransformation` built for a learning
+            rate of 1; its updates are multiplied by `learning_rate`.
+        learning_rate: float or `LearningRateSchedule` over updates.
+    """
+
+    def __init__(self, transformation, learning_rate, name="optax", **kwargs):
+        super().__init__(learning_rate=learning_rate, name=name, **kwargs)
+        self.transformation = transformation
+
+    def build(self, variables):
+        if self.built:
+            return
+        super().build(variables)
+        state = self.transformation.init({v.path: v.value for v in variables})
+        leaves, self._state_structure = jax.tree.flatten(state)
+        self._state_variables = []
+        for i, leaf in enumerate(leaves):
+            variable = self.add_variable(
+                leaf.shape, dtype=str(leaf.dtype), name=f"state_{i}"
+            )
+            variable.assign(leaf)
+            self._state_variables.append(variable)
+
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        paths = [v.path for v in trainable_variables]
+        state = jax.tree.unflatten(
+            self._state_structure, [v.value for v in self._state_variables]
+        )
+        updates, state = self.transformation.update(
+            dict(zip(paths, grads, strict=True)),
+            state,
+            {v.path: v.value for v in trainable_variables},
+        )
+        for variable, path in zip(trainable_variables, paths, strict=True):
+            variable.assign_add(learning_rate * updates[path])
+        for variable, leaf in zip(
+            self._state_variables, jax.tree.leaves(state), strict=True
+        ):
+            variable.assign(leaf)
+
+
+def make_optimizer(
+    config: TrainingConfig, num_layers: int, num_updates: int
+) -> OptaxOptimizer:
+    """The optimizer of a run: clipping, update rule, layer-wise rates, schedule.
+
+    Args:
+        config: the training settings.
+        num_layers: decoder blocks of the backbone.
+        num_updates: optimizer updates of the whole run.
+    """
+    rules = [_update_rule(config)]
+    if config.clip_norm:
+        rules.insert(0, optax.clip_by_global_norm(config.clip_norm))
+    if config.layerwise_lr_decay != 1.0:
+        rules.append(_layerwise(config.layerwise_lr_decay, num_layers))
+    return OptaxOptimizer(
+        optax.chain(*rules),
+        WarmupCosine(config.learning_rate, num_updates, config.warmup_ratio),
+    )
+
+
+def _update_rule(config: TrainingConfig) -> optax.GradientTransformation:
+    decay = config.weight_decay
+    if config.optimizer == "adamw":
+        return optax.adamw(1.0, weight_decay=decay, mask=is_decayed)
+    if config.optimizer == "lion":
+        return optax.lion(1.0, weight_decay=decay, mask=is_decayed)
+    if config.optimizer == "muon":
+        # optax would decay no kernel of those that Muon leaves to Adam. Updates
+        # are negative by now, and so is the decay.
+        return optax.chain(
+            optax.contrib.muon(
+                1.0,
+                consistent_rms=MUON_CONSISTENT_RMS,
+                muon_weight_dimension_numbers=_muon_dimensions,
+            ),
+            optax.add_decayed_weights(-decay, is_decayed),
+        )
+    # Decoupled as in SGDW (Loshchilov & Hutter 2019): after the momentum.
+    return optax.chain(
+        optax.trace(SGD_MOMENTUM),
+        optax.add_decayed_weights(decay, is_decayed),
+        optax.scale(-1.0),
+    )
+
+
+def is_decayed(params: dict) -> dict:
+    """Which variables weight decay applies to: kernels alone."""
+    return {path: path.endswith("kernel") for path in params}
+
+
+def _muon_dimensions(params: dict) -> dict:
+    """Muon takes the decoder blocks' matrices; Adam the rest (Jordan 2024)."""
+
+    def dimensions(path):
+        if not (path.startswith("transformer_layer_") and path.endswith("kernel")):
+            return None
+        if path.endswith("attention_output/kernel"):
+            return MuonDimensionNumbers((0, 1), (2,))
+        if "/self_attention/" in path:
+            return MuonDimensionNumbers((0,), (1, 2))
+        return MuonDimensionNumbers((0,), (1,))
+
+    return {path: dimensions(path) for path in params}
+
+
+def layer_depth(path: str, num_layers: int) -> int:
+    """0 for embeddings, i + 1 for decoder block i, num_layers + 1 above."""
+    if "embedding/" in path:
+        return 0
+    block = re.match(r"transformer_layer_(\d+)/", path)
+    return int(block.group(1)) + 1 if block else num_layers + 1
+
+
+def _layerwise(decay: float, num_layers: int) -> optax.GradientTransformation:
+    """Multiplies updates by decay ** (layers between the variable and the head)."""
+
+    def scale(updates, params):
+        return {
+            path: update * decay ** (num_layers + 1 - layer_depth(path, num_layers))
+            for path, update in updates.items()
+        }
+
+    return optax.stateless(scale)

@@ -1,0 +1,251 @@
+"""The main job: train on reviews, evaluate, save."""
+
+import dataclasses
+import platform
+import time
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import keras
+import numpy as np
+from sklearn.utils.class_weight import compute_class_weight
+
+import sentiment
+from sentiment.config import RunConfig, TrainingConfig
+from sentiment.data.datasets import Splits, load_splits
+from sentiment.data.pipeline import (
+    BatchPlan,
+    EncodedExamples,
+    batches,
+    encode_examples,
+)
+from sentiment.errors import InputError
+from sentiment.evaluation.evaluate import Evaluation, evaluate_encoded
+from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
+from sentiment.models.losses import ReviewCrossentropy
+from sentiment.training.build import build_classifier, prepare_parts
+from sentiment.training.callbacks import (
+    LearningRateLogger,
+    ProgressBar,
+    StopOnDivergence,
+)
+from sentiment.training.devices import device_name, sharding_scope
+from sentiment.training.optimizers import make_optimizer
+from sentiment.training.workdir import Workdir
+
+MONITORED = {
+    "accuracy": ("val_accuracy", "max"),
+    "macro_f1": ("val_macro_f1", "max"),
+    "loss": ("val_cross_entropy", "min"),
+}
+PACKAGES = ("keras", "keras-hub", "jax", "jaxlib", "optax", "grain", "numpy")
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingResult:
+    """What `train_and_evaluate` leaves in memory.
+
+    Attributes:
+        classifier: the trained model, with the best epoch's weights.
+        metrics: what `metrics.json` holds.
+        history: one list of values per logged name, as in `history.csv`.
+    """
+
+    classifier: GPT2TextClassifier
+    metrics: dict
+    history: dict[str, list[float]]
+
+
+def train_and_evaluate(
+    config: RunConfig, workdir: str | Path, overwrite: bool = False
+) -> TrainingResult:
+    """Trains a classifier, evaluates it and saves everything to `workdir`.
+
+    The folder then holds `model.keras`, `preset/`, `metrics.json`,
+    `history.csv`, `config.cfg` and `plots/`. The same config gives the same
+    run.
+
+    Args:
+        config: what to train on, what and how.
+        workdir: folder for the results; made if missing.
+        overwrite: whether to replace the results of a finished run.
+
+    Raises:
+        InputError: anything the user can mend: settings, data, preset, a
+            finished run in `workdir`, a loss that diverges.
+    """
+    started = time.monotonic()
+    folder = Workdir(workdir)
+    folder.prepare(overwrite)
+    keras.utils.set_random_seed(config.seed)
+    with sharding_scope(config.training):
+        # Before data, which may take minutes.
+        pretrained = prepare_parts(config.model, config.training.dtype)
+        splits = load_splits(config.data, config.seed)
+        _print_splits(splits)
+        class_weight = _class_weight(config.training, splits)
+        classifier = build_classifier(
+            config.model, config.training.dtype, splits, pretrained
+        )
+        train = encode_examples(classifier.preprocessor, splits.train)
+        validation = encode_examples(classifier.preprocessor, splits.validation)
+        plan = _plan(config, classifier, train)
+        history = fit(classifier, config, plan, validation, class_weight)
+        folder.save_classifier(classifier)
+
+        evaluations = {
+            "validation": evaluate_encoded(classifier, validation),
+            "test": _evaluate_test(classifier, splits),
+        }
+    best_epoch = _best_epoch(history, config.training.monitor)
+    metrics = {
+        name: evaluation.metrics
+        for name, evaluation in evaluations.items()
+        if evaluation is not None
+    }
+    metrics["run"] = {
+        "seed": config.seed,
+        "versions": versions(),
+        "device": device_name(),
+        "seconds": round(time.monotonic() - started, 1),
+        "tokens_read": int(train.tokens.lengths.sum()),
+        "tokens_dropped": train.num_dropped,
+        "fill_ratio": plan.fill_ratio,
+        "best_epoch": best_epoch,
+        "num_epochs": len(history["epoch"]),
+        "num_parameters": classifier.count_params(),
+        "num_train_examples": len(splits.train),
+        "num_skipped_rows": splits.num_skipped_rows,
+    }
+    folder.save_results(config, metrics, history, evaluations, best_epoch)
+    return TrainingResult(classifier, metrics, history)
+
+
+def fit(
+    classifier: GPT2TextClassifier,
+    config: RunConfig,
+    plan: BatchPlan,
+    validation: EncodedExamples,
+    class_weight: list[float] | None = None,
+) -> dict[str, list[float]]:
+    """Trains with early stopping; the best epoch's weights stay.
+
+    Args:
+        classifier: is trained in place.
+        config: the run's settings.
+        plan: the training batches; each is one optimizer update.
+        validation: decides the best epoch.
+        class_weight: loss weight of each class.
+
+    Returns:
+        The history: `epoch` (from 1), `learning_rate` of the epoch's last
+        update, and every logged loss and metric.
+    """
+    training = config.training
+    validation_plan = dataclasses.replace(
+        plan, examples=validation, batch_rows=training.batch_size, seed=None
+    )
+    classifier.compile(
+        make_optimizer(
+            training, classifier.backbone.num_layers, plan.num_batches * training.epochs
+        ),
+        ReviewCrossentropy(training.label_smoothing, class_weight),
+        gradient_accumulation_steps=training.gradient_accumulation_steps,
+    )
+    monitor, mode = MONITORED[training.monitor]
+    history = classifier.fit(
+        batches(plan, training.epochs),
+        epochs=training.epochs,
+        steps_per_epoch=plan.num_batches,
+        validation_data=batches(validation_plan, training.epochs),
+        validation_steps=validation_plan.num_batches,
+        shuffle=False,
+        verbose=0,
+        callbacks=[
+            LearningRateLogger(),
+            ProgressBar(int(plan.examples.tokens.lengths.sum())),
+            StopOnDivergence(),
+            keras.callbacks.EarlyStopping(
+                monitor=monitor,
+                mode=mode,
+                patience=training.early_stopping_patience,
+                restore_best_weights=True,
+            ),
+        ],
+    )
+    # Frees the optimizer's slots, three times the weights, and keeps them out
+    # of the saved model.
+    classifier.compile()
+    rates = history.history.pop("learning_rate")
+    epochs = [epoch + 1 for epoch in history.epoch]
+    return {"epoch": epochs, "learning_rate": rates, **history.history}
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, this package and what decides its numbers."""
+    return {
+        "python": platform.python_version(),
+        "sentiment": sentiment.__version__,
+        **{name: metadata.version(name) for name in PACKAGES},
+    }
+
+
+def _plan(config: RunConfig, classifier, train: EncodedExamples) -> BatchPlan:
+    training = config.training
+    return BatchPlan(
+        train,
+        training.batch_size * training.gradient_accumulation_steps,
+        classifier.preprocessor.sequence_length,
+        training.packing,
+        config.seed,
+    )
+
+
+def _evaluate_test(classifier, splits: Splits) -> Evaluation | None:
+    if splits.test is None:
+        return None
+    test = encode_examples(classifier.preprocessor, splits.test)
+    return evaluate_encoded(classifier, test)
+
+
+def _class_weight(config: TrainingConfig, splits: Splits) -> list[float] | None:
+    num_classes = len(splits.label_names)
+    if config.class_weight == ("none",):
+        return None
+    if config.class_weight == ("balanced",):
+        weights = np.ones(num_classes)
+        present = np.unique(splits.train.labels)
+        weights[present] = compute_class_weight(
+            "balanced", classes=present, y=splits.train.labels
+        )
+        return weights.tolist()
+    weights = config.class_weight_values()
+    if len(weights) != num_classes:
+        raise InputError(
+            f"--class_weight must hold {num_classes} numbers, one for each of "
+            f"{', '.join(splits.label_names)}. Received: {len(weights)}."
+        )
+    return list(weights)
+
+
+def _best_epoch(history: dict[str, list[float]], monitor: str) -> int:
+    name, mode = MONITORED[monitor]
+    values = np.array(history[name])
+    best = int(np.argmax(values) if mode == "max" else np.argmin(values))
+    return history["epoch"][best]
+
+
+def _print_splits(splits: Splits):
+    sizes = [
+        f"{len(examples):,} {name}"
+        for name, examples in (
+            ("train", splits.train),
+            ("validation", splits.validation),
+            ("test", splits.test),
+        )
+        if examples is not None
+    ]
+    print(f"{', '.join(sizes)}; classes {', '.join(splits.label_names)}.")
+    if splits.num_skipped_rows:
+        print(f"Skipped {splits.num_skipped_rows:,} bad rows.")

@@ -1,0 +1,92 @@
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+from sentiment.data.datasets import BUNDLED_LABELS
+
+ROOT = Path(__file__).resolve().parent.parent
+CONFIGS = sorted((ROOT / "configs").glob("*.cfg"))
+NAMES = {
+    "csv",
+    "imdb",
+    "imdb_scratch",
+    "quickstart",
+    "sst2",
+    "sst2_scratch",
+    "sst5",
+    "sst5_scratch",
+    "yelp",
+}
+HEADINGS = ["Purpose", "Command", "Cost", "Score"]
+
+each_config = pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+
+
+@pytest.fixture(scope="module")
+def flags():
+    spec = importlib.util.spec_from_file_location("flags", ROOT / "scripts/flags.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def head(path):
+    """The comment lines that a config opens with, without their marks."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    count = next(i for i, line in enumerate(lines) if not line.startswith("#"))
+    return [line.removeprefix("#").removeprefix(" ") for line in lines[:count]]
+
+
+def command(path):
+    """The arguments of the command that the head of a config gives."""
+    text = "\n".join(head(path))
+    shown = re.search(r"^Command:(.*?)(?=^[A-Z]\w*:)", text, re.DOTALL | re.MULTILINE)
+    words = shown.group(1).split()
+    assert words[:2] == ["python", "scripts/train.py"]
+    return words[2:]
+
+
+def test_the_set_of_configs():
+    assert {path.stem for path in CONFIGS} == NAMES
+
+
+@each_config
+def test_config_opens_with_purpose_command_cost_and_score(path):
+    starts = [line.split(":")[0] for line in head(path) if re.match(r"[A-Z]\w*:", line)]
+    assert starts[:4] == HEADINGS
+
+
+@each_config
+def test_the_command_in_the_head_parses_to_this_config(path, flags, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    arguments = command(path)
+    assert f"--flagfile=configs/{path.name}" in arguments
+    run = flags.parse_train(["train.py", *arguments]).run
+    assert bool(run.data.dataset) != bool(run.data.train_file)
+
+
+@each_config
+def test_config_sets_each_flag_once_and_none_of_a_place(path):
+    lines = path.read_text(encoding="utf-8").splitlines()
+    names = [line.split("=")[0] for line in lines if line.startswith("--")]
+    assert len(names) == len(set(names))
+    assert "--workdir" not in names
+    assert "--flagfile" not in names
+
+
+@each_config
+def test_scratch_configs_need_no_download_of_weights(path, flags, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    model = flags.parse_train(["train.py", *command(path)]).run.model
+    scratch = path.stem.endswith("_scratch") or path.stem == "quickstart"
+    assert bool(model.preset) != scratch
+
+
+def test_quickstart_is_on_the_bundled_reviews(flags, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    path = ROOT / "configs" / "quickstart.cfg"
+    run = flags.parse_train(["train.py", *command(path)]).run
+    assert run.data.dataset == "quickstart"
+    assert run.data.label_names in ((), BUNDLED_LABELS)

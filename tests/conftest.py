@@ -1,0 +1,111 @@
+"""What all tests share: toy texts, tiny models, the scripts, real data."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+os.environ.setdefault("KERAS_BACKEND", "jax")
+
+import keras  # noqa: E402
+import keras_hub  # noqa: E402
+
+import sentiment  # noqa: E402
+from sentiment.data.vocabulary import train_vocabulary  # noqa: E402
+
+# "!" matters: GPT-2's pad id 0 is also its "!".
+TOY_TEXTS = [
+    "A great film! I loved every minute of it.",
+    "Terrible. Boring plot, bad acting, no end in sight!!!",
+    "It was fine, nothing more and nothing less.",
+    "",
+    "!!!",
+    "Good food but the waiter was rude, so not good at all.",
+    "中文很好 😀",
+    "The battery lasted two days <|endoftext|> then it broke.",
+]
+
+
+@pytest.fixture(scope="session")
+def vocabulary():
+    """`(vocabulary, merges)` of a byte-level BPE with 300 tokens."""
+    return train_vocabulary(TOY_TEXTS * 3, 300)
+
+
+@pytest.fixture(scope="session")
+def tokenizer(vocabulary):
+    return sentiment.ByteLevelGPT2Tokenizer(*vocabulary)
+
+
+@pytest.fixture
+def make_backbone(tokenizer):
+    """Makes a tiny backbone; keyword arguments override its sizes."""
+
+    def make(**overrides):
+        sizes = {
+            "vocabulary_size": tokenizer.vocabulary_size(),
+            "num_layers": 2,
+            "num_heads": 2,
+            "hidden_dim": 16,
+            "intermediate_dim": 32,
+            "max_sequence_length": 64,
+            "dropout": 0.0,
+        }
+        return keras_hub.models.GPT2Backbone(**{**sizes, **overrides})
+
+    return make
+
+
+@pytest.fixture
+def make_classifier(tokenizer, make_backbone):
+    """Makes a tiny classifier with preprocessor, from seed 0, without dropout."""
+
+    def make(
+        pooling="mean", num_classes=3, dropout=0.0, backbone=None, **preprocessing
+    ):
+        keras.utils.set_random_seed(0)
+        preprocessor = sentiment.GPT2TextClassifierPreprocessor(
+            tokenizer, **preprocessing
+        )
+        return sentiment.GPT2TextClassifier(
+            backbone or make_backbone(dropout=dropout),
+            num_classes,
+            preprocessor,
+            pooling=pooling,
+            dropout=dropout,
+        )
+
+    return make
+
+
+@pytest.fixture
+def run_script():
+    """Runs a script in a fresh process, by default from another folder.
+
+    `KERAS_BACKEND` is unset there, as on a user's machine.
+    """
+
+    def run(name, *arguments, cwd="/", env=None):
+        environment = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"}
+        return subprocess.run(
+            [sys.executable, str(ROOT / "scripts" / name), *map(str, arguments)],
+            cwd=cwd,
+            env={**environment, **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def shared_data():
+    """Folder of real data (IMDB, SST, GPT-2's vocabulary); skips without it."""
+    folder = Path(os.environ.get("SENTIMENT_DATA", ROOT.parent / "shared"))
+    if not (folder / "tfds").is_dir():
+        pytest.skip(f"real data is not at {folder}; set SENTIMENT_DATA to its folder")
+    return folder

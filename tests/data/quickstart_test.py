@@ -1,0 +1,61 @@
+"""The bundled reviews are what the README says of them."""
+
+import csv
+import re
+from collections import Counter
+from itertools import combinations
+
+import pytest
+
+from sentiment.data.datasets import BUNDLED_FOLDER, BUNDLED_LABELS
+
+SPLITS = ("train", "validation", "test")
+
+
+def words(text):
+    return re.findall(r"[a-z0-9']+", text.lower())
+
+
+@pytest.fixture(scope="module")
+def rows():
+    loaded = {}
+    for split in SPLITS:
+        with open(
+            BUNDLED_FOLDER / f"{split}.csv", encoding="utf-8", newline=""
+        ) as file:
+            loaded[split] = list(csv.DictReader(file))
+    return loaded
+
+
+def test_at_least_900_distinct_reviews(rows):
+    texts = [row["text"] for split in SPLITS for row in rows[split]]
+    assert len({" ".join(words(text)) for text in texts}) == len(texts) >= 900
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_classes_and_domains_are_balanced(rows, split):
+    labels = Counter(row["label"] for row in rows[split])
+    assert set(labels) == set(BUNDLED_LABELS)
+    assert max(labels.values()) - min(labels.values()) <= 5
+    domains = Counter(row["domain"] for row in rows[split])
+    assert len(domains) == 6
+    assert max(domains.values()) <= 1.1 * min(domains.values())
+
+
+def test_no_two_reviews_share_a_phrase_of_five_words(rows):
+    """No templates: not within a split either."""
+    seen = {}
+    for split in SPLITS:
+        for i, row in enumerate(rows[split]):
+            tokens = words(row["text"])
+            for phrase in zip(*(tokens[k:] for k in range(5)), strict=False):
+                owner = seen.setdefault(phrase, (split, i))
+                assert owner == (split, i), phrase
+
+
+def test_no_near_duplicates_across_splits(rows):
+    bags = {s: [frozenset(words(row["text"])) for row in rows[s]] for s in SPLITS}
+    for first, second in combinations(SPLITS, 2):
+        for a in bags[first]:
+            for b in bags[second]:
+                assert len(a & b) < 0.5 * len(a | b), (a, b)

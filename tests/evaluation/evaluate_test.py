@@ -1,0 +1,124 @@
+import csv
+import dataclasses
+
+import keras
+import keras_hub
+import numpy as np
+import pytest
+
+import sentiment
+from sentiment.config import DataConfig
+from sentiment.data.datasets import load_splits
+from sentiment.data.pipeline import encode_examples
+from sentiment.errors import InputError
+from sentiment.evaluation.evaluate import evaluate_encoded, evaluate_split
+from sentiment.evaluation.metrics import classification_metrics, reliability_bins
+
+LABEL_NAMES = ("bad", "fair", "good")
+
+
+@pytest.fixture(scope="module")
+def classifier(tokenizer):
+    """Untrained, but with weights so large that it tells texts apart."""
+    keras.utils.set_random_seed(0)
+    backbone = keras_hub.models.GPT2Backbone(
+        vocabulary_size=tokenizer.vocabulary_size(),
+        num_layers=1,
+        num_heads=1,
+        hidden_dim=8,
+        intermediate_dim=8,
+        max_sequence_length=32,
+    )
+    preprocessor = sentiment.GPT2TextClassifierPreprocessor(tokenizer)
+    classifier = sentiment.GPT2TextClassifier(
+        backbone, 3, preprocessor, pooling="mean", label_names=LABEL_NAMES
+    )
+    rng = np.random.default_rng(0)
+    for variable in classifier.trainable_variables:
+        variable.assign(rng.normal(0, 1, variable.shape))
+    texts = ["film a ! plot"[:i] + str(i) for i in range(25)]
+    bias = classifier.logits_dense.bias
+    bias.assign_sub(np.log(classifier.predict(texts)).mean(axis=0))
+    return classifier
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    """40 training and 25 test texts, in no order of class or length."""
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    for name, count in (("train", 40), ("test", 25)):
+        with open(folder / f"{name}.csv", "w", newline="") as file:
+            writer = csv.writer(file)
+            writer.writerow(["text", "label"])
+            for i in range(count):
+                text = " ".join(rng.choice(["film", "a", "!", "plot"], i % 9))
+                writer.writerow([f"{i} {text}", rng.choice(LABEL_NAMES)])
+    return DataConfig(
+        train_file=str(folder / "train.csv"), test_file=str(folder / "test.csv")
+    )
+
+
+def scored(classifier, examples):
+    probabilities = classifier.predict(examples.texts)
+    return classification_metrics(examples.labels, probabilities, LABEL_NAMES)
+
+
+def assert_same_scores(actual, expected):
+    for name in ("loss", "expected_calibration_error"):
+        assert actual[name] == pytest.approx(expected[name], rel=1e-5)
+    rounded = {"loss": 0, "expected_calibration_error": 0}
+    assert {**actual, **rounded} == {**expected, **rounded}
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_a_split_is_scored_as_training_would_see_it(classifier, config, split):
+    examples = getattr(load_splits(config, seed=5), split)
+    metrics = evaluate_split(classifier, config, split, seed=5)
+    assert metrics["num_examples"] == len(examples)
+    assert_same_scores(metrics, scored(classifier, examples))
+
+
+def test_the_model_is_no_constant(classifier, config):
+    predicted = np.array(evaluate_split(classifier, config)["confusion_matrix"])
+    assert (predicted.sum(axis=0) > 0).all()
+
+
+def test_the_test_split_is_the_default(classifier, config):
+    default = evaluate_split(classifier, config)
+    assert default == evaluate_split(classifier, config, "test")
+
+
+@pytest.mark.parametrize("batch_size", [3, 64])
+def test_batch_size_does_not_change_the_scores(classifier, config, batch_size):
+    metrics = evaluate_split(classifier, config, batch_size=batch_size)
+    assert_same_scores(metrics, evaluate_split(classifier, config))
+
+
+def test_the_seed_decides_what_was_carved(classifier, config):
+    validation = [
+        evaluate_split(classifier, config, "validation", seed)["loss"]
+        for seed in (0, 0, 1)
+    ]
+    assert validation[0] == validation[1] != validation[2]
+
+
+def test_reliability_is_that_of_the_same_probabilities(classifier, config):
+    examples = load_splits(config, seed=0).test
+    encoded = encode_examples(classifier.preprocessor, examples)
+    evaluation = evaluate_encoded(classifier, encoded)
+    expected = reliability_bins(examples.labels, classifier.predict(examples.texts))
+    for name, values in expected.items():
+        np.testing.assert_allclose(evaluation.reliability[name], values, rtol=1e-5)
+
+
+def test_a_missing_split_is_an_input_error(classifier, config):
+    without = dataclasses.replace(config, test_file="")
+    with pytest.raises(InputError, match="no labelled test split"):
+        evaluate_split(classifier, without)
+
+
+def test_data_of_other_classes_is_an_input_error(classifier, config):
+    other = dataclasses.replace(config, label_names=("bad", "good"))
+    with pytest.raises(InputError, match="knows the classes bad, fair, good"):
+        evaluate_split(classifier, other)

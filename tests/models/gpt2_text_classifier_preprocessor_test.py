@@ -1,0 +1,183 @@
+import keras_hub
+import numpy as np
+import pytest
+
+import sentiment
+from sentiment.errors import InputError
+from sentiment.models.gpt2_text_classifier_preprocessor import DEFAULT_SEQUENCE_LENGTH
+
+# Digits do not merge in the toy vocabulary: each is a token.
+DIGITS = "31415926535897932384626433"
+
+
+@pytest.fixture
+def make(tokenizer):
+    def make(**options):
+        return sentiment.GPT2TextClassifierPreprocessor(tokenizer, **options)
+
+    return make
+
+
+def content(encoded, index=0):
+    """Ids between start and end token."""
+    return encoded.tokens[index][1:-1].tolist()
+
+
+# --- Encoding
+
+
+def test_review_stands_between_start_and_end_token(make, tokenizer):
+    end = tokenizer.end_token_id
+    ids = tokenizer.encode_batch(["A great film!"])[0]
+    encoded = make().encode(["A great film!"])
+    assert encoded.tokens[0].tolist() == [end, *ids, end]
+    assert encoded.num_dropped == 0
+
+
+def test_texts_are_cleaned_first(make):
+    raw, clean = (
+        make()
+        .encode(["  Great<br /><br />film &amp; cast ", "Great film & cast"])
+        .tokens
+    )
+    np.testing.assert_array_equal(raw, clean)
+
+
+def test_lowercase_is_a_choice(make):
+    texts = ["Great FILM", "great film"]
+    cased = make().encode(texts)
+    assert content(cased, 0) != content(cased, 1)
+    lowered = make(lowercase=True).encode(texts)
+    assert content(lowered, 0) == content(lowered, 1) == content(cased, 1)
+
+
+@pytest.mark.parametrize(
+    ("truncation", "kept"),
+    [
+        ("head", [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]),
+        ("tail", [16, 17, 18, 19, 20, 21, 22, 23, 24, 25]),
+        # Ten tokens: a quarter, rounded down, from the start, the rest from the end.
+        ("head_tail", [0, 1, 18, 19, 20, 21, 22, 23, 24, 25]),
+    ],
+)
+def test_truncation_keeps_its_part_and_both_special_tokens(make, truncation, kept):
+    preprocessor = make(sequence_length=12, truncation=truncation)
+    encoded = preprocessor.encode([DIGITS])
+    all_ids = preprocessor.tokenizer.encode_batch([DIGITS])[0]
+    assert len(all_ids) == len(DIGITS)
+    assert content(encoded) == [all_ids[i] for i in kept]
+    end = preprocessor.tokenizer.end_token_id
+    assert encoded.tokens[0][0] == encoded.tokens[0][-1] == end
+    assert encoded.num_dropped == 16
+
+
+@pytest.mark.parametrize("truncation", ["head", "tail", "head_tail"])
+def test_a_review_that_just_fits_loses_nothing(make, truncation):
+    preprocessor = make(sequence_length=28, truncation=truncation)
+    encoded = preprocessor.encode([DIGITS, DIGITS + "1"])
+    assert encoded.tokens.lengths.tolist() == [28, 28]
+    assert encoded.num_dropped == 1
+    assert content(encoded) == preprocessor.tokenizer.encode_batch([DIGITS])[0]
+
+
+def test_texts_without_content_are_told_apart_from_exclamation_marks(make):
+    encoded = make().encode(["", " <br /> ", "!!!", "\x00"])
+    assert encoded.is_empty.tolist() == [True, True, False, True]
+    assert encoded.tokens.lengths[:2].tolist() == [2, 2]
+
+
+def test_literal_end_of_text_never_becomes_the_special_token(make, tokenizer):
+    texts = ["a <|endoftext|> b", "<|endoftext|>", "&lt;|endoftext|&gt;"]
+    encoded = make().encode(texts)
+    for i in range(len(texts)):
+        assert content(encoded, i)
+        assert tokenizer.end_token_id not in content(encoded, i)
+
+
+def test_lone_surrogates_and_every_script_encode(make):
+    encoded = make().encode(["\ud800 x", "\ufffd x", "中文 😀"])
+    np.testing.assert_array_equal(encoded.tokens[0], encoded.tokens[1])
+    assert make().tokenizer.detokenize([content(encoded, 2)]) == ["中文 😀"]
+
+
+def test_non_string_is_an_input_error(make):
+    with pytest.raises(InputError, match="3"):
+        make().encode(["a", 3])
+
+
+# --- Calling
+
+
+def test_call_gives_one_review_per_row_padded_to_sequence_length(make, tokenizer):
+    preprocessor = make(sequence_length=16)
+    batch = preprocessor(["good", ""])
+    end = tokenizer.end_token_id
+    ids = tokenizer.encode_batch(["good"])[0]
+    first = [end, *ids, end]
+    padding = [0] * (16 - len(first))
+    np.testing.assert_array_equal(
+        batch["token_ids"], [first + padding, [end, end] + [0] * 14]
+    )
+    np.testing.assert_array_equal(batch["segment_lengths"], [[len(first)], [2]])
+    assert batch["token_ids"].dtype == batch["segment_lengths"].dtype == np.int32
+
+
+def test_call_gives_labels_and_weights_a_slot_axis(make):
+    x, y, weight = make(sequence_length=16)(["a", "b"], [1, 0], [0.5, 2.0])
+    assert x["token_ids"].shape == (2, 16)
+    np.testing.assert_array_equal(y, [[1], [0]])
+    np.testing.assert_array_equal(weight, [[0.5], [2.0]])
+
+
+def test_call_on_one_string_drops_the_batch_axis(make):
+    preprocessor = make(sequence_length=16)
+    x, y = preprocessor("a", 1)
+    batch = preprocessor(["a"])
+    np.testing.assert_array_equal(x["token_ids"], batch["token_ids"][0])
+    np.testing.assert_array_equal(x["segment_lengths"], batch["segment_lengths"][0])
+    np.testing.assert_array_equal(y, [1])
+
+
+def test_without_sequence_length_rows_have_the_default_length(make):
+    batch = make()(["word " * 600])
+    assert batch["token_ids"].shape == (1, DEFAULT_SEQUENCE_LENGTH)
+    assert batch["segment_lengths"][0, 0] == DEFAULT_SEQUENCE_LENGTH
+
+
+# --- Construction
+
+
+def test_any_gpt2_tokenizer_is_rebuilt_as_the_exact_one(vocabulary):
+    stock = keras_hub.models.GPT2Tokenizer(*vocabulary)
+    preprocessor = sentiment.GPT2TextClassifierPreprocessor(stock)
+    assert type(preprocessor.tokenizer) is sentiment.ByteLevelGPT2Tokenizer
+    assert preprocessor.tokenizer.vocabulary == vocabulary[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"truncation": "middle"}, "head, tail, head_tail.*'middle'"),
+        ({"sequence_length": 2}, "at least 3.*2"),
+        ({"sequence_length": 0}, "at least 3.*0"),
+    ],
+)
+def test_wrong_settings_are_input_errors(make, options, message):
+    with pytest.raises(InputError, match=message):
+        make(**options)
+
+
+def test_smallest_sequence_length_keeps_one_token(make):
+    preprocessor = make(sequence_length=3)
+    assert preprocessor.encode(["123"]).tokens.lengths.tolist() == [3]
+
+
+def test_config_holds_every_argument(make):
+    options = {"sequence_length": 24, "truncation": "tail", "lowercase": True}
+    preprocessor = make(**options, name="reader")
+    config = preprocessor.get_config()
+    again = sentiment.GPT2TextClassifierPreprocessor.from_config(dict(config))
+    assert again.get_config() == preprocessor.get_config()
+    assert {name: getattr(again, name) for name in options} == options
+    assert again.name == "reader"
+    assert type(again.tokenizer) is sentiment.ByteLevelGPT2Tokenizer

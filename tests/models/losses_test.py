@@ -1,0 +1,121 @@
+import keras
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score
+
+from sentiment.models.losses import MacroF1, ReviewCrossentropy
+
+# Softmax of log p is p, so that losses can be written down.
+PROBABILITIES = np.array([[[0.7, 0.2, 0.1], [0.25, 0.25, 0.5]]], np.float32)
+LOGITS = np.log(PROBABILITIES) + 3.0
+LABELS = np.array([[0, 2]])
+
+
+def per_review(**options):
+    return np.asarray(ReviewCrossentropy(**options).call(LABELS, LOGITS))
+
+
+def test_loss_is_minus_log_probability_of_the_label():
+    np.testing.assert_allclose(per_review(), -np.log([[0.7, 0.5]]), rtol=1e-6)
+
+
+def test_label_smoothing_mixes_in_the_uniform_distribution():
+    first = -(0.8 * np.log(0.7) + 0.1 * np.log(0.2) + 0.1 * np.log(0.1))
+    second = -(0.8 * np.log(0.5) + 0.2 * np.log(0.25))
+    # 0.3 over 3 classes: 0.1 each, and 0.7 + 0.1 for the label.
+    smoothed = per_review(label_smoothing=0.3)
+    np.testing.assert_allclose(smoothed, [[first, second]], rtol=1e-6)
+
+
+def test_class_weight_multiplies_by_the_weight_of_the_label():
+    weighted = per_review(class_weight=[0.5, 9.0, 2.0])
+    expected = [[-0.5 * np.log(0.7), -2.0 * np.log(0.5)]]
+    np.testing.assert_allclose(weighted, expected, rtol=1e-6)
+
+
+def test_default_reduction_is_the_sum_over_weighted_reviews():
+    loss = ReviewCrossentropy()(LABELS, LOGITS, sample_weight=np.array([[1.0, 0.0]]))
+    np.testing.assert_allclose(loss, -np.log(0.7), rtol=1e-6)
+    both = ReviewCrossentropy()(LABELS, LOGITS)
+    np.testing.assert_allclose(both, -np.log(0.7) - np.log(0.5), rtol=1e-6)
+
+
+def test_extreme_logits_give_a_finite_loss():
+    logits = np.array([[[1e4, -1e4, 0.0]]], np.float32)
+    loss = ReviewCrossentropy().call(np.array([[1]]), logits)
+    np.testing.assert_allclose(loss, [[2e4]])
+
+
+def test_loss_config_holds_every_argument():
+    config = ReviewCrossentropy(
+        0.2, (1.0, 2.0), name="n", reduction="mean"
+    ).get_config()
+    again = ReviewCrossentropy.from_config(config)
+    assert again.get_config() == config
+    assert (again.label_smoothing, again.class_weight) == (0.2, [1.0, 2.0])
+    assert (again.name, again.reduction) == ("n", "mean")
+
+
+# --- Macro-F1
+
+
+@pytest.fixture(scope="module")
+def packed_answers():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, (20, 5))
+    logits = rng.normal(size=(20, 5, 3)).astype(np.float32)
+    weight = (rng.random((20, 5)) < 0.7).astype(np.float32)
+    return labels, logits, weight
+
+
+def sklearn_macro_f1(labels, logits, weight):
+    used = weight > 0
+    return f1_score(labels[used], logits.argmax(-1)[used], average="macro")
+
+
+def test_macro_f1_is_sklearns_without_unused_slots(packed_answers):
+    labels, logits, weight = packed_answers
+    metric = MacroF1(3)
+    metric.update_state(labels, logits, weight)
+    expected = sklearn_macro_f1(labels, logits, weight)
+    assert abs(expected - sklearn_macro_f1(labels, logits, np.ones_like(weight))) > 1e-3
+    np.testing.assert_allclose(metric.result(), expected, rtol=1e-6)
+
+
+def test_macro_f1_adds_up_over_batches(packed_answers):
+    labels, logits, weight = packed_answers
+    metric = MacroF1(3)
+    for part in (slice(0, 3), slice(3, 20)):
+        metric.update_state(labels[part], logits[part], weight[part])
+    expected = sklearn_macro_f1(labels, logits, weight)
+    np.testing.assert_allclose(metric.result(), expected, rtol=1e-6)
+
+
+def test_macro_f1_counts_a_class_that_nobody_names_as_zero():
+    metric = MacroF1(3)
+    metric.update_state(np.array([[0, 1]]), np.eye(3, dtype="float32")[None, :2])
+    expected = f1_score(
+        [0, 1], [0, 1], labels=[0, 1, 2], average="macro", zero_division=0
+    )
+    np.testing.assert_allclose(metric.result(), expected, rtol=1e-6)
+
+
+def test_macro_f1_reads_logits_of_any_sign_and_size():
+    logits = np.array([[[-90.0, -80.0], [500.0, 600.0], [-1e4, -2e4]]], np.float32)
+    metric = MacroF1(2)
+    metric.update_state(np.array([[1, 1, 0]]), logits)
+    np.testing.assert_allclose(metric.result(), 1.0, rtol=1e-6)
+
+
+def test_macro_f1_returns_from_its_config():
+    metric = MacroF1(4, name="f")
+    again = MacroF1.from_config(metric.get_config())
+    assert again.get_config() == metric.get_config()
+    assert (again.num_classes, again.name, again.average) == (4, "f", "macro")
+
+
+def test_loss_and_metric_return_by_their_registered_names():
+    for item in (ReviewCrossentropy(0.1, [1.0, 2.0]), MacroF1(2)):
+        saved = keras.saving.serialize_keras_object(item)
+        assert saved["registered_name"].startswith("sentiment>")
+        assert type(keras.saving.deserialize_keras_object(saved)) is type(item)

@@ -1,0 +1,473 @@
+import tracemalloc
+
+import jax
+import keras
+import keras_hub
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score
+
+import sentiment
+from sentiment.data.packing import RaggedTokens, pack_rows
+from sentiment.data.pipeline import BatchPlan, EncodedExamples, batches
+from sentiment.errors import InputError
+from sentiment.models import packed_text_classifier
+from sentiment.models.losses import ReviewCrossentropy
+from sentiment.models.packed_text_classifier import PackedTextClassifier
+
+TEXTS = [
+    "A great film! I loved it.",
+    "!!!",
+    "Terrible.",
+    "",
+    "the end <|endoftext|> of it",
+    "中文很好",
+    "😀",
+    "\ud800 broken",
+    "It was fine, nothing more and nothing less.",
+    "good",
+    "bad, bad and 31415926535897932384626433 times bad",
+]
+NUM_CLASSES = 3
+
+
+@pytest.fixture(scope="module")
+def make(tokenizer, randomize):
+    """Makes a tiny classifier that tells texts apart."""
+
+    def make(dropout=0.0):
+        keras.utils.set_random_seed(0)
+        backbone = keras_hub.models.GPT2Backbone(
+            vocabulary_size=tokenizer.vocabulary_size(),
+            num_layers=1,
+            num_heads=2,
+            hidden_dim=8,
+            intermediate_dim=16,
+            max_sequence_length=32,
+            dropout=0.0,
+        )
+        preprocessor = sentiment.GPT2TextClassifierPreprocessor(
+            tokenizer, sequence_length=32
+        )
+        return randomize(
+            sentiment.GPT2TextClassifier(
+                backbone, NUM_CLASSES, preprocessor, "last", dropout
+            )
+        )
+
+    return make
+
+
+# --- Prediction
+
+
+@pytest.fixture(scope="module")
+def classifier(make):
+    """For prediction alone: tests share its compiled programs."""
+    return make()
+
+
+@pytest.fixture(scope="module")
+def one_by_one(classifier):
+    return np.concatenate([classifier.predict([text]) for text in TEXTS])
+
+
+def test_predict_gives_float32_probabilities_that_differ(one_by_one):
+    assert one_by_one.shape == (len(TEXTS), NUM_CLASSES)
+    assert one_by_one.dtype == np.float32
+    assert (one_by_one >= 0).all()
+    np.testing.assert_allclose(one_by_one.sum(axis=1), 1.0, atol=1e-6)
+    # Far more than the tolerance of the comparisons below.
+    distances = np.abs(one_by_one[:, None] - one_by_one[None]).max(-1)
+    assert distances[~np.eye(len(TEXTS), dtype=bool)].min() > 1e-3
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, None, 1000])
+def test_predict_on_a_list_equals_one_by_one(classifier, one_by_one, batch_size):
+    result = classifier.predict(TEXTS, batch_size=batch_size)
+    np.testing.assert_allclose(result, one_by_one, rtol=0, atol=1e-5)
+
+
+def test_predict_keeps_the_order_of_the_texts(classifier, one_by_one):
+    for seed in range(3):
+        order = np.random.default_rng(seed).permutation(len(TEXTS) * 2) % len(TEXTS)
+        result = classifier.predict([TEXTS[i] for i in order])
+        np.testing.assert_allclose(result, one_by_one[order], rtol=0, atol=1e-5)
+
+
+def test_predict_reads_strings_tuples_and_arrays(classifier, one_by_one):
+    expected = one_by_one[[0, 2]]
+    texts = [TEXTS[0], TEXTS[2]]
+    for x in (tuple(texts), np.array(texts), np.array(texts, object)):
+        np.testing.assert_allclose(classifier.predict(x), expected, atol=1e-5, rtol=0)
+    np.testing.assert_array_equal(classifier.predict(texts[0]), one_by_one[:1])
+
+
+def test_predict_on_nothing_gives_no_rows(classifier):
+    assert classifier.predict([]).shape == (0, NUM_CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("texts", "index"),
+    [
+        (["a", None], 1),
+        (["a", "b", 3.5, None], 2),
+        ([None, "a"], 0),
+        ([None], 0),
+        ([float("nan"), float("nan")], 0),
+        ([b"a"], 0),
+        ((1, 2), 0),
+        (np.array(["a", None], object), 1),
+    ],
+)
+def test_predict_names_the_first_element_that_is_no_string(classifier, texts, index):
+    with pytest.raises(InputError, match=f"must be a string.*at index {index}"):
+        classifier.predict(texts)
+
+
+def test_predict_on_packed_rows_keeps_the_slots(classifier, one_by_one):
+    tokens = classifier.preprocessor.encode([TEXTS[1], TEXTS[2]]).tokens
+    batch = pack_rows(tokens, [np.array([0, 1])], 32, 4)
+    result = classifier.predict(batch, verbose=0)
+    assert result.shape == (1, 4, NUM_CLASSES)
+    np.testing.assert_allclose(result[0, :2], one_by_one[1:3], rtol=0, atol=1e-5)
+
+
+def test_predict_tokens_equals_predict(classifier, one_by_one):
+    tokens = classifier.preprocessor.encode(TEXTS).tokens
+    result = classifier.predict_tokens(tokens)
+    np.testing.assert_allclose(result, one_by_one, rtol=0, atol=1e-5)
+
+
+def test_predict_texts_tells_which_were_empty(classifier, one_by_one):
+    probabilities, is_empty = classifier.predict_texts(TEXTS)
+    assert is_empty.tolist() == [text == "" for text in TEXTS]
+    np.testing.assert_allclose(probabilities, one_by_one, rtol=0, atol=1e-5)
+
+
+def test_long_text_is_read_as_its_first_words(classifier):
+    many, few = classifier.predict(["good film " * 50_000, "good film " * 50])
+    np.testing.assert_array_equal(many, few)
+
+
+def test_windows_cover_all_texts_in_order_whatever_their_size(
+    classifier, one_by_one, monkeypatch
+):
+    sizes = []
+    encode = classifier.preprocessor.encode
+    monkeypatch.setattr(packed_text_classifier, "PREDICT_WINDOW_CHARACTERS", 30)
+    monkeypatch.setattr(
+        classifier.preprocessor,
+        "encode",
+        lambda texts: sizes.append(sum(map(len, texts))) or encode(texts),
+    )
+    result = classifier.predict(TEXTS)
+    np.testing.assert_allclose(result, one_by_one, rtol=0, atol=1e-5)
+    assert len(sizes) > 2
+    assert max(sizes) < 30 + max(map(len, TEXTS))
+
+
+def test_one_huge_text_among_many_short_ones_takes_bounded_memory(classifier):
+    huge = "word salad, " * (5_000_000 // 12)
+    texts = ["good"] * 500 + [huge] + ["bad"] * 500
+    expected = classifier.predict(["good", huge[:1000], "bad"])
+    tracemalloc.start()
+    try:
+        result = classifier.predict(texts)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    # As an array of strings it would be 20 GB, as padded token ids 8 GB.
+    assert peak < 200e6
+    np.testing.assert_allclose(result[:500], expected[[0] * 500], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(result[500], expected[1], rtol=0, atol=1e-5)
+    np.testing.assert_allclose(result[501:], expected[[2] * 500], rtol=0, atol=1e-5)
+
+
+def test_any_prediction_takes_few_compiled_programs(classifier, monkeypatch):
+    shapes = set()
+
+    def predict_on_batch(batch):
+        shapes.add(tuple(array.shape for array in batch.values()))
+        return np.zeros((*batch["segment_lengths"].shape, NUM_CLASSES))
+
+    monkeypatch.setattr(classifier, "predict_on_batch", predict_on_batch)
+    for count in range(1, 200):
+        classifier.predict(["some words of a text"] * count)
+    # One row length; 1, 2, 4, 8 or 16 rows.
+    assert len(shapes) <= 5
+
+
+def test_classifier_without_preprocessor_says_so(classifier, monkeypatch):
+    monkeypatch.setattr(classifier, "preprocessor", None)
+    with pytest.raises(InputError, match="no preprocessor"):
+        classifier.predict(["a"])
+
+
+def test_preprocessor_that_comes_later_is_fitted_to_the_positions(make, tokenizer):
+    classifier = make()
+    classifier.preprocessor = sentiment.GPT2TextClassifierPreprocessor(tokenizer)
+    assert classifier.preprocessor.sequence_length == 32
+    too_long = sentiment.GPT2TextClassifierPreprocessor(tokenizer, 33)
+    with pytest.raises(InputError, match="32 positions"):
+        classifier.preprocessor = too_long
+
+
+# --- Training
+
+
+def sgd_step(classifier, batch):
+    """Weights' change by one update at learning rate 1, and what is logged."""
+    variables = classifier.trainable_variables
+    before = [np.array(variable.value) for variable in variables]
+    classifier.reset_metrics()
+    logs = classifier.train_on_batch(*batch, return_dict=True)
+    change = [
+        np.array(variable.value) - old
+        for variable, old in zip(variables, before, strict=True)
+    ]
+    for variable, old in zip(variables, before, strict=True):
+        variable.assign(old)
+    return change, logs
+
+
+def make_batch(counts, num_reviews=64, seed=0):
+    """32 rows with `counts` reviews each, dealt out in order; unused rows last."""
+    rng = np.random.default_rng(seed)
+    sequences = [rng.integers(1, 200, rng.integers(2, 8)) for _ in range(num_reviews)]
+    labels = rng.integers(0, NUM_CLASSES, num_reviews)
+    ends = np.cumsum(counts)
+    assert ends[-1] <= num_reviews
+    rows = [np.arange(end - n, end) for n, end in zip(counts, ends, strict=True)]
+    x = pack_rows(RaggedTokens.from_sequences(sequences), rows, 32, 4, 32)
+    y = np.zeros((32, 4), np.int32)
+    for i, row in enumerate(rows):
+        y[i, : len(row)] = labels[row]
+    return x, y, (x["segment_lengths"] > 0).astype(np.float32)
+
+
+ONE_PER_ROW = [1] * 32
+UNEQUAL = [1, 4, 2, 3] * 6 + [1] * 4 + [0] * 4
+# 11 rows of an uneven last batch; with 4 micro-batches some are nearly empty.
+UNEVEN_LAST = [3] * 10 + [2]
+
+
+@pytest.fixture(scope="module")
+def in_parts(make):
+    """One classifier for each number of micro-batches, of equal weights."""
+    classifiers = {}
+    for steps in (1, 4):
+        classifiers[steps] = make()
+        classifiers[steps].compile(
+            keras.optimizers.SGD(1.0), gradient_accumulation_steps=steps
+        )
+    return classifiers
+
+
+def assert_same_update(change, expected):
+    assert max(np.abs(array).max() for array in expected) > 1e-2
+    for array, expected_array in zip(change, expected, strict=True):
+        np.testing.assert_allclose(array, expected_array, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("counts", [ONE_PER_ROW, UNEQUAL, UNEVEN_LAST])
+def test_micro_batches_give_the_update_of_the_whole_batch(in_parts, counts):
+    batch = make_batch(counts)
+    change, logs = sgd_step(in_parts[4], batch)
+    expected, expected_logs = sgd_step(in_parts[1], batch)
+    assert_same_update(change, expected)
+    assert logs == pytest.approx(expected_logs, abs=1e-6)
+
+
+@pytest.mark.parametrize("steps", [1, 4])
+def test_update_does_not_depend_on_how_reviews_fall_into_rows(in_parts, steps):
+    expected, expected_logs = sgd_step(in_parts[steps], make_batch(ONE_PER_ROW))
+    for counts in (UNEVEN_LAST, [4] * 8):
+        change, logs = sgd_step(in_parts[steps], make_batch(counts))
+        assert_same_update(change, expected)
+        assert logs == pytest.approx(expected_logs, abs=1e-6)
+
+
+@pytest.mark.parametrize("counts", [UNEQUAL, UNEVEN_LAST])
+@pytest.mark.parametrize("steps", [1, 4])
+def test_update_and_loss_are_means_per_review_by_hand(in_parts, steps, counts):
+    x, y, weight = make_batch(counts)
+    classifier = in_parts[steps]
+    used = weight > 0
+    probabilities = in_parts[1].predict_on_batch(x)[used]
+    labels = y[used]
+    change, logs = sgd_step(classifier, (x, y, weight))
+
+    loss = -np.log(probabilities[np.arange(len(labels)), labels])
+    assert logs["loss"] == pytest.approx(loss.mean(), rel=1e-5)
+    assert logs["cross_entropy"] == pytest.approx(loss.mean(), rel=1e-5)
+    guesses = probabilities.argmax(-1)
+    assert logs["accuracy"] == pytest.approx((guesses == labels).mean())
+    macro_f1 = f1_score(labels, guesses, average="macro")
+    assert float(np.mean(logs["macro_f1"])) == pytest.approx(macro_f1, rel=1e-5)
+
+    bias = next(
+        i
+        for i, variable in enumerate(classifier.trainable_variables)
+        if variable is classifier.logits_dense.bias
+    )
+    gradient = (probabilities - np.eye(NUM_CLASSES)[labels]).mean(axis=0)
+    np.testing.assert_allclose(change[bias], -gradient, rtol=0, atol=1e-6)
+
+
+def test_loss_of_an_epoch_weighs_each_review_the_same(in_parts):
+    parts = [make_batch(counts) for counts in (ONE_PER_ROW, UNEVEN_LAST[:2])]
+    classifier = in_parts[4]
+    values = [sgd_step(classifier, part)[1]["loss"] for part in parts]
+    assert abs(values[0] - values[1]) > 1e-2
+    x, y, weight = jax.tree.map(lambda *arrays: np.concatenate(arrays), *parts)
+    classifier.optimizer.learning_rate = 0.0
+    history = classifier.fit(
+        x, y, batch_size=32, sample_weight=weight, shuffle=False, verbose=0
+    ).history
+    classifier.optimizer.learning_rate = 1.0
+    expected = np.average(values, weights=[32, 6])
+    np.testing.assert_allclose(history["loss"], [expected], rtol=1e-5)
+
+
+def test_content_of_unused_slots_changes_nothing(in_parts):
+    x, y, weight = make_batch(UNEVEN_LAST)
+    expected, expected_logs = sgd_step(in_parts[4], (x, y, weight))
+    y = np.where(weight > 0, y, 2)
+    ends = x["segment_lengths"].sum(axis=1, keepdims=True)
+    token_ids = np.where(np.arange(32) < ends, x["token_ids"], 7)
+    change, logs = sgd_step(
+        in_parts[4], ({**x, "token_ids": token_ids.astype(np.int32)}, y, weight)
+    )
+    for array, expected_array in zip(change, expected, strict=True):
+        np.testing.assert_array_equal(array, expected_array)
+    assert logs == expected_logs
+
+
+def test_batch_of_empty_rows_changes_nothing(in_parts):
+    x, y, weight = make_batch([0] * 32)
+    change, logs = sgd_step(in_parts[4], (x, y, weight))
+    assert all((array == 0).all() for array in change)
+    assert np.isfinite(logs["loss"])
+
+
+def test_sample_weights_scale_a_reviews_loss_but_not_the_count(in_parts):
+    x, y, used = make_batch(UNEQUAL)
+    weight = used * np.random.default_rng(1).uniform(0.5, 2.0, used.shape)
+    probabilities = in_parts[1].predict_on_batch(x)
+    loss = -np.log(np.take_along_axis(probabilities, y[..., None], -1)[..., 0])
+    _, logs = sgd_step(in_parts[1], (x, y, weight.astype(np.float32)))
+    assert logs["loss"] == pytest.approx((weight * loss).sum() / used.sum(), rel=1e-5)
+
+
+def test_fit_compiles_each_step_once_and_draws_dropout_in_every_micro_batch(
+    make, classifier, monkeypatch
+):
+    traces = {"train_step": 0, "test_step": 0}
+
+    def count(name):
+        step = getattr(PackedTextClassifier, name)
+
+        def counted(self, state, data):
+            traces[name] += 1
+            return step(self, state, data)
+
+        monkeypatch.setattr(PackedTextClassifier, name, counted)
+
+    count("train_step")
+    count("test_step")
+    trained = make(dropout=0.5)
+    trained.compile(keras.optimizers.Adam(0.0), gradient_accumulation_steps=2)
+    for variable, value in zip(
+        trained.trainable_variables, classifier.trainable_variables, strict=True
+    ):
+        variable.assign(np.array(value.value))
+    seed_state = trained.pooled_dropout.seed_generator.state
+    seed_before = np.array(seed_state.value)
+
+    rng = np.random.default_rng(0)
+
+    def examples(number):
+        sequences = [rng.integers(1, 200, rng.integers(2, 20)) for _ in range(number)]
+        tokens = RaggedTokens.from_sequences(sequences)
+        return EncodedExamples(tokens, rng.integers(0, NUM_CLASSES, number), 0)
+
+    plans = [
+        BatchPlan(examples(60), 8, 32, seed=0),
+        BatchPlan(examples(25), 4, 32, seed=None),
+    ]
+    for plan in plans:
+        assert plan.num_batches > 2  # and the last one is not full:
+        assert len(plan.rows(0)) % plan.batch_rows
+    train, validation = plans
+    history = trained.fit(
+        batches(train, 3),
+        epochs=3,
+        steps_per_epoch=train.num_batches,
+        validation_data=batches(validation, 3),
+        validation_steps=validation.num_batches,
+        shuffle=False,
+        verbose=0,
+    ).history
+    assert traces == {"train_step": 1, "test_step": 1}
+
+    draws = (np.array(seed_state.value) - seed_before).sum()
+    assert draws == 3 * train.num_batches * 2
+
+    labels = validation.examples.labels
+    # The learning rate is 0, so these are the weights, and every epoch's values.
+    probabilities = classifier.predict_tokens(validation.examples.tokens)
+    loss = -np.log(probabilities[np.arange(len(labels)), labels]).mean()
+    accuracy = (probabilities.argmax(-1) == labels).mean()
+    np.testing.assert_allclose(history["val_loss"], [loss] * 3, rtol=1e-5)
+    np.testing.assert_allclose(history["val_accuracy"], [accuracy] * 3, rtol=1e-6)
+
+
+def test_fit_evaluate_and_predict_work_on_raw_strings(make):
+    classifier = make()
+    classifier.compile(keras.optimizers.Adam(0.01))
+    texts = ["good good", "bad bad", "fine"] * 4
+    labels = [0, 1, 2] * 4
+    before = classifier.evaluate(texts, labels, verbose=0, return_dict=True)
+    classifier.fit(texts, labels, batch_size=12, epochs=30, shuffle=False, verbose=0)
+    after = classifier.evaluate(texts, labels, verbose=0, return_dict=True)
+    assert after["loss"] < before["loss"] / 2
+    guesses = classifier.predict(texts[:3]).argmax(axis=1)
+    assert guesses.tolist() == [0, 1, 2]
+
+
+# --- Compilation
+
+
+def test_any_loss_is_summed_over_reviews(make):
+    classifier = make()
+    y = np.array([[0, 2], [1, 0]])
+    logits = np.random.default_rng(0).normal(size=(2, 2, 3)).astype(np.float32)
+    weight = np.array([[1.0, 1.0], [1.0, 0.0]])
+    log_softmax = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    expected = -(np.take_along_axis(log_softmax, y[..., None], -1)[..., 0] * weight)
+    crossentropy = keras.losses.SparseCategoricalCrossentropy
+    for loss in (
+        "auto",
+        crossentropy(from_logits=True),
+        crossentropy(from_logits=True, reduction="mean_with_sample_weight"),
+        ReviewCrossentropy(reduction="sum_over_batch_size"),
+    ):
+        classifier.compile(loss=loss)
+        value = classifier.compute_loss(y=y, y_pred=logits, sample_weight=weight)
+        assert float(value) == pytest.approx(expected.sum(), rel=1e-6)
+
+
+def test_settings_of_a_loss_survive_its_summation(make):
+    classifier = make()
+    classifier.compile(
+        loss=ReviewCrossentropy(0.2, [1.0, 2.0, 3.0], reduction="sum_over_batch_size")
+    )
+    assert classifier.loss.label_smoothing == 0.2
+    assert classifier.loss.class_weight == [1.0, 2.0, 3.0]
+
+
+@pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", None, len])
+def test_what_is_no_loss_over_logits_is_refused(make, loss):
+    with pytest.raises(InputError, match="over logits"):
+        make().compile(loss=loss)

@@ -1,0 +1,140 @@
+import ast
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import sentiment
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCES = sorted([*ROOT.glob("sentiment/**/*.py"), *ROOT.glob("scripts/*.py")])
+# Records who imports it, and is as absent as on a machine without TensorFlow.
+FAKE_TENSORFLOW = """
+import os, sys
+frame = sys._getframe(1)
+while frame.f_code.co_filename.startswith("<frozen importlib"):
+    frame = frame.f_back
+with open(os.environ["IMPORTERS"], "a") as stream:
+    stream.write(frame.f_code.co_filename + "\\n")
+raise ImportError("no TensorFlow here")
+"""
+IMPORT_EVERYTHING = """
+import importlib, json, pkgutil, sys
+import sentiment
+import keras
+first = keras.backend.backend()
+for module in pkgutil.walk_packages(sentiment.__path__, "sentiment."):
+    importlib.import_module(module.name)
+print(json.dumps([first, "tensorflow" in sys.modules, sorted(sys.modules)]))
+"""
+
+
+def imports(path):
+    """`(module, in a function)` of every import in a source file."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    inner = {
+        node
+        for function in ast.walk(tree)
+        if isinstance(function, ast.FunctionDef)
+        for node in ast.walk(function)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((name.name, node in inner) for name in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module, node in inner
+            full = (f"{node.module}.{name.name}" for name in node.names)
+            yield from ((name, node in inner) for name in full)
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory):
+    """`(backend, has TensorFlow, modules, importers)` of a fresh process.
+
+    It imports every module, with `KERAS_BACKEND` unset, from another folder.
+    """
+    folder = tmp_path_factory.mktemp("fake")
+    (folder / "tensorflow").mkdir()
+    (folder / "tensorflow" / "__init__.py").write_text(FAKE_TENSORFLOW)
+    environment = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"}
+    environment["PYTHONPATH"] = os.pathsep.join([str(folder), str(ROOT)])
+    environment["IMPORTERS"] = str(folder / "importers")
+    result = subprocess.run(
+        [sys.executable, "-c", IMPORT_EVERYTHING],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr
+    log = folder / "importers"
+    importers = log.read_text().splitlines() if log.exists() else []
+    return (*json.loads(result.stdout.splitlines()[-1]), importers)
+
+
+def test_backend_is_jax_without_being_told(fresh):
+    assert fresh[0] == "jax"
+
+
+def test_tensorflow_is_not_loaded(fresh):
+    assert not fresh[1]
+
+
+def test_nothing_of_ours_asks_for_tensorflow(fresh):
+    folders = (ROOT / "sentiment", ROOT / "scripts")  # .venv is under ROOT, too
+    ours = [
+        name
+        for name in fresh[3]
+        if any(Path(name).is_relative_to(folder) for folder in folders)
+    ]
+    assert ours == []
+
+
+def test_the_fake_tensorflow_is_noticed(fresh):
+    # keras-hub tries it; were the record empty, the test above would say nothing.
+    assert any("keras" in name for name in fresh[3])
+
+
+def test_importing_every_module_defers_tensorflow_datasets_and_flags(fresh):
+    modules = set(fresh[2])
+    assert "sentiment.data.tfds_source" in modules
+    assert "tensorflow_datasets" not in modules
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_source_imports_tensorflow(path):
+    for name, is_inner in imports(path):
+        assert name.split(".")[0] not in ("tensorflow", "tf_keras", "torch")
+        if name.split(".")[0] == "tensorflow_datasets":
+            assert is_inner
+
+
+def test_flags_are_read_in_one_place():
+    readers = {path.name for path in SOURCES if "absl.flags" in dict(imports(path))}
+    assert readers == {"flags.py"}
+    others = {
+        path.name
+        for path in SOURCES
+        if {"argparse", "click", "optparse"} & dict(imports(path)).keys()
+    }
+    assert others == set()
+
+
+def test_package_does_not_lean_on_the_scripts():
+    names = {path.stem for path in ROOT.glob("scripts/*.py")}
+    for path in ROOT.glob("sentiment/**/*.py"):
+        assert not names & dict(imports(path)).keys()
+
+
+def test_version_is_that_of_pyproject():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert sentiment.__version__ == project["version"]
+
+
+def test_public_names_exist_and_input_error_is_a_value_error():
+    assert all(hasattr(sentiment, name) for name in sentiment.__all__)
+    assert issubclass(sentiment.InputError, ValueError)

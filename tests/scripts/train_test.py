@@ -1,0 +1,630 @@
+"""What each flag of scripts/train.py does: a test named `test_<flag>__<effect>`.
+
+Nothing is trained but the shared run: `start` goes from the command line to
+the call of `fit`, and the tests look at what would be trained, and how.
+"""
+
+import contextlib
+import dataclasses
+import json
+import math
+from types import SimpleNamespace
+
+import flags
+import keras
+import numpy as np
+import pytest
+
+import sentiment
+from sentiment.config import (
+    POOLING_NAMES,
+    DataConfig,
+    ModelConfig,
+    RunConfig,
+    TrainCommand,
+    TrainingConfig,
+)
+from sentiment.data import datasets, tfds_source
+from sentiment.errors import InputError
+from sentiment.training import train
+from sentiment.training.optimizers import make_optimizer
+from tests.scripts.conftest import CLASSES, TINY, reviews
+
+
+class Started(Exception):
+    """Raised where training would begin."""
+
+
+def parse(*arguments):
+    return flags.parse_train(["train.py", *map(str, arguments)])
+
+
+@pytest.fixture
+def start(monkeypatch, tmp_path, files):
+    """Goes up to the call of `fit`; returns the classifier and what `fit` got."""
+
+    def stop(classifier, x, **options):
+        raise Started(classifier, x, options)
+
+    monkeypatch.setattr(sentiment.GPT2TextClassifier, "fit", stop, raising=False)
+
+    def run(*arguments):
+        workdir = f"--workdir={tmp_path / 'workdir'}"
+        command = parse(*files.flags, *TINY, workdir, *arguments)
+        with pytest.raises(Started) as started:
+            train.train_and_evaluate(command.run, command.workdir, command.overwrite)
+        classifier, batches, options = started.value.args
+        inputs, labels, weights = next(iter(batches))
+        return SimpleNamespace(
+            classifier=classifier,
+            batches=batches,
+            token_ids=inputs["token_ids"],
+            segment_lengths=inputs["segment_lengths"],
+            labels=labels,
+            weights=weights,
+            **options,
+        )
+
+    return run
+
+
+@pytest.fixture
+def splits(files):
+    """Reads the data of a command line."""
+
+    def read(*arguments):
+        run = parse(*files.flags, "--workdir=w", *arguments).run
+        return datasets.load_splits(run.data, run.seed)
+
+    return read
+
+
+def test_every_flag_has_a_test_that_observes_it():
+    classes = (DataConfig, ModelConfig, TrainingConfig, RunConfig, TrainCommand)
+    expected = {
+        field.name for c in classes for field in dataclasses.fields(c) if field.metadata
+    }
+    tests = [name[5:] for name in globals() if name.startswith("test_")]
+    assert {name.split("__")[0] for name in tests if "__" in name} == expected
+
+
+def test_main_trains_and_prints_the_scores(call_script, monkeypatch, trained):
+    received = []
+    monkeypatch.setattr(
+        train, "train_and_evaluate", lambda *args: received.append(args) or trained
+    )
+    result = call_script("train", "--train_file=a.csv", "--workdir=w", "--overwrite")
+    command = parse("--train_file=a.csv", "--workdir=w", "--overwrite")
+    assert received == [(command.run, "w", True)]
+    assert result.status == 0
+    for split in ("Validation", "Test"):
+        accuracy = trained.metrics[split.lower()]["accuracy"]
+        assert f"{split}: accuracy {accuracy:.2%}" in result.out
+    assert "python scripts/predict.py --model=w" in result.out
+
+
+# --- Data
+
+
+def test_dataset__quickstart_is_the_bundled_reviews(
+    monkeypatch, tmp_path, write_reviews, splits
+):
+    for i, name in enumerate(("train", "validation", "test")):
+        write_reviews(tmp_path / f"{name}.csv", 30 + i, labels=datasets.BUNDLED_LABELS)
+    monkeypatch.setattr(datasets, "BUNDLED_FOLDER", tmp_path)
+    read = splits("--dataset=quickstart", "--train_file=", "--test_file=")
+    assert read.label_names == datasets.BUNDLED_LABELS
+    assert [*map(len, (read.train, read.validation, read.test))] == [30, 31, 32]
+
+
+def test_tfds_data_dir__is_where_a_data_set_is_looked_for(
+    monkeypatch, tmp_path, splits
+):
+    monkeypatch.setattr(tfds_source, "has_network", lambda *_: False)
+    with pytest.raises(InputError, match=f"{tmp_path}.*no network"):
+        splits(
+            "--dataset=imdb_reviews",
+            f"--tfds_data_dir={tmp_path}",
+            "--train_file=",
+            "--test_file=",
+        )
+
+
+def test_train_file__is_trained_on(tmp_path, write_reviews, splits):
+    path = write_reviews(tmp_path / "own.csv", 60, seed=5)
+    read = splits(f"--train_file={path}")
+    texts = [text for text, _ in reviews(60, seed=5)]
+    assert sorted(read.train.texts + read.validation.texts) == sorted(texts)
+
+
+def test_validation_file__is_validated_on(tmp_path, write_reviews, splits):
+    path = write_reviews(tmp_path / "own.csv", 20, seed=5)
+    read = splits(f"--validation_file={path}")
+    assert read.validation.texts == [text for text, _ in reviews(20, seed=5)]
+    assert len(read.train) == 150
+
+
+def test_test_file__is_tested_on(tmp_path, write_reviews, splits):
+    path = write_reviews(tmp_path / "own.csv", 20, seed=5)
+    texts = [text for text, _ in reviews(20, seed=5)]
+    assert splits(f"--test_file={path}").test.texts == texts
+    assert splits("--test_file=").test is None
+
+
+def test_text_column__is_read(tmp_path, splits):
+    path = tmp_path / "own.csv"
+    path.write_text("text,body,label\n" + "no,yes,a\nno,yes,b\n" * 10)
+    read = splits(f"--train_file={path}", "--test_file=", "--text_column=body")
+    assert {*read.train.texts, *read.validation.texts} == {"yes"}
+
+
+def test_label_column__is_read(tmp_path, splits):
+    path = tmp_path / "own.csv"
+    path.write_text("text,label,stars\n" + "no,a,1\nno,a,2\n" * 10)
+    read = splits(f"--train_file={path}", "--test_file=", "--label_column=stars")
+    assert read.label_names == ("1", "2")
+
+
+def test_label_names__are_the_order_of_the_classes(start, splits):
+    assert splits().label_names == ("neg", "neu", "pos")
+    read = splits("--label_names=pos,neu,neg")
+    expected = {
+        text: ["neg", "neu", "pos"].index(label) for text, label in reviews(46, 1)
+    }
+    assert [2 - expected[text] for text in read.test.texts] == read.test.labels.tolist()
+    classifier = start("--label_names=pos,neu,neg").classifier
+    assert classifier.label_names == ("pos", "neu", "neg")
+
+
+def test_validation_fraction__is_carved_from_training(splits):
+    read = splits("--validation_fraction=0.3")
+    assert (len(read.train), len(read.validation)) == (105, 45)
+    assert np.bincount(read.validation.labels).tolist() == [15, 15, 15]
+
+
+def test_max_train_examples__are_drawn_before_carving(splits):
+    read = splits("--max_train_examples=60")
+    assert (len(read.train), len(read.validation), len(read.test)) == (54, 6, 46)
+
+
+def test_max_test_examples__are_drawn(splits):
+    read = splits("--max_test_examples=12")
+    assert (len(read.train), len(read.validation), len(read.test)) == (135, 15, 12)
+
+
+def test_skip_bad_rows__leaves_them_out_and_counts_them(tmp_path, files, splits):
+    path = tmp_path / "own.csv"
+    path.write_text(files.train.read_text() + "too,many,fields\nno label,\n")
+    with pytest.raises(InputError, match="bad rows: 2"):
+        splits(f"--train_file={path}")
+    read = splits(f"--train_file={path}", "--skip_bad_rows")
+    assert len(read.train) + len(read.validation) == 150
+    assert read.num_skipped_rows == 2
+
+
+# --- Model
+
+
+def test_preset__gives_the_weights_and_the_vocabulary(start, trained):
+    preset = trained.workdir / "preset"
+    classifier = start(f"--preset={preset}", "--num_layers=5").classifier
+    pairs = zip(
+        classifier.backbone.weights, trained.classifier.backbone.weights, strict=True
+    )
+    assert all(np.array_equal(a.numpy(), b.numpy()) for a, b in pairs)
+    tokenizers = [c.preprocessor.tokenizer for c in (classifier, trained.classifier)]
+    assert tokenizers[0].vocabulary == tokenizers[1].vocabulary
+
+
+def test_preset__leaves_the_settings_of_reading_to_the_flags(start, trained):
+    assert trained.classifier.preprocessor.lowercase
+    classifier = start(f"--preset={trained.workdir}/preset").classifier
+    assert not classifier.preprocessor.lowercase
+
+
+def test_num_layers__is_the_number_of_blocks(start):
+    assert len(start("--num_layers=3").classifier.backbone.transformer_layers) == 3
+
+
+def test_num_heads__divides_the_attention(start):
+    block = start("--num_heads=4").classifier.backbone.transformer_layers[0]
+    shapes = {w.path: w.shape for w in block.weights}
+    (query,) = (s for path, s in shapes.items() if path.endswith("query/kernel"))
+    assert query == (16, 4, 4)
+
+
+def test_hidden_dim__is_the_width(start):
+    classifier = start("--hidden_dim=24").classifier
+    assert classifier.backbone.token_embedding.embeddings.shape == (300, 24)
+    assert classifier.logits_dense.kernel.shape == (24, 3)
+
+
+def test_intermediate_dim__is_the_width_of_the_feed_forward_layers(start):
+    block = start("--intermediate_dim=40").classifier.backbone.transformer_layers[0]
+    assert (16, 40) in [weight.shape for weight in block.weights]
+
+
+def test_vocabulary_size__is_learned_and_embedded(start):
+    classifier = start("--vocabulary_size=280").classifier
+    assert classifier.preprocessor.tokenizer.vocabulary_size() == 280
+    assert classifier.backbone.token_embedding.embeddings.shape == (280, 16)
+
+
+def test_max_positions__is_the_length_of_the_position_table(start):
+    classifier = start("--max_positions=48").classifier
+    shapes = [w.shape for w in classifier.backbone.position_embedding.weights]
+    assert shapes == [(48, 16)]
+    assert classifier.preprocessor.sequence_length == 48
+
+
+def test_tokenizer__is_taken_from_the_folder(start, tmp_path, vocabulary, tokenizer):
+    table, merges = vocabulary
+    (tmp_path / "vocab.json").write_text(json.dumps(table), encoding="utf-8")
+    lines = ["#version: 0.2", *merges, ""]
+    (tmp_path / "merges.txt").write_text("\n".join(lines), encoding="utf-8")
+    made = start(f"--tokenizer={tmp_path}").classifier.preprocessor.tokenizer
+    assert made.vocabulary == table
+    texts = ["I loved every minute!", "中文很好 😀"]
+    assert made.encode_batch(texts) == tokenizer.encode_batch(texts)
+
+
+def test_pooling__is_the_kind_of_pooler(start):
+    names = {}
+    for name in POOLING_NAMES:
+        pooler = start(f"--pooling={name}").classifier.pooler
+        cell = getattr(pooler, "cell_class", None)
+        names[name] = type(pooler).__name__ if cell is None else cell.__name__
+    assert names == {
+        "last": "LastTokenPooling",
+        "mean": "MeanPooling",
+        "max": "MaxPooling",
+        "attention": "AttentionPooling",
+        "concat": "ConcatPooling",
+        "rnn": "SimpleRNNCell",
+        "gru": "GRUCell",
+        "lstm": "LSTMCell",
+    }
+
+
+def test_dropout__is_that_of_backbone_and_head(start):
+    classifier = start("--dropout=0.25").classifier
+    assert classifier.backbone.embeddings_dropout.rate == 0.25
+    assert classifier.backbone.transformer_layers[0].dropout == 0.25
+    assert classifier.pooled_dropout.rate == 0.25
+
+
+def test_dropout__of_a_preset_is_replaced(start, trained):
+    preset = f"--preset={trained.workdir}/preset"
+    classifier = start(preset, "--dropout=0.25").classifier
+    assert classifier.backbone.transformer_layers[0].dropout == 0.25
+
+
+def test_sequence_length__bounds_reviews_and_rows(start):
+    started = start("--sequence_length=8")
+    assert started.token_ids.shape[1] == 8
+    assert started.segment_lengths.max() == 8
+    assert start().token_ids.shape[1] == 32  # --max_positions
+
+
+@pytest.mark.parametrize(
+    ("truncation", "kept"),
+    [
+        ("head", [0, 1, 2, 3, 4, 5]),
+        ("tail", [-6, -5, -4, -3, -2, -1]),
+        ("head_tail", [0, -5, -4, -3, -2, -1]),
+    ],
+)
+def test_truncation__decides_which_tokens_are_read(start, truncation, kept):
+    flags = ("--sequence_length=8", f"--truncation={truncation}")
+    preprocessor = start(*flags).classifier.preprocessor
+    text = "a film of nine words and then some more"
+    (ids,) = preprocessor.tokenizer.encode_batch([text])
+    assert len(ids) > 12
+    read = preprocessor.encode([text]).tokens[0].tolist()
+    assert read[1:-1] == [ids[i] for i in kept]
+
+
+def test_lowercase__lowers_the_tokens_and_the_vocabulary(start):
+    def tokens(preprocessor, text):
+        return preprocessor.encode([text]).tokens[0].tolist()
+
+    cased = start().classifier.preprocessor
+    lowered = start("--lowercase").classifier.preprocessor
+    assert tokens(cased, "LOVELY") != tokens(cased, "lovely")
+    assert tokens(lowered, "LOVELY") == tokens(lowered, "lovely")
+    assert any("Love" in token for token in cased.tokenizer.vocabulary)
+    assert not any("Love" in token for token in lowered.tokenizer.vocabulary)
+
+
+# --- Optimizer
+
+PATHS = (
+    "token_embedding/embeddings",
+    "transformer_layer_0/kernel",
+    "transformer_layer_1/kernel",
+    "logits/kernel",
+    "logits/bias",
+)
+
+
+def updates(*arguments, gradients=(1.0,), weight=0.0, shape=(2, 2)):
+    """The last update by path, of sgd at rate 0.5 and nothing else but `arguments`.
+
+    Each of `gradients` is that of one step, the same for all variables.
+    """
+    plain = (
+        "--train_file=a",
+        "--workdir=w",
+        "--optimizer=sgd",
+        "--learning_rate=0.5",
+        "--warmup_ratio=0",
+        "--weight_decay=0",
+        "--clip_norm=0",
+    )
+    optimizer = make_optimizer(parse(*plain, *arguments).run.training, 2, 10**6)
+    variables = []
+    for path in PATHS:
+        scope, name = path.rsplit("/", 1)
+        with keras.name_scope(scope):
+            variables.append(keras.Variable(np.full(shape, weight), name=name))
+    assert [v.path for v in variables] == list(PATHS)
+    for gradient in gradients:
+        before = [v.numpy() for v in variables]
+        gradient = np.broadcast_to(np.float32(gradient), shape)
+        optimizer.apply([keras.ops.array(gradient)] * len(variables), variables)
+    return {v.path: v.numpy() - b for v, b in zip(variables, before, strict=True)}
+
+
+def test_learning_rate__scales_the_update():
+    for update in updates("--learning_rate=0.25").values():
+        np.testing.assert_allclose(update, -0.25, rtol=1e-6)
+
+
+def test_warmup_ratio__is_the_share_in_which_the_rate_rises():
+    training = parse(
+        "--train_file=a", "--workdir=w", "--warmup_ratio=0.2", "--learning_rate=0.5"
+    ).run.training
+    rate = make_optimizer(training, 2, 50)._learning_rate
+    rates = [float(rate(step)) for step in (0, 5, 10, 30, 50)]
+    np.testing.assert_allclose(rates, [0, 0.25, 0.5, 0.25, 0], atol=1e-7)
+
+
+def test_weight_decay__shrinks_kernels_alone():
+    decayed = updates("--weight_decay=0.2", gradients=(0.0,), weight=3.0)
+    for path, update in decayed.items():
+        expected = -0.5 * 0.2 * 3.0 if path.endswith("kernel") else 0.0
+        np.testing.assert_allclose(update, expected, rtol=1e-6)
+
+
+def test_layerwise_lr_decay__is_a_factor_per_layer_below_the_head():
+    decayed = updates("--layerwise_lr_decay=0.5")
+    factors = [update[0, 0] / -0.5 for update in decayed.values()]
+    np.testing.assert_allclose(factors, [1 / 8, 1 / 4, 1 / 2, 1, 1], rtol=1e-6)
+
+
+def test_clip_norm__bounds_the_norm_over_all_variables():
+    clipped = updates("--clip_norm=0.1", gradients=(7.0,))
+    norm = math.sqrt(sum(float(np.sum(u**2)) for u in clipped.values()))
+    assert norm == pytest.approx(0.5 * 0.1, rel=1e-5)
+    small = updates("--clip_norm=100", gradients=(7.0,))
+    np.testing.assert_allclose(small["logits/bias"], -3.5, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        # After gradients 1 and -1, over the learning rate.
+        ("sgd", -(0.9 * 1 - 1)),
+        ("lion", 1.0),  # -sign(0.9 * 0.01 - 0.1)
+        ("adamw", 0.01 / 0.19),  # moments -0.01 and 0.001999, without bias
+        ("muon", 0.9 * 0.01 / 0.271 + 0.1 / 0.19),  # Adam's with Nesterov momentum
+    ],
+)
+def test_optimizer__is_the_update_rule(name, expected):
+    update = updates(f"--optimizer={name}", gradients=(1.0, -1.0))
+    np.testing.assert_allclose(update["logits/bias"], 0.5 * expected, rtol=1e-4)
+
+
+def test_optimizer__muon_evens_out_the_directions_of_a_block():
+    gradient = np.diag([1.0, 0.1])
+    for name, even in (("muon", True), ("sgd", False)):
+        update = updates(f"--optimizer={name}", gradients=(gradient,))
+        values = np.linalg.svd(update["transformer_layer_0/kernel"])[1]
+        assert (values[0] / values[1] < 2) == even
+
+
+# --- Training
+
+
+def test_batch_size__is_rows_of_a_batch(start):
+    assert start("--batch_size=5").token_ids.shape[0] == 5
+
+
+def test_gradient_accumulation_steps__make_one_update_of_several_batches(start):
+    started = start("--batch_size=5", "--gradient_accumulation_steps=3")
+    assert started.token_ids.shape[0] == 15
+    assert started.classifier.gradient_accumulation_steps == 3
+    assert started.steps_per_epoch < start("--batch_size=5").steps_per_epoch
+
+
+def test_epochs__is_how_often_every_review_is_read(start):
+    started = start("--epochs=4")
+    assert started.epochs == 4
+    weights = [weight for _, _, weight in started.batches]
+    assert len(weights) == 4 * started.steps_per_epoch
+    assert sum(float(w.sum()) for w in weights) == 4 * 135
+
+
+def test_packing__puts_several_reviews_into_a_row(start):
+    packed, single = start(), start("--nopacking")
+    assert packed.segment_lengths.shape[1] > 1
+    assert (packed.segment_lengths > 0).sum(axis=1).max() > 1
+    assert single.segment_lengths.shape[1] == 1
+    assert packed.steps_per_epoch < single.steps_per_epoch == math.ceil(135 / 16)
+    for started in (packed, single):
+        real = [weight.sum() for _, _, weight in started.batches]
+        assert sum(real[: started.steps_per_epoch]) == 135
+
+
+def test_dtype__is_the_precision_of_the_backbone_alone(start):
+    classifier = start("--dtype=mixed_bfloat16").classifier
+    assert classifier.backbone.transformer_layers[0].compute_dtype == "bfloat16"
+    assert classifier.backbone.transformer_layers[0].variable_dtype == "float32"
+    assert classifier.logits_dense.compute_dtype == "float32"
+    block = start().classifier.backbone.transformer_layers[0]
+    assert block.compute_dtype == "float32"
+
+
+def test_dtype__holds_for_a_preset(start, trained):
+    preset = f"--preset={trained.workdir}/preset"
+    backbone = start(preset, "--dtype=mixed_bfloat16").classifier.backbone
+    assert backbone.transformer_layers[0].compute_dtype == "bfloat16"
+
+
+def test_label_smoothing__mixes_in_the_uniform_distribution(start):
+    loss = start("--label_smoothing=0.3").classifier.loss
+    # Probabilities 4/6, 1/6, 1/6; the target becomes 0.8, 0.1, 0.1.
+    value = loss(np.array([[0]]), np.log([[[4.0, 1.0, 1.0]]]))
+    expected = -(0.8 * math.log(4 / 6) + 0.2 * math.log(1 / 6))
+    assert float(value) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("flag", "weights"),
+    [
+        ("none", [1, 1, 1]),
+        ("1,2,0.5", [1, 2, 0.5]),
+        # The 20 of 40, 12 of 40 and 8 of 40 that are trained on: n / (3 n_c).
+        ("balanced", [40 / 60, 40 / 36, 40 / 24]),
+    ],
+)
+def test_class_weight__multiplies_the_loss_of_a_class(start, tmp_path, flag, weights):
+    path = tmp_path / "own.csv"
+    lines = [f"text,{c}\n" * n for c, n in zip(CLASSES, (20, 12, 8), strict=True)]
+    path.write_text("text,label\n" + "".join(lines))
+    source = (f"--train_file={path}", f"--validation_file={path}")
+    loss = start(*source, f"--class_weight={flag}").classifier.loss
+    values = [float(loss(np.array([[c]]), np.zeros((1, 1, 3)))) for c in range(3)]
+    np.testing.assert_allclose(values, np.log(3) * np.array(weights), rtol=1e-5)
+
+
+def test_class_weight__must_be_one_for_each_class(start):
+    with pytest.raises(InputError, match=r"3 numbers.*neg, neu, pos.*Received: 2"):
+        start("--class_weight=1,2")
+
+
+def stopping(started, **scores):
+    """Epochs run and the epoch restored, counted from 1, for given scores."""
+    (callback,) = (
+        c for c in started.callbacks if isinstance(c, keras.callbacks.EarlyStopping)
+    )
+    epoch, restored = 0, []
+    model = SimpleNamespace(
+        stop_training=False, get_weights=lambda: epoch, set_weights=restored.append
+    )
+    callback.set_model(model)
+    callback.on_train_begin()
+    for values in zip(*scores.values(), strict=True):
+        epoch += 1
+        callback.on_epoch_end(epoch - 1, dict(zip(scores, values, strict=True)))
+        if model.stop_training:
+            break
+    callback.on_train_end()
+    return epoch, restored[-1]
+
+
+def test_early_stopping_patience__is_epochs_without_a_better_score(start):
+    scores = [0.5, 0.7, 0.6, 0.7, 0.6, 0.6, 0.9]
+    patience = [
+        stopping(start(f"--early_stopping_patience={n}"), val_accuracy=scores)
+        for n in (1, 2, 3, 5)
+    ]
+    assert patience == [(3, 2), (4, 2), (5, 2), (7, 7)]
+
+
+@pytest.mark.parametrize(("monitor", "best"), [("accuracy", 1), ("macro_f1", 2)])
+def test_monitor__picks_the_best_epoch(start, monitor, best):
+    scores = {
+        "val_accuracy": [0.9, 0.8, 0.7],
+        "val_macro_f1": [0.7, 0.9, 0.8],
+        "val_cross_entropy": [0.5, 0.4, 0.3],
+    }
+    assert stopping(start(f"--monitor={monitor}"), **scores)[1] == best
+    assert train._best_epoch({"epoch": [1, 2, 3], **scores}, monitor) == best
+
+
+def test_monitor__of_the_loss_wants_it_low(start):
+    scores = {"val_accuracy": [0.9, 0.8, 0.7], "val_cross_entropy": [0.5, 0.3, 0.4]}
+    assert stopping(start("--monitor=loss"), **scores)[1] == 2
+    assert train._best_epoch({"epoch": [1, 2, 3], **scores}, "loss") == 2
+
+
+def test_num_devices__share_a_batch(start, monkeypatch, capsys):
+    monkeypatch.setattr(
+        keras.distribution, "list_devices", lambda *_: [f"cpu:{i}" for i in range(4)]
+    )
+    made = []
+
+    def data_parallel(devices, auto_shard_dataset):
+        made.append(devices)
+        return SimpleNamespace(scope=contextlib.nullcontext)
+
+    monkeypatch.setattr(keras.distribution, "DataParallel", data_parallel)
+    start("--num_devices=2")
+    start("--num_devices=1")
+    start("--batch_size=6")  # 0: as many as divide the batch
+    assert made == [["cpu:0", "cpu:1"], ["cpu:0", "cpu:1", "cpu:2"]]
+    assert "Using 1 of 4" in capsys.readouterr().out
+    with pytest.raises(InputError, match="there are 4 local devices"):
+        start("--num_devices=5")
+    with pytest.raises(InputError, match="multiple of --num_devices"):
+        start("--num_devices=3", "--batch_size=4")
+
+
+# --- Run
+
+
+def test_seed__decides_the_weights(start):
+    def weights(seed):
+        return start(f"--seed={seed}").classifier.logits_dense.kernel.numpy()
+
+    first, again, other = weights(1), weights(1), weights(2)
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_seed__decides_what_is_carved_and_drawn(splits):
+    first, again, other = (
+        splits(f"--seed={seed}", "--max_test_examples=20") for seed in (1, 1, 2)
+    )
+    for split in ("train", "validation", "test"):
+        texts = [getattr(read, split).texts for read in (first, again, other)]
+        assert texts[0] == texts[1] != texts[2]
+
+
+def test_seed__decides_the_order(start, files):
+    data = ("--nopacking", f"--validation_file={files.test}")
+
+    def order(seed):
+        return start(f"--seed={seed}", *data).token_ids.tolist()
+
+    assert order(1) == order(1) != order(2)
+
+
+def test_seed__may_be_the_largest_that_numpy_takes(start):
+    start(f"--seed={2**32 - 1}")
+    with pytest.raises(InputError, match="--seed must be"):  # NumPy's limit
+        start(f"--seed={2**32}")
+
+
+def test_workdir__is_made_with_the_folders_above_it(start, tmp_path):
+    start(f"--workdir={tmp_path}/a/b")
+    assert (tmp_path / "a" / "b").is_dir()
+
+
+def test_overwrite__replaces_a_finished_run(start, tmp_path):
+    start()
+    (tmp_path / "workdir" / "metrics.json").write_text("{}")
+    with pytest.raises(InputError, match="already holds a finished run"):
+        start()
+    start("--overwrite")

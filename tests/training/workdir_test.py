@@ -1,0 +1,173 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from sentiment.config import DataConfig, ModelConfig, RunConfig, TrainingConfig
+from sentiment.errors import InputError
+from sentiment.evaluation import plots
+from sentiment.evaluation.evaluate import Evaluation
+from sentiment.evaluation.metrics import classification_metrics, reliability_bins
+from sentiment.training.workdir import Workdir
+
+CONFIG = RunConfig(DataConfig(train_file="a.csv"), ModelConfig(), TrainingConfig())
+HISTORY = {"epoch": [1, 2], "loss": [0.1 + 0.2, 1e-7]}
+
+
+class FakeClassifier:
+    """Saves its name, and in the preset a file of its name."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def save(self, path):
+        path.write_text(self.name)
+
+    def save_to_preset(self, path):
+        path.mkdir()
+        (path / self.name).write_text(self.name)
+
+
+def make_evaluation():
+    labels, probabilities = [0, 1], np.array([[0.75, 0.25], [0.75, 0.25]])
+    return Evaluation(
+        classification_metrics(labels, probabilities, ["a", "b"]),
+        reliability_bins(labels, probabilities),
+    )
+
+
+def save_run(folder, name="first", metrics=None):
+    folder.save_classifier(FakeClassifier(name))
+    evaluations = {"validation": make_evaluation(), "test": None}
+    folder.save_results(CONFIG, metrics or {"name": name}, HISTORY, evaluations, 1)
+
+
+def contents(path):
+    return {
+        str(file.relative_to(path)): file.read_bytes()
+        for file in path.rglob("*")
+        if file.is_file()
+    }
+
+
+@pytest.fixture
+def finished(tmp_path):
+    folder = Workdir(tmp_path / "run")
+    folder.prepare(overwrite=False)
+    save_run(folder)
+    return folder
+
+
+def test_prepare_makes_the_folder_with_its_parents(tmp_path):
+    Workdir(tmp_path / "a" / "b").prepare(overwrite=False)
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+
+
+def test_prepare_leaves_other_files_alone(tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    Workdir(str(tmp_path)).prepare(overwrite=False)
+    assert contents(tmp_path) == {"notes.txt": b"mine"}
+
+
+def test_a_finished_run_is_refused_and_left_untouched(finished):
+    before = contents(finished.path)
+    with pytest.raises(InputError, match=r"already holds a finished run.*--overwrite"):
+        finished.prepare(overwrite=False)
+    finished.prepare(overwrite=True)
+    assert contents(finished.path) == before
+
+
+def test_an_unfinished_run_is_not_refused(tmp_path):
+    folder = Workdir(tmp_path)
+    folder.save_classifier(FakeClassifier("first"))
+    folder.prepare(overwrite=False)
+
+
+def test_a_folder_that_cannot_be_is_an_input_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(InputError, match="cannot be written to"):
+            Workdir(path).prepare(overwrite=False)
+
+
+def test_the_files_of_a_run(finished):
+    assert set(contents(finished.path)) == {
+        "model.keras",
+        "preset/first",
+        "config.cfg",
+        "history.csv",
+        "metrics.json",
+        "plots/learning_curves.png",
+        "plots/confusion_matrix.png",
+        "plots/reliability.png",
+    }
+
+
+def test_settings_metrics_and_history_read_back_exactly(tmp_path):
+    metrics = {"test": {"accuracy": 1 / 3}, "run": {"seed": 0}}
+    save_run(Workdir(tmp_path), metrics=metrics)
+    assert json.loads((tmp_path / "metrics.json").read_text()) == metrics
+    assert (tmp_path / "config.cfg").read_text() == CONFIG.to_flagfile()
+    with open(tmp_path / "history.csv", newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == list(HISTORY)
+    columns = list(zip(*rows, strict=True))
+    for column, values in zip(columns, HISTORY.values(), strict=True):
+        assert [float(value) for value in column] == values
+
+
+def test_plots_show_the_test_and_without_one_the_validation(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        plots, "plot_confusion_matrix", lambda matrix, *_: drawn.append(matrix)
+    )
+    validation, test = make_evaluation(), make_evaluation()
+    test.metrics["confusion_matrix"] = [[7, 0], [0, 7]]
+    for evaluations in (
+        {"validation": validation, "test": None},
+        {"validation": validation, "test": test},
+    ):
+        Workdir(tmp_path).save_results(CONFIG, {}, HISTORY, evaluations, 1)
+    assert drawn == [[[1, 0], [1, 0]], [[7, 0], [0, 7]]]
+
+
+def test_a_second_run_replaces_all_of_the_first(finished):
+    (finished.path / "plots" / "stale.png").write_text("")
+    save_run(finished, "second")
+    files = contents(finished.path)
+    assert files["model.keras"] == files["preset/second"] == b"second"
+    assert json.loads(files["metrics.json"]) == {"name": "second"}
+    assert len(files) == 8  # as a first run leaves
+
+
+def test_metrics_are_written_last(tmp_path, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("no ink")
+
+    monkeypatch.setattr(plots, "plot_reliability", fail)
+    with pytest.raises(RuntimeError):
+        save_run(Workdir(tmp_path))
+    assert {"config.cfg", "history.csv"} <= set(contents(tmp_path))
+    assert not (tmp_path / "metrics.json").exists()
+
+
+def test_a_half_replaced_run_is_not_taken_for_finished(finished):
+    finished.save_classifier(FakeClassifier("second"))
+    # Stopped here: the metrics of the first run would belong to another model.
+    assert not (finished.path / "metrics.json").exists()
+    finished.prepare(overwrite=False)
+
+
+def test_a_failing_write_leaves_the_old_file_and_no_litter(finished):
+    class Failing(FakeClassifier):
+        def save(self, path):
+            path.write_text("half")
+            raise OSError("disk full")
+
+    before = contents(finished.path)
+    with pytest.raises(OSError, match="disk full"):
+        finished.save_classifier(Failing("second"))
+    del before["metrics.json"]
+    assert contents(finished.path) == before
+    assert not list(finished.path.glob(".writing-*"))
