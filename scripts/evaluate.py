@@ -1,28 +1,26 @@
 """Scores a trained classifier on labelled data."""
 
 import json
-from pathlib import Path
 
 from flags import parse_evaluate, run_script
 
 
 def main(command):
     """Scores the model on one split."""
-    from sentiment.errors import InputError
+    from sentiment.data.table_writer import check_target, write_whole
     from sentiment.evaluation.evaluate import evaluate_split
     from sentiment.evaluation.summary import print_scores
     from sentiment.serving.loading import load_classifier
 
-    output = Path(command.output) if command.output else None
-    if output and (output.is_dir() or not output.parent.is_dir()):
-        raise InputError(f"--output must be a file in a folder there is: {output}.")
+    if command.output:
+        check_target(command.output, command.overwrite)
     classifier = load_classifier(command.model)
     metrics = evaluate_split(
         classifier, command.data, command.split, command.seed, command.batch_size
     )
     print_scores(metrics, command.split.capitalize())
-    if output:
-        output.write_text(json.dumps(metrics, indent=2) + "\n")
+    if command.output:
+        write_whole(command.output, json.dumps(metrics, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -15,7 +15,11 @@ from typing import Any
 
 # The scripts run from a plain checkout, in any folder.
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-os.environ.setdefault("KERAS_BACKEND", "jax")
+if os.environ.setdefault("KERAS_BACKEND", "jax") != "jax":
+    sys.exit(
+        "error: the scripts run on the jax backend. Received: KERAS_BACKEND="
+        f"{os.environ['KERAS_BACKEND']}. Unset it."
+    )
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from absl import flags, logging
@@ -106,6 +110,8 @@ def _parse(argv: list[str], *config_classes: type) -> flags.FlagValues:
         rest = flag_values(argv)
     except flags.Error as error:
         raise InputError(f"{error}. See --help.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"A --flagfile must be UTF-8 text: {error}.") from error
     if flag_values.help:
         print(flag_values.get_help())
         sys.exit(0)
@@ -123,15 +129,24 @@ def run_script(parse: Callable[[list[str]], Any], main: Callable[[Any], None]):
     interrupted.
     """
     logging.set_verbosity(logging.ERROR)
+    for stream in (sys.stdout, sys.stderr):  # A terminal may lack a character.
+        stream.reconfigure(errors="replace")
     try:
         main(parse(sys.argv))
     except InputError as error:
         sys.exit(_fail(f"error: {error}", EXIT_INPUT_ERROR))
     except KeyboardInterrupt:
         sys.exit(_fail("interrupted", 130))
-    except MemoryError:
+    except Exception as error:
+        if not _is_out_of_memory(error):
+            raise
         traceback.print_exc()
         sys.exit(_fail("error: out of memory; try a smaller --batch_size", 1))
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Of the host, or of a device, which JAX reports by status alone."""
+    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
 
 
 def _fail(message: str, status: int) -> int:

@@ -10,7 +10,7 @@ def main(command):
 
     classifier = load_classifier(command.model)
     if command.text:
-        print_predictions(classifier, command.text)
+        print_predictions(classifier, command.text, command.batch_size)
     else:
         predict_file(
             classifier,

@@ -9,6 +9,7 @@ construction, so a wrong one is reported before any work starts.
 import csv
 import dataclasses
 import io
+import math
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,8 @@ MONITORS = ("accuracy", "macro_f1", "loss")
 DTYPES = ("float32", "mixed_bfloat16")
 BUNDLED_DATASET = "quickstart"
 MAX_SEED = 2**32 - 1  # NumPy's
+MIN_VOCABULARY_SIZE = 257  # the 256 bytes and the end-of-text token
+MODEL_FILE = "model.keras"
 
 
 def setting(
@@ -90,8 +93,10 @@ def _check_value(field, value):
         "<": lambda limit: value < limit,
     }
     limits = field.metadata["limits"]
-    if not all(compare[sign](limit) for sign, limit in limits.items()):
+    is_infinite = isinstance(value, float) and math.isinf(value)
+    if is_infinite or not all(compare[sign](x) for sign, x in limits.items()):
         wanted = " and ".join(f"{sign} {limit}" for sign, limit in limits.items())
+        wanted += " and finite" if is_infinite else ""
         raise InputError(f"--{field.name} must be {wanted}. Received: {value}.")
 
 
@@ -152,12 +157,33 @@ class DataConfig(CheckedConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        if bool(self.dataset) == bool(self.train_file or self.test_file):
+        files = {
+            name: getattr(self, name)
+            for name in ("train_file", "validation_file", "test_file")
+        }
+        has_examples = self.train_file or self.test_file
+        if (self.dataset and any(files.values())) or not (self.dataset or has_examples):
+            received = ", ".join(f"{name}={path!r}" for name, path in files.items())
             raise InputError(
                 "Give either --dataset or own files (--train_file, and as you like "
                 "--validation_file and --test_file). Received: "
-                f"dataset={self.dataset!r}, train_file={self.train_file!r}, "
-                f"test_file={self.test_file!r}."
+                f"dataset={self.dataset!r}, {received}."
+            )
+        if self.text_column and self.text_column == self.label_column:
+            raise InputError(
+                "--text_column and --label_column must differ. Received: "
+                f"{self.text_column!r} for both."
+            )
+        _check_names("label_names", self.label_names)
+        fixed = [
+            name
+            for name in ("text_column", "label_column", "label_names")
+            if getattr(self, name)
+        ]
+        if self.dataset == BUNDLED_DATASET and fixed:
+            raise InputError(
+                f"--dataset={BUNDLED_DATASET} has columns and classes of its own. "
+                f"Leave out --{', --'.join(fixed)}."
             )
 
 
@@ -182,7 +208,7 @@ class ModelConfig(CheckedConfig):
         8192,
         "Size of the byte-level BPE trained on the training split, without --preset "
         "and --tokenizer.",
-        at_least=257,
+        at_least=MIN_VOCABULARY_SIZE,
     )
     max_positions: int = setting(
         512, "Length of the position table, without --preset.", at_least=3
@@ -333,13 +359,28 @@ class RunConfig(CheckedConfig):
 
         Paths are absolute, so that the file works from any folder.
         """
-        lines = []
-        for group in (self.data, self.model, self.training):
-            lines += [
-                f"--{field.name}={_flag_value(field, getattr(group, field.name))}"
-                for field in dataclasses.fields(group)
-            ]
+        return self._flagfile(self.data, self.model, self.training)
+
+    def to_data_flagfile(self) -> str:
+        """The data settings and the seed alone, as scripts/evaluate.py reads them."""
+        return self._flagfile(self.data)
+
+    def _flagfile(self, *groups: CheckedConfig) -> str:
+        lines = [
+            f"--{field.name}={_flag_value(field, getattr(group, field.name))}"
+            for group in groups
+            for field in dataclasses.fields(group)
+        ]
         return "\n".join([*lines, f"--seed={self.seed}"]) + "\n"
+
+
+def _check_names(flag: str, names: tuple[str, ...]):
+    stripped = [name.strip() for name in names]
+    if not all(stripped) or len(set(stripped)) != len(stripped):
+        raise InputError(
+            f"--{flag} must be different names, none of them empty. "
+            f"Received: {', '.join(map(repr, names))}."
+        )
 
 
 def _flag_value(field, value) -> str:
@@ -388,6 +429,7 @@ class EvaluateCommand(CheckedConfig):
     )
     batch_size: int = setting(16, "Rows computed at once.", at_least=1)
     output: str = setting("", "JSON file for the scores; empty: they are printed only.")
+    overwrite: bool = setting(False, "Replace --output if it exists.")
 
     def __post_init__(self):
         super().__post_init__()

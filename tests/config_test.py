@@ -280,3 +280,42 @@ def test_a_workdir_must_be_named():
 def test_predict_reads_texts_or_a_file(settings):
     with pytest.raises(InputError, match="--input"):
         PredictCommand(model="m", **settings)
+
+
+@pytest.mark.parametrize("name", ["learning_rate", "weight_decay", "clip_norm"])
+def test_infinity_is_outside_every_limit(name):
+    with pytest.raises(InputError, match=f"--{name} must be .*finite. Received: inf"):
+        TrainingConfig(**{name: math.inf})
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"validation_file": "a.csv"},
+        {"dataset": "imdb_reviews", "train_file": "a.csv"},
+        {"dataset": "imdb_reviews", "validation_file": "a.csv"},
+        {"dataset": "imdb_reviews", "test_file": "a.csv"},
+    ],
+)
+def test_data_is_either_a_data_set_or_own_files(settings):
+    with pytest.raises(InputError, match="Give either --dataset or own files"):
+        DataConfig(**settings)
+
+
+@pytest.mark.parametrize("name", ["text_column", "label_column", "label_names"])
+def test_the_bundled_reviews_take_no_columns_and_names(name):
+    value = ("a", "b") if name == "label_names" else "x"
+    with pytest.raises(InputError, match=f"Leave out --{name}"):
+        DataConfig(dataset="quickstart", **{name: value})
+
+
+@pytest.mark.parametrize("names", [("a", ""), ("a", " "), ("a", "a"), ("a", "a ")])
+def test_label_names_are_different_and_not_empty(names):
+    with pytest.raises(InputError, match="--label_names must be different names"):
+        DataConfig(train_file="a.csv", label_names=names)
+
+
+def test_text_and_label_are_two_columns():
+    with pytest.raises(InputError, match=r"must differ\. Received: 'x'"):
+        DataConfig(train_file="a.csv", text_column="x", label_column="x")

@@ -130,6 +130,30 @@ def test_package_does_not_lean_on_the_scripts():
         assert not names & dict(imports(path)).keys()
 
 
+LAYERS = {  # what each part of the package may import of the others
+    "data": set(),
+    "models": {"data"},
+    "evaluation": {"data", "models"},
+    "serving": {"data", "models"},
+    "training": {"data", "models", "evaluation"},
+}
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_imports_point_one_way(layer):
+    for path in (ROOT / "sentiment" / layer).rglob("*.py"):
+        for name, _ in imports(path):
+            parts = (name or "").split(".")
+            if parts[0] == "sentiment" and len(parts) > 1 and parts[1] in LAYERS:
+                assert parts[1] in {layer, *LAYERS[layer]}, f"{path} imports {name}"
+
+
+def test_readme_imports_sentiment_before_keras():
+    # Keras picks its backend when it is imported; its own default is TensorFlow.
+    block = (ROOT / "README.md").read_text().split("```python\n")[1]
+    assert 0 <= block.index("import sentiment") < block.index("import keras")
+
+
 def test_version_is_that_of_pyproject():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert sentiment.__version__ == project["version"]

@@ -45,13 +45,13 @@ def open_source(config: DataConfig, label_names: Sequence[str] = ()) -> Source:
 
     Args:
         config: the data settings.
-        label_names: the classes where `config` names none, such as those of a
-            trained model.
+        label_names: the classes of own files where `config` names none, such
+            as those of a trained model; other sources know their own.
 
     Raises:
         InputError: see the sources.
     """
-    label_names = config.label_names or tuple(label_names)
+    file_labels = config.label_names or tuple(label_names)
     if config.dataset == BUNDLED_DATASET:
         paths = {
             split: BUNDLED_FOLDER / f"{split}.csv"
@@ -59,7 +59,7 @@ def open_source(config: DataConfig, label_names: Sequence[str] = ()) -> Source:
         }
         return FileSource(paths, "text", "label", BUNDLED_LABELS)
     if config.dataset:
-        return TfdsSource(config, label_names)
+        return TfdsSource(config, config.label_names)
     paths = {
         "train": config.train_file,
         "validation": config.validation_file,
@@ -69,7 +69,7 @@ def open_source(config: DataConfig, label_names: Sequence[str] = ()) -> Source:
         {split: path for split, path in paths.items() if path},
         config.text_column or "text",
         config.label_column or "label",
-        label_names,
+        file_labels,
         config.skip_bad_rows,
     )
 
@@ -110,15 +110,48 @@ def load_split(
         seed: the seed of the training run, which decides what was carved.
         label_names: the classes of the model that is to read them.
 
+    Returns:
+        The examples, labels being indices into `label_names`, whatever order
+        the data has its classes in.
+
     Raises:
         InputError: the data has no such split, or other classes.
     """
     source = open_source(config, label_names)
-    if len(source.label_names) != len(label_names):
+    class_of = _match_classes(source.label_names, label_names)
+    examples = _read_split(source, config, split, seed)
+    if source.num_skipped_rows:
+        print(f"Skipped {source.num_skipped_rows:,} bad rows.")
+    return Examples(examples.texts, class_of[examples.labels])
+
+
+def _match_classes(own: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
+    """int32 (num_classes,), the index in `wanted` of each of `own`.
+
+    Names match if they are equal or one begins the other, as "neg" does
+    "negative". Matching by position instead could turn the classes around.
+    """
+    matches = [
+        [i for i, name in enumerate(wanted) if name == mine]
+        or [i for i, name in enumerate(wanted) if _one_begins_the_other(name, mine)]
+        for mine in own
+    ]
+    found = [match[0] for match in matches if len(match) == 1]
+    if not len(set(found)) == len(own) == len(wanted):
         raise InputError(
-            f"The model knows the classes {', '.join(label_names)}; the data has "
-            f"{', '.join(source.label_names)}. Give --label_names to match them."
+            f"The model knows the classes {', '.join(wanted)}; the data has "
+            f"{', '.join(own)}. Say which is which: --label_names takes the model's "
+            "names in the order of the data's classes."
         )
+    return np.array(found, np.int32)
+
+
+def _one_begins_the_other(a: str, b: str) -> bool:
+    a, b = a.strip().casefold(), b.strip().casefold()
+    return bool(a and b) and (a.startswith(b) or b.startswith(a))
+
+
+def _read_split(source: Source, config: DataConfig, split: str, seed: int) -> Examples:
     if split in source.splits and split != "train":
         examples = source.read(split)
         if split == "test" and config.max_test_examples:

@@ -1,6 +1,7 @@
 """Reading users' own tables (CSV, TSV, JSONL, Parquet), one row at a time."""
 
 import csv
+import itertools
 import json
 import re
 from collections import deque
@@ -22,6 +23,7 @@ _MAX_FIELD = 1 << 26  # characters; also bounds what an open quote can take in
 _BATCH_ROWS = 1024
 _MAX_LABELS = 100
 _SHOWN_BAD_ROWS = 10
+_HEADER_ROWS = 1000  # of JSONL, whose keys are taken for its columns
 _INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]{0,17})(\.0+)?")
 
 
@@ -36,14 +38,18 @@ def table_suffix(path: str | Path) -> str:
 
 
 def column_names(path: str | Path) -> list[str]:
-    """Returns a table's column names; for JSONL the keys of its first valid row.
+    """Returns a table's column names; for JSONL the keys of its first rows.
 
     Raises:
         InputError: see `read_rows`; or a JSONL file has no valid row.
     """
-    columns = next(_parse(Path(path)))
+    parsed = _parse(Path(path))
+    columns = next(parsed)
     if not columns:
-        raise InputError(f"{path} has no columns.")
+        bad = "; ".join(
+            f"line {line}: {row}" for line, row in itertools.islice(parsed, 3)
+        )
+        raise InputError(f"{path} has no columns. {bad}".rstrip())
     return columns
 
 
@@ -209,8 +215,12 @@ def _parse_csv(path: Path, delimiter: str) -> Iterator:
 
 
 def _parse_jsonl(path: Path) -> Iterator:
-    valid = (row for _, row in _json_rows(path) if isinstance(row, dict))
-    yield list(next(valid, ()))
+    # Rows may each have other keys: one without the text is a bad row, a file
+    # without it has no such column.
+    rows = itertools.islice(_json_rows(path), _HEADER_ROWS)
+    yield list(
+        dict.fromkeys(k for _, row in rows if isinstance(row, dict) for k in row)
+    )
     yield from _json_rows(path)
 
 

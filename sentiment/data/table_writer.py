@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import tempfile
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
@@ -14,6 +15,42 @@ import pyarrow.parquet as pq
 
 from sentiment.data.files import table_suffix
 from sentiment.errors import InputError
+
+
+def check_target(path: str | Path, overwrite: bool):
+    """Checks, before any work, that a file can be written.
+
+    Raises:
+        InputError: its folder does not exist or cannot be written to, it is a
+            folder, or it exists and not `overwrite`.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        raise InputError(f"The folder {path.parent} does not exist.")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder.")
+    if path.exists() and not overwrite:
+        raise InputError(f"{path} exists. Choose another name or pass --overwrite.")
+    try:
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error}") from None
+
+
+def write_whole(path: str | Path, text: str):
+    """Writes a text file that appears when it is whole.
+
+    Raises:
+        InputError: it cannot be written, as on a full disk.
+    """
+    path = Path(path)
+    try:
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder:
+            fresh = Path(folder) / path.name
+            fresh.write_text(text, encoding="utf-8")
+            os.replace(fresh, path)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error}") from error
 
 
 class TableWriter:
@@ -52,12 +89,7 @@ class TableWriter:
     ):
         self._path = path = Path(path)
         self._suffix = table_suffix(path)
-        if not path.parent.is_dir():
-            raise InputError(f"The folder {path.parent} does not exist.")
-        if path.is_dir():
-            raise InputError(f"{path} is a folder.")
-        if path.exists() and not overwrite:
-            raise InputError(f"{path} exists. Choose another name or pass --overwrite.")
+        check_target(path, overwrite)
         self._temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
         if columns is None and schema is not None:
             columns = schema.names

@@ -17,23 +17,24 @@ PROBE_HOST = "storage.googleapis.com"
 class TfdsSource:
     """A TFDS data set with one text and one class label.
 
-    A split whose labels are all negative counts as unlabelled. Where `test` is
-    unlabelled or missing (SST-2's labels are secret), `validation` serves as
+    A split whose labels are all negative counts as unlabelled; in any other, rows
+    with a negative label are left out and counted. Where `test` is unlabelled or
+    missing (SST-2's labels are secret), `validation` serves as
     test, so that validation is carved from train and the test is never looked
     at for selection.
 
     Args:
         config: the data settings, `dataset` not empty.
-        label_names: other names for the classes, or empty.
+        label_names: the data set's own names in another order, which reorders
+            the classes; or other names for its classes, in its order; or empty.
 
     Raises:
         InputError: an unknown data set, an unfit one, a folder that holds
             tfrecord files alone, or a download that fails.
     """
 
-    num_skipped_rows = 0
-
     def __init__(self, config: DataConfig, label_names: Sequence[str] = ()):
+        self.num_skipped_rows = 0
         self._builder = _prepared_builder(config.dataset, config.tfds_data_dir)
         import tensorflow_datasets as tfds
 
@@ -43,14 +44,17 @@ class TfdsSource:
             features, tfds.features.ClassLabel, config.label_column, "label"
         )
         self.label_names = _label_names(features[self._label], label_names)
+        self._class_of = _class_of(features[self._label].names, self.label_names)
         self._tfds_splits = self._choose_splits()
         self.splits = tuple(self._tfds_splits)
 
     def read(self, split: str) -> Examples:
         rows = self._rows(self._tfds_splits[split])
-        texts = [row[self._text].decode("utf-8", "replace") for row in rows]
-        labels = np.array([row[self._label] for row in rows], np.int32)
-        return Examples(texts, labels)
+        labelled = [row for row in rows if row[self._label] >= 0]
+        self.num_skipped_rows += len(rows) - len(labelled)
+        texts = [row[self._text].decode("utf-8", "replace") for row in labelled]
+        labels = np.array([row[self._label] for row in labelled], np.int64)
+        return Examples(texts, self._class_of[labels])
 
     def _choose_splits(self) -> dict[str, str]:
         labelled = [
@@ -67,8 +71,14 @@ class TfdsSource:
         return any(row[self._label] >= 0 for row in self._rows(split, 100))
 
     def _rows(self, split: str, limit: int | None = None) -> list[dict]:
-        source = self._builder.as_data_source(split=split)
-        return source.__getitems__(list(range(len(source)))[:limit])
+        try:
+            source = self._builder.as_data_source(split=split)
+            return source.__getitems__(list(range(len(source)))[:limit])
+        except Exception as error:  # A shard that is missing, cut or damaged.
+            raise InputError(
+                f"The split {split!r} in {self._builder.data_dir} cannot be read: "
+                f"{error}. Copy the folder again or prepare it anew."
+            ) from error
 
 
 def _prepared_builder(name: str, data_dir: str):
@@ -76,6 +86,13 @@ def _prepared_builder(name: str, data_dir: str):
     import tensorflow_datasets as tfds
 
     data_dir = data_dir or None
+    if ":" in name.partition("/")[0] and "://" not in name:
+        namespace, version = name.split(":", 1)
+        if not version[:1].isdigit() and not has_network(PROBE_HOST):
+            raise InputError(
+                f"{name!r} names the hub {namespace!r}, which cannot be reached: there "
+                "is no network."
+            )
     try:
         builder = tfds.builder(name, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError as error:
@@ -84,8 +101,10 @@ def _prepared_builder(name: str, data_dir: str):
             "https://www.tensorflow.org/datasets/catalog for the names, or give your "
             "own --train_file."
         ) from error
-    except (ValueError, OSError) as error:
-        raise InputError(f"TFDS cannot open {name!r}: {error}") from error
+    except Exception as error:  # An unknown version, a broken dataset_info.json ...
+        raise InputError(
+            f"TFDS cannot open {name!r}: {type(error).__name__} {error}"
+        ) from error
     if builder.is_prepared():
         _check_format(builder)
         return builder
@@ -140,3 +159,10 @@ def _label_names(feature, wanted: Sequence[str]) -> tuple[str, ...]:
             f"{', '.join(feature.names)}. Received: {', '.join(wanted)}."
         )
     return tuple(wanted)
+
+
+def _class_of(own: Sequence[str], label_names: Sequence[str]) -> np.ndarray:
+    """int32 (num_classes,), our class of each of the data set's classes."""
+    if set(own) == set(label_names):
+        return np.array([label_names.index(name) for name in own], np.int32)
+    return np.arange(len(own), dtype=np.int32)

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
+from sentiment.config import MIN_VOCABULARY_SIZE
 from sentiment.errors import InputError
 
 END_OF_TEXT = "<|endoftext|>"
-MIN_VOCABULARY_SIZE = 257  # the 256 bytes and the end-of-text token
 
 
 def train_vocabulary(
@@ -23,7 +23,7 @@ def train_vocabulary(
             small corpus may give fewer.
 
     Returns:
-        `(vocabulary, merges)` as `GPT2TextClassifierTokenizer` takes them.
+        `(vocabulary, merges)` as `ByteLevelGPT2Tokenizer` takes them.
 
     Raises:
         InputError: `vocabulary_size` is below 257.
@@ -80,7 +80,9 @@ def read_vocabulary(folder: str | Path) -> tuple[dict[str, int], list[str]]:
             f"{paths[0]} has no token {END_OF_TEXT}, which GPT-2 starts and ends "
             "texts with."
         )
-    if set(vocabulary.values()) != set(range(len(vocabulary))):
+    ids = list(vocabulary.values())
+    are_integers = all(type(token_id) is int for token_id in ids)
+    if not are_integers or set(ids) != set(range(len(ids))):
         raise InputError(
             f"The ids in {paths[0]} must be 0 to {len(vocabulary) - 1}, each once."
         )

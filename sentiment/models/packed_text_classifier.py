@@ -90,6 +90,7 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
         """Runs the preprocessor on strings; packed batches pass unchanged."""
         if isinstance(x, dict):
             return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
+        _check_labels(y, self.output_shape[-1])
         return super().preprocess_samples(x, y, sample_weight)
 
     def train_step(self, state, data):
@@ -101,7 +102,7 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
 
         def micro_step(carry, micro_batch):
             non_trainable, loss_sum, gradient_sum = carry
-            (loss, (_, logits, non_trainable, _)), gradients = gradient(
+            (_, (loss, logits, non_trainable, _)), gradients = gradient(
                 trainable,
                 non_trainable,
                 metrics_variables,
@@ -218,7 +219,9 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
     def _predict_packed(self, tokens, batch_size, progress):
         # Row length and number of rows come from a short list of sizes, so that
         # any input is served by a few compiled programs.
-        batch_rows = batch_size or PREDICT_BATCH_ROWS
+        batch_rows = PREDICT_BATCH_ROWS if batch_size is None else batch_size
+        if batch_rows < 1:
+            raise InputError(f"batch_size must be at least 1. Received: {batch_size}.")
         longest = int(tokens.lengths.max(initial=1))
         limit = self.preprocessor.sequence_length
         row_length = min(_round_up(longest, smallest=PREDICT_SHORTEST_ROW), limit)
@@ -233,7 +236,28 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
             for row, row_values in zip(chunk, values, strict=False):
                 probabilities[row] = row_values[: len(row)]
             progress.update(sum(map(len, chunk)))
+        if np.isnan(probabilities).any():
+            raise InputError(
+                "The model's probabilities are NaN: its weights are broken, or it was "
+                "trained until it diverged. Train again with a lower learning rate."
+            )
         return probabilities
+
+
+def _check_labels(y, num_classes):
+    """One-hot encoding would read a label out of range as no class at all."""
+    if not isinstance(y, (list, tuple, np.ndarray)) or len(y) == 0:
+        return
+    labels = np.asarray(y)
+    if (
+        labels.dtype.kind not in "iub"
+        or labels.min() < 0
+        or labels.max() >= num_classes
+    ):
+        raise InputError(
+            f"Labels must be integers from 0 to {num_classes - 1}. Received "
+            f"{labels.dtype} from {labels.min()} to {labels.max()}."
+        )
 
 
 def _summed(loss):

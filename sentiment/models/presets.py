@@ -55,6 +55,13 @@ def load_pretrained(config: ModelConfig, dtype: str = "float32"):
             f"The preset {config.preset!r} cannot be loaded: {error}\n{LOCAL_WAY}"
         ) from error
     fit_sequence_length(preprocessor, backbone.max_sequence_length)
+    num_tokens = preprocessor.tokenizer.vocabulary_size()
+    if num_tokens > backbone.vocabulary_size:
+        raise InputError(
+            f"The preset {config.preset!r} has a tokenizer of {num_tokens} tokens and "
+            f"a backbone that knows {backbone.vocabulary_size}, which would give NaN. "
+            "They do not belong together."
+        )
     return backbone, preprocessor
 
 

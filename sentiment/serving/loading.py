@@ -4,10 +4,10 @@ from pathlib import Path
 
 import keras
 
+from sentiment.config import MODEL_FILE
 from sentiment.errors import InputError
 from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
 
-MODEL_FILE = "model.keras"
 TASK_FILE = "task.json"
 HEAD_FILE = "task.weights.h5"
 
@@ -24,7 +24,11 @@ def load_classifier(path: str | Path) -> GPT2TextClassifier:
             else than a classifier.
     """
     path = Path(path)
-    if not path.exists():
+    try:
+        is_there = path.exists()
+    except OSError:  # a name that no file can have
+        is_there = False
+    if not is_there:
         raise InputError(f"There is no model at {path}.")
     if path.is_dir() and (path / MODEL_FILE).is_file():
         path = path / MODEL_FILE

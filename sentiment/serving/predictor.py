@@ -51,6 +51,7 @@ def label_rows(
 def print_predictions(
     classifier: PackedTextClassifier,
     texts: Sequence[str],
+    batch_size: int | None = None,
     console: Console | None = None,
 ):
     """Prints a table of the texts with label and probabilities."""
@@ -59,7 +60,7 @@ def print_predictions(
     table.add_column("text", overflow="fold")
     for name in ("label", *classifier.label_names):
         table.add_column(Text(name))
-    for text, row in zip(texts, label_rows(classifier, texts), strict=True):
+    for text, row in zip(texts, label_rows(classifier, texts, batch_size), strict=True):
         shown = text if len(text) <= 200 else f"{text[:200]}…"
         label = f"{row['label']} ({EMPTY_NOTE})" if row["is_empty"] else row["label"]
         values = (f"{value:.3f}" for value in row["probabilities"].values())

@@ -25,12 +25,13 @@ class StopOnDivergence(keras.callbacks.Callback):
 
     The logged loss is a running mean, so one bad step shows in every later
     one: looking now and then finds it, without waiting for each step.
+    The validation loss is looked at, too.
 
     Args:
         every: steps between two looks.
 
     Raises:
-        InputError: the loss is NaN or infinite.
+        InputError: a loss is NaN or infinite.
     """
 
     def __init__(self, every=16):
@@ -46,9 +47,12 @@ class StopOnDivergence(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self._check(self.params["steps"], logs)
+        # The epoch's last update shows in no training loss.
+        if "val_loss" in logs:
+            self._check(self.params["steps"], logs, "val_loss")
 
-    def _check(self, step, logs):
-        loss = float(logs["loss"])
+    def _check(self, step, logs, name="loss"):
+        loss = float(logs[name])
         if not math.isfinite(loss):
             raise InputError(
                 f"The loss became {loss} by step {step} of epoch {self._epoch + 1}, so "

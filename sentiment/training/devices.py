@@ -46,8 +46,11 @@ def most_that_divide(rows: int, limit: int) -> int:
 
 
 def device_name() -> str:
-    """The kind and number of local devices, as in "NVIDIA H100 x 8"."""
-    devices = jax.local_devices()
-    if devices[0].platform == "cpu":
-        return f"cpu ({os.cpu_count()} cores)"
-    return f"{devices[0].device_kind} x {len(devices)}"
+    """Kind and number of the devices that share a batch, as in "NVIDIA H100 x 8"."""
+    distribution = keras.distribution.distribution()
+    count = 1 if distribution is None else distribution.device_mesh.devices.size
+    device = jax.local_devices()[0]
+    if device.platform == "cpu":
+        name = f"cpu ({os.cpu_count()} cores)"
+        return name if count == 1 else f"{name} as {count} devices"
+    return f"{device.device_kind} x {count}"

@@ -15,7 +15,9 @@ SGD_MOMENTUM = 0.9
 MUON_CONSISTENT_RMS = 0.2
 
 
-class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
+def warmup_cosine(
+    peak: float, num_updates: int, warmup_ratio: float
+) -> keras.optimizers.schedules.CosineDecay:
     """Linear warm-up from 0, then half a cosine down to 0.
 
     With w warm-up updates of n: rate(t) = peak t / w for t < w, and
@@ -24,29 +26,16 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
     Args:
         peak: learning rate at the end of the warm-up.
         num_updates: optimizer updates of the whole run.
-        warmup_ratio: share of them that is warm-up, rounded down.
+        warmup_ratio: share of them that is warm-up, rounded down; at least one
+            update is left to the cosine.
     """
-
-    def __init__(self, peak, num_updates, warmup_ratio):
-        self.peak = peak
-        self.num_updates = num_updates
-        self.warmup_ratio = warmup_ratio
-        self._schedule = optax.warmup_cosine_decay_schedule(
-            init_value=0.0,
-            peak_value=peak,
-            warmup_steps=min(int(warmup_ratio * num_updates), num_updates - 1),
-            decay_steps=num_updates,
-        )
-
-    def __call__(self, step):
-        return self._schedule(keras.ops.convert_to_tensor(step))
-
-    def get_config(self):
-        return {
-            "peak": self.peak,
-            "num_updates": self.num_updates,
-            "warmup_ratio": self.warmup_ratio,
-        }
+    warmup = min(int(warmup_ratio * num_updates), num_updates - 1)
+    return keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=0.0 if warmup else peak,
+        decay_steps=num_updates - warmup,  # Keras counts from the end of the warm-up.
+        warmup_target=peak if warmup else None,
+        warmup_steps=warmup,
+    )
 
 
 class OptaxOptimizer(keras.optimizers.Optimizer):
@@ -114,7 +103,7 @@ def make_optimizer(
         rules.append(_layerwise(config.layerwise_lr_decay, num_layers))
     return OptaxOptimizer(
         optax.chain(*rules),
-        WarmupCosine(config.learning_rate, num_updates, config.warmup_ratio),
+        warmup_cosine(config.learning_rate, num_updates, config.warmup_ratio),
     )
 
 

@@ -98,6 +98,7 @@ def train_and_evaluate(
             "validation": evaluate_encoded(classifier, validation),
             "test": _evaluate_test(classifier, splits),
         }
+        device = device_name()
     best_epoch = _best_epoch(history, config.training.monitor)
     metrics = {
         name: evaluation.metrics
@@ -107,7 +108,7 @@ def train_and_evaluate(
     metrics["run"] = {
         "seed": config.seed,
         "versions": versions(),
-        "device": device_name(),
+        "device": device,
         "seconds": round(time.monotonic() - started, 1),
         "tokens_read": int(train.tokens.lengths.sum()),
         "tokens_dropped": train.num_dropped,

@@ -292,6 +292,15 @@ def test_label_names_of_the_settings_come_before_those_of_the_model(write):
     assert open_source(without).label_names == ("neg", "pos")
 
 
+def test_split_for_a_model_has_the_models_class_indices(write):
+    path = write("a.csv", [("x", "pos"), ("y", "neg")])
+    config = DataConfig(test_file=path, label_names=("pos", "neg"))
+    assert load_split(config, "test", 0, ("neg", "pos")).labels.tolist() == [1, 0]
+    assert load_split(config, "test", 0, ("pos", "neg")).labels.tolist() == [0, 1]
+    with pytest.raises(InputError, match="knows the classes neg, neu"):
+        load_split(config, "test", 0, ("neg", "neu"))
+
+
 def test_skipped_rows_of_all_files_are_counted(write):
     good = [("x", "pos"), ("y", "neg")]
     config = DataConfig(

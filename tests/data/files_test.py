@@ -142,10 +142,10 @@ def test_column_names(make):
     assert column_names(make("a.csv", "b,a, c\n1,2,3\n")) == ["b", "a", " c"]
     assert column_names(make("a.tsv", "\nb\ta,c\n1\t2\n")) == ["b", "a,c"]
     content = '[]\n{"b": 1, "a": 2}\n{"z": 1}\n'
-    assert column_names(make("a.jsonl", content)) == ["b", "a"]
+    assert column_names(make("a.jsonl", content)) == ["b", "a", "z"]
     assert column_names(make("a.parquet", {"b": [1], "a": [2]})) == ["b", "a"]
-    with pytest.raises(InputError, match="no columns"):
-        column_names(make("bad.jsonl", "[]\n"))
+    with pytest.raises(InputError, match=r"no columns\. line 2: must be a JSON object"):
+        column_names(make("bad.jsonl", "\n[]\n"))
 
 
 @pytest.mark.parametrize(
@@ -164,15 +164,19 @@ def test_missing_column_lists_columns_before_any_row(make, name, content):
     assert len(list(read_rows(path, ["stars", "body"]))) == 1
 
 
-def test_jsonl_columns_come_from_the_first_valid_row(make):
+def test_jsonl_row_without_a_key_is_a_bad_row_even_the_first(make):
     path = make("a.jsonl", 'broken\n{"a": 1}\n{"b": 1}\n{"b": 2, "a": 3}\n')
     bad = []
     rows = list(read_rows(path, ["a"], lambda *row: bad.append(row)))
     assert rows == [(2, {"a": 1}), (4, {"b": 2, "a": 3})]
     assert [line for line, _ in bad] == [1, 3]
     assert bad[1][1] == "no column 'a'"
-    with pytest.raises(InputError, match="It has: 'a'"):
-        read_rows(path, ["b"])
+    bad.clear()
+    rows = list(read_rows(path, ["b"], lambda *row: bad.append(row)))
+    assert [line for line, _ in rows] == [3, 4]
+    assert bad[1] == (2, "no column 'b'")
+    with pytest.raises(InputError, match=r"no column 'c'\. It has: 'a', 'b'"):
+        read_rows(path, ["c"])
 
 
 def test_jsonl_of_bad_lines_only_reports_them(make):

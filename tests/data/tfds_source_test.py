@@ -1,3 +1,5 @@
+import dataclasses
+import shutil
 import time
 from types import MappingProxyType
 
@@ -7,7 +9,7 @@ import tensorflow_datasets as tfds
 
 from sentiment.config import DataConfig
 from sentiment.data import tfds_source
-from sentiment.data.datasets import load_splits
+from sentiment.data.datasets import load_split, load_splits
 from sentiment.data.tfds_source import TfdsSource
 from sentiment.errors import InputError
 
@@ -49,11 +51,15 @@ class ToyTwoTexts(ToyReviews):
 
 @pytest.fixture(scope="module")
 def toy_folder(tmp_path_factory):
-    """A TFDS folder with the three toy sets, prepared as array_record."""
+    """A TFDS folder with the toy sets, prepared as array_record."""
     folder = tmp_path_factory.mktemp("tfds")
-    for builder in (ToyReviews, ToySecretReviews, ToyTwoTexts):
+    for builder in (ToyReviews, ToySecretReviews, ToyTwoTexts, ToyPartlyLabelled):
         builder(data_dir=folder, file_format="array_record").download_and_prepare()
     return str(folder)
+
+
+class ToyPartlyLabelled(ToyReviews):
+    SPLITS = MappingProxyType({"train": [1, -1, 0, -1], "test": [0, 1]})
 
 
 @pytest.fixture
@@ -215,3 +221,50 @@ def test_a_folder_of_tfrecord_files_is_an_input_error_that_names_it(shared_data)
     with pytest.raises(InputError, match="tfrecord files, which only") as error:
         open_toy(folder, "glue/sst2")
     assert f"{folder}/glue/sst2/2.0.0" in str(error.value)
+
+
+def test_names_in_another_order_reorder_the_classes(toy_folder):
+    def labels(*names):
+        config = DataConfig(dataset="toy_reviews", tfds_data_dir=toy_folder)
+        return TfdsSource(config, names).read("train").labels.tolist()
+
+    own = labels()
+    assert sorted(own) == sorted(SPLITS["train"])
+    assert labels("neg", "pos") == own
+    assert labels("bad", "good") == own  # other names, in the set's order
+    assert labels("pos", "neg") == [1 - label for label in own]
+
+
+@pytest.mark.parametrize("names", [("positive", "Negative"), ("pos", "neg")])
+def test_a_models_classes_are_matched_by_what_they_are_called(toy_folder, names):
+    config = DataConfig(dataset="toy_reviews", tfds_data_dir=toy_folder)
+    own = load_split(config, "test", 0, ("neg", "pos")).labels
+    assert load_split(config, "test", 0, names).labels.tolist() == (1 - own).tolist()
+
+
+def test_a_models_classes_of_other_names_need_to_be_told(toy_folder):
+    config = DataConfig(dataset="toy_reviews", tfds_data_dir=toy_folder)
+    own = load_split(config, "test", 0, ("neg", "pos")).labels
+    with pytest.raises(InputError, match="Say which is which: --label_names"):
+        load_split(config, "test", 0, ("good", "bad"))
+    told = dataclasses.replace(config, label_names=("bad", "good"))
+    labels = load_split(told, "test", 0, ("good", "bad")).labels
+    assert labels.tolist() == (1 - own).tolist()
+
+
+def test_a_damaged_shard_is_an_input_error(toy_folder, tmp_path):
+    folder = shutil.copytree(toy_folder, tmp_path / "tfds")
+    for shard in folder.glob("toy_reviews/*/*test*array_record*"):
+        shard.write_bytes(shard.read_bytes()[:50])
+    with pytest.raises(InputError, match="cannot be read"):
+        TfdsSource(DataConfig(dataset="toy_reviews", tfds_data_dir=str(folder)))
+
+
+def test_unlabelled_rows_among_labelled_ones_are_left_out_and_counted(toy_folder):
+    source = TfdsSource(
+        DataConfig(dataset="toy_partly_labelled", tfds_data_dir=toy_folder)
+    )
+    assert sorted(source.read("train").labels.tolist()) == [0, 1]
+    assert source.num_skipped_rows == 2
+    source.read("test")
+    assert source.num_skipped_rows == 2

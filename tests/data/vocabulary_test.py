@@ -140,7 +140,7 @@ def test_a_merge_that_the_vocabulary_lacks_is_an_input_error(folder, line):
         read_vocabulary(folder)
 
 
-@pytest.mark.parametrize("token_id", [5000, 1, -1, "1", None])
+@pytest.mark.parametrize("token_id", [5000, 1, -1, "1", None, [1], 260.0])
 def test_ids_with_gaps_or_repeats_are_an_input_error(folder, token_id):
     path = folder / "vocab.json"
     vocabulary = json.loads(path.read_text(encoding="utf-8"))

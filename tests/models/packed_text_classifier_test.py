@@ -198,6 +198,36 @@ def test_any_prediction_takes_few_compiled_programs(classifier, monkeypatch):
     assert len(shapes) <= 5
 
 
+@pytest.mark.parametrize("batch_size", [0, -1])
+def test_batch_size_below_one_is_refused(classifier, batch_size):
+    with pytest.raises(InputError, match=f"at least 1. Received: {batch_size}"):
+        classifier.predict(["a"], batch_size=batch_size)
+
+
+def test_broken_weights_are_not_answered_with(make):
+    broken = make()
+    broken.logits_dense.bias.assign(np.full(broken.logits_dense.bias.shape, np.nan))
+    with pytest.raises(InputError, match="probabilities are NaN"):
+        broken.predict(["a"])
+
+
+@pytest.mark.parametrize("labels", [[0, NUM_CLASSES], [-1, 0], [0.0, 1.0]])
+def test_labels_that_are_no_class_are_refused(make, labels):
+    for y in (labels, np.array(labels)):
+        with pytest.raises(InputError, match=f"integers from 0 to {NUM_CLASSES - 1}"):
+            make().fit(["a", "b"], y, verbose=0)
+
+
+def test_a_loss_scale_is_not_in_the_logged_loss(make):
+    classifier = make()
+    losses = []
+    for scale in (None, 1024.0):
+        classifier.compile(keras.optimizers.SGD(0.0, loss_scale_factor=scale))
+        history = classifier.fit(["a", "b"], [0, 1], verbose=0).history
+        losses.append(history["loss"][0])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
+
+
 def test_classifier_without_preprocessor_says_so(classifier, monkeypatch):
     monkeypatch.setattr(classifier, "preprocessor", None)
     with pytest.raises(InputError, match="no preprocessor"):

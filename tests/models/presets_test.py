@@ -152,6 +152,14 @@ def test_sequence_length_beyond_the_positions_is_an_input_error(folder):
         load_pretrained(ModelConfig(preset=str(folder), sequence_length=65))
 
 
+def test_tokenizer_beyond_the_embedding_is_an_input_error(
+    tmp_path, vocabulary, write_huggingface_folder
+):
+    write_huggingface_folder(tmp_path, *vocabulary, vocab_size=299)
+    with pytest.raises(InputError, match=r"tokenizer of 300 tokens and .* knows 299"):
+        load_pretrained(ModelConfig(preset=str(tmp_path)))
+
+
 def test_own_preset_starts_a_new_run(tmp_path, make_classifier):
     classifier = make_classifier(sequence_length=10)
     classifier.save_to_preset(str(tmp_path))

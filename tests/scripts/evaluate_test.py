@@ -18,7 +18,7 @@ def evaluated(call_script, trained, files, tmp_path):
 
     def run(*arguments):
         output = tmp_path / "scores.json"
-        model = (f"--model={trained.workdir}", f"--output={output}")
+        model = (f"--model={trained.workdir}", f"--output={output}", "--overwrite")
         result = call_script("evaluate", *model, *files.flags, *CARVED, *arguments)
         assert result.status == 0, result.err
         return json.loads(output.read_text())
@@ -55,6 +55,26 @@ def test_fresh_process_elsewhere_finds_the_scores_of_training(
     same_scores(json.loads((tmp_path / "scores.json").read_text()), saved)
     assert saved["num_examples"] == 46
     assert f"Test: accuracy {saved['accuracy']:.2%}" in result.stdout
+
+
+def test_data_cfg_of_a_run_names_its_own_splits(call_script, trained, tmp_path):
+    output = tmp_path / "scores.json"
+    for split in ("validation", "test"):
+        result = call_script(
+            "evaluate",
+            f"--model={trained.workdir}",
+            f"--flagfile={trained.workdir}/data.cfg",
+            f"--split={split}",
+            f"--output={output}",
+            "--overwrite",
+        )
+        assert result.status == 0, result.err
+        same_scores(json.loads(output.read_text()), trained.metrics[split])
+
+
+def test_classes_are_matched_by_name_whatever_their_order(evaluated, trained):
+    turned = evaluated("--label_names=pos,neg,neu")
+    same_scores(turned, trained.metrics["test"])
 
 
 def test_split__validation_is_what_the_run_carved(evaluated, trained):
@@ -135,6 +155,29 @@ def test_labels_may_be_written_as_numbers(evaluated, trained, tmp_path):
     same_scores(evaluated(*flags), trained.metrics["test"])
 
 
+def test_overwrite__replaces_an_output_and_nothing_else_does(
+    call_script, trained, files, tmp_path
+):
+    output = tmp_path / "scores.json"
+    output.write_text("mine")
+    command = ("evaluate", f"--model={trained.workdir}", *files.flags)
+    result = call_script(*command, f"--output={output}")
+    assert (result.status, output.read_text()) == (2, "mine")
+    assert "exists. Choose another name or pass --overwrite" in result.err
+    assert call_script(*command, f"--output={output}", "--overwrite").status == 0
+    assert json.loads(output.read_text())["num_examples"] == 46
+
+
+def test_skipped_rows_are_counted(call_script, trained, tmp_path):
+    (tmp_path / "bad.csv").write_text("text,label\nlovely,pos\nx,y,z\nfoo,other\n")
+    model = f"--model={trained.workdir}"
+    result = call_script(
+        "evaluate", model, f"--test_file={tmp_path}/bad.csv", "--skip_bad_rows"
+    )
+    assert result.status == 0, result.err
+    assert "Skipped 2 bad rows" in result.out
+
+
 def test_data_with_one_of_the_classes_is_enough(evaluated, tmp_path):
     (tmp_path / "one.csv").write_text("text,label\nlovely great film,pos\nfine,pos\n")
     found = evaluated("--train_file=", f"--test_file={tmp_path}/one.csv")
@@ -148,7 +191,7 @@ def test_data_with_one_of_the_classes_is_enough(evaluated, tmp_path):
         (("--label_names=bad,good",), "The model knows the classes neg, neu, pos"),
         (("--test_file=",), "no labelled test split. It has: train"),
         (("--train_file=", "--split=train"), "no labelled train split. It has: test"),
-        (("--label_names=bad,so so,good",), "label 'neg' is not in"),
+        (("--label_names=bad,so so,good",), "The model knows the classes neg, neu"),
     ],
 )
 def test_data_that_does_not_fit_the_model(call_script, trained, files, flags, message):

@@ -237,7 +237,13 @@ def test_saved_config_gives_the_same_run(tmp_path, source):
     for config_class in (DataConfig, ModelConfig, TrainingConfig):
         for field in settings(config_class):
             values[field.name] = other_value(field)[1]
-    values |= {"dataset": "", "train_file": "", "test_file": "", **source}
+    values |= {
+        "dataset": "",
+        "validation_file": "",
+        "train_file": "",
+        "test_file": "",
+        **source,
+    }
     values |= {"label_names": ("very bad", "so, so", '"good"', "中文")}
     groups = [
         config_class(**{f.name: values[f.name] for f in settings(config_class)})
@@ -344,6 +350,11 @@ def test_what_predict_must_be_told(arguments, message):
         (InputError("No such thing."), 2, "error: No such thing.\n"),
         (KeyboardInterrupt(), 130, "interrupted\n"),
         (MemoryError(), 1, "error: out of memory; try a smaller --batch_size\n"),
+        (
+            RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes."),
+            1,
+            "error: out of memory; try a smaller --batch_size\n",
+        ),
     ],
 )
 def test_exit_status_and_message(capsys, error, status, message):

@@ -402,6 +402,22 @@ def test_layerwise_lr_decay__is_a_factor_per_layer_below_the_head():
     np.testing.assert_allclose(factors, [1 / 8, 1 / 4, 1 / 2, 1, 1], rtol=1e-6)
 
 
+def test_layerwise_lr_decay__counts_the_layers_of_the_backbone(start):
+    classifier = start(
+        "--num_layers=2",
+        "--optimizer=sgd",
+        "--clip_norm=0",
+        "--weight_decay=0",
+        "--layerwise_lr_decay=0.5",
+    ).classifier
+    ones = {v.path: np.ones(v.shape) for v in classifier.trainable_variables}
+    rule = classifier.optimizer.transformation
+    updates, _ = rule.update(ones, rule.init(ones), ones)
+    assert updates["logits/bias"][0] == -1
+    assert updates["transformer_layer_1/feedforward_layer_norm/beta"][0] == -1 / 2
+    assert updates["token_embedding/embeddings"][0, 0] == -1 / 8
+
+
 def test_clip_norm__bounds_the_norm_over_all_variables():
     clipped = updates("--clip_norm=0.1", gradients=(7.0,))
     norm = math.sqrt(sum(float(np.sum(u**2)) for u in clipped.values()))

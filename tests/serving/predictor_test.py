@@ -390,7 +390,7 @@ def test_label_rows_name_the_most_probable_class(classifier):
 
 def shown(classifier, *texts, width=200):
     console = Console(file=io.StringIO(), width=width, color_system=None)
-    print_predictions(classifier, texts, console)
+    print_predictions(classifier, texts, console=console)
     return console.file.getvalue()
 
 

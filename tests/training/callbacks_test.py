@@ -10,7 +10,7 @@ from sentiment.training.callbacks import (
     ProgressBar,
     StopOnDivergence,
 )
-from sentiment.training.optimizers import WarmupCosine
+from sentiment.training.optimizers import warmup_cosine
 
 
 def run_epoch(callback, losses, epoch=0, epochs=3):
@@ -28,7 +28,7 @@ def run_epoch(callback, losses, epoch=0, epochs=3):
 
 @pytest.mark.parametrize("iterations", [1, 7, 20])
 def test_the_logged_rate_is_that_of_the_last_update(iterations):
-    schedule = WarmupCosine(peak=2.0, num_updates=20, warmup_ratio=0.3)
+    schedule = warmup_cosine(peak=2.0, num_updates=20, warmup_ratio=0.3)
     optimizer = keras.optimizers.SGD(schedule)
     optimizer.iterations.assign(iterations)
     callback, logs = LearningRateLogger(), {}
@@ -73,6 +73,14 @@ def test_steps_between_two_looks_are_not_waited_for():
 
     losses = [1.0, Unready(), Unready(), 1.0, Unready(), Unready(), 1.0]
     run_epoch(StopOnDivergence(every=3), losses)
+
+
+def test_a_bad_last_update_shows_in_the_validation_loss():
+    callback = StopOnDivergence()
+    callback.set_params({"steps": 4})
+    callback.on_epoch_begin(0)
+    with pytest.raises(InputError, match="step 4 of epoch 1"):
+        callback.on_epoch_end(0, {"loss": 1.0, "val_loss": math.nan})
 
 
 def test_any_finite_loss_goes_on():

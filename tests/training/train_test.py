@@ -24,7 +24,7 @@ from sentiment.errors import InputError
 from sentiment.evaluation.evaluate import evaluate_encoded, evaluate_split
 from sentiment.serving.loading import load_classifier
 from sentiment.training import train
-from sentiment.training.optimizers import WarmupCosine
+from sentiment.training.optimizers import warmup_cosine
 from sentiment.training.train import train_and_evaluate
 from tests.training.conftest import MODEL, TRAINING
 
@@ -167,6 +167,7 @@ def test_the_files_of_a_run(base):
         "metrics.json",
         "history.csv",
         "config.cfg",
+        "data.cfg",
         "plots",
     }
 
@@ -305,7 +306,7 @@ def test_the_learning_rate_follows_the_schedule_over_updates_exactly(base):
     encoded = encode_examples(base.classifier.preprocessor, base.splits.train)
     # An update reads 2 micro-batches of 2 rows.
     updates = BatchPlan(encoded, 4, 12, seed=0).num_batches
-    schedule = WarmupCosine(0.03, 10 * updates, 0.1)
+    schedule = warmup_cosine(0.03, 10 * updates, 0.1)
     assert base.history["learning_rate"] == [
         float(schedule(epoch * updates - 1)) for epoch in base.history["epoch"]
     ]
@@ -454,5 +455,5 @@ def test_without_packing_each_review_fills_its_own_row(half):
     run = half.metrics["run"]
     rows = 44  # 42 reviews in batches of 4
     assert run["fill_ratio"] == run["tokens_read"] / (rows * 12)
-    schedule = WarmupCosine(0.03, 2 * 11, 0.1)
+    schedule = warmup_cosine(0.03, 2 * 11, 0.1)
     assert half.history["learning_rate"] == [float(schedule(t)) for t in (10, 21)]

@@ -1,5 +1,6 @@
 import csv
 import json
+import os
 
 import numpy as np
 import pytest
@@ -80,8 +81,24 @@ def test_a_finished_run_is_refused_and_left_untouched(finished):
 
 def test_an_unfinished_run_is_not_refused(tmp_path):
     folder = Workdir(tmp_path)
+    folder.prepare(overwrite=False)
     folder.save_classifier(FakeClassifier("first"))
     folder.prepare(overwrite=False)
+    save_run(folder, "second")
+    assert not folder.staging.exists()
+
+
+@pytest.mark.parametrize("name", ["plots", "history.csv", "preset", "model.keras"])
+def test_files_that_are_not_a_runs_are_not_replaced_unasked(tmp_path, name):
+    mine = tmp_path / name
+    if "." in name:
+        mine.write_text("mine")
+    else:
+        mine.mkdir()
+    with pytest.raises(InputError, match=f"holds {name}, which the run would replace"):
+        Workdir(tmp_path).prepare(overwrite=False)
+    assert mine.exists()
+    Workdir(tmp_path).prepare(overwrite=True)
 
 
 def test_a_folder_that_cannot_be_is_an_input_error(tmp_path):
@@ -96,6 +113,7 @@ def test_the_files_of_a_run(finished):
         "model.keras",
         "preset/first",
         "config.cfg",
+        "data.cfg",
         "history.csv",
         "metrics.json",
         "plots/learning_curves.png",
@@ -128,7 +146,9 @@ def test_plots_show_the_test_and_without_one_the_validation(tmp_path, monkeypatc
         {"validation": validation, "test": None},
         {"validation": validation, "test": test},
     ):
-        Workdir(tmp_path).save_results(CONFIG, {}, HISTORY, evaluations, 1)
+        folder = Workdir(tmp_path)
+        folder.save_classifier(FakeClassifier("any"))
+        folder.save_results(CONFIG, {}, HISTORY, evaluations, 1)
     assert drawn == [[[1, 0], [1, 0]], [[7, 0], [0, 7]]]
 
 
@@ -138,36 +158,48 @@ def test_a_second_run_replaces_all_of_the_first(finished):
     files = contents(finished.path)
     assert files["model.keras"] == files["preset/second"] == b"second"
     assert json.loads(files["metrics.json"]) == {"name": "second"}
-    assert len(files) == 8  # as a first run leaves
+    assert len(files) == 9  # as a first run leaves
 
 
-def test_metrics_are_written_last(tmp_path, monkeypatch):
+def test_until_all_is_written_the_older_run_stays(finished, monkeypatch):
     def fail(*_):
         raise RuntimeError("no ink")
 
+    before = contents(finished.path)
     monkeypatch.setattr(plots, "plot_reliability", fail)
     with pytest.raises(RuntimeError):
-        save_run(Workdir(tmp_path))
-    assert {"config.cfg", "history.csv"} <= set(contents(tmp_path))
-    assert not (tmp_path / "metrics.json").exists()
+        save_run(finished, "second")
+    after = contents(finished.path)
+    assert {name: after[name] for name in before} == before
+    assert after["unfinished/model.keras"] == b"second"  # nothing made is lost
 
 
-def test_a_half_replaced_run_is_not_taken_for_finished(finished):
-    finished.save_classifier(FakeClassifier("second"))
-    # Stopped here: the metrics of the first run would belong to another model.
+def test_metrics_stand_only_beside_a_whole_run(finished, monkeypatch):
+    replace = os.replace
+    moved = []
+
+    def stop_at_plots(source, target):
+        assert not (finished.path / "metrics.json").exists()
+        if target.name == "plots":
+            raise KeyboardInterrupt
+        moved.append(target.name)
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", stop_at_plots)
+    with pytest.raises(KeyboardInterrupt):
+        save_run(finished, "second")
+    assert "model.keras" in moved
     assert not (finished.path / "metrics.json").exists()
-    finished.prepare(overwrite=False)
 
 
-def test_a_failing_write_leaves_the_old_file_and_no_litter(finished):
+def test_a_full_disk_is_an_input_error_and_costs_no_older_run(finished):
     class Failing(FakeClassifier):
         def save(self, path):
             path.write_text("half")
             raise OSError("disk full")
 
     before = contents(finished.path)
-    with pytest.raises(OSError, match="disk full"):
+    with pytest.raises(InputError, match=r"disk full.*Make room"):
         finished.save_classifier(Failing("second"))
-    del before["metrics.json"]
-    assert contents(finished.path) == before
-    assert not list(finished.path.glob(".writing-*"))
+    after = contents(finished.path)
+    assert {name: after[name] for name in before} == before
