@@ -14,9 +14,13 @@ def main(command):
 
     if command.output:
         check_target(command.output, command.overwrite)
-    classifier = load_classifier(command.model)
+    classifier = load_classifier(command.model, command.speed)
     metrics = evaluate_split(
-        classifier, command.data, command.split, command.seed, command.batch_size
+        classifier,
+        command.data,
+        command.split,
+        command.seed,
+        command.batch_size or None,
     )
     print_scores(metrics, command.split.capitalize())
     if command.output:

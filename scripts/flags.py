@@ -30,6 +30,7 @@ from sentiment.config import (
     ModelConfig,
     PredictCommand,
     RunConfig,
+    SpeedConfig,
     TrainCommand,
     TrainingConfig,
 )
@@ -82,7 +83,12 @@ def read(config_class: type, flag_values: flags.FlagValues, **groups: Any) -> An
 
 def parse_train(argv: list[str]) -> TrainCommand:
     """What the command line asks of scripts/train.py."""
-    groups = {"data": DataConfig, "model": ModelConfig, "training": TrainingConfig}
+    groups = {
+        "data": DataConfig,
+        "model": ModelConfig,
+        "training": TrainingConfig,
+        "speed": SpeedConfig,
+    }
     flag_values = _parse(argv, *groups.values(), RunConfig, TrainCommand)
     parts = {name: read(group, flag_values) for name, group in groups.items()}
     run = read(RunConfig, flag_values, **parts)
@@ -91,14 +97,17 @@ def parse_train(argv: list[str]) -> TrainCommand:
 
 def parse_evaluate(argv: list[str]) -> EvaluateCommand:
     """What the command line asks of scripts/evaluate.py."""
-    flag_values = _parse(argv, DataConfig, EvaluateCommand)
-    data = read(DataConfig, flag_values)
-    return read(EvaluateCommand, flag_values, data=data)
+    groups = {"data": DataConfig, "speed": SpeedConfig}
+    flag_values = _parse(argv, *groups.values(), EvaluateCommand)
+    parts = {name: read(group, flag_values) for name, group in groups.items()}
+    return read(EvaluateCommand, flag_values, **parts)
 
 
 def parse_predict(argv: list[str]) -> PredictCommand:
     """What the command line asks of scripts/predict.py."""
-    return read(PredictCommand, _parse(argv, PredictCommand))
+    flag_values = _parse(argv, SpeedConfig, PredictCommand)
+    speed = read(SpeedConfig, flag_values)
+    return read(PredictCommand, flag_values, speed=speed)
 
 
 def _parse(argv: list[str], *config_classes: type) -> flags.FlagValues:

@@ -8,16 +8,16 @@ def main(command):
     from sentiment.serving.loading import load_classifier
     from sentiment.serving.predictor import predict_file, print_predictions
 
-    classifier = load_classifier(command.model)
+    classifier = load_classifier(command.model, command.speed)
     if command.text:
-        print_predictions(classifier, command.text, command.batch_size)
+        print_predictions(classifier, command.text, command.batch_size or None)
     else:
         predict_file(
             classifier,
             command.input,
             command.output,
             text_column=command.text_column,
-            batch_size=command.batch_size,
+            batch_size=command.batch_size or None,
             overwrite=command.overwrite,
             skip_bad_rows=command.skip_bad_rows,
         )

@@ -25,6 +25,9 @@ BUNDLED_DATASET = "quickstart"
 MAX_SEED = 2**32 - 1  # NumPy's
 MIN_VOCABULARY_SIZE = 257  # the 256 bytes and the end-of-text token
 MODEL_FILE = "model.keras"
+DEFAULT_CACHE_DIR = os.path.join(
+    os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "sentiment"
+)
 
 
 def setting(
@@ -309,6 +312,12 @@ class TrainingConfig(CheckedConfig):
     )
     dtype: str = setting("float32", "Precision of the backbone.", choices=DTYPES)
     packing: bool = setting(True, "Let several reviews share a row.")
+    row_length: int = setting(
+        0,
+        "Tokens in a packed row, at least those of the longest review read; 0: the "
+        "length that costs the least time.",
+        at_least=0,
+    )
     num_devices: int = setting(
         0, "Local devices that share each batch; 0: all there are.", at_least=0
     )
@@ -337,6 +346,43 @@ class TrainingConfig(CheckedConfig):
 
 
 @dataclass(frozen=True)
+class SpeedConfig(CheckedConfig):
+    """Fast paths, which change no result, and caches."""
+
+    chunked_attention: bool = setting(
+        True,
+        "Attend by chunks of queries, each to the keys up to its end. Off: over "
+        "the full square of a row.",
+    )
+    hash_dropout: bool = setting(
+        True, "Draw dropout masks from an integer hash. Off: from JAX's threefry."
+    )
+    skip_unread: bool = setting(
+        True,
+        "With --pooling=last, compute the last block at last tokens alone. Off: at "
+        "every token.",
+    )
+    remat: bool = setting(
+        False,
+        "Recompute each block in the backward pass instead of keeping its values: "
+        "less memory, a quarter more time.",
+    )
+    cache_dir: str = setting(
+        DEFAULT_CACHE_DIR,
+        "Folder for compiled programs and token ids, which the next run reuses; empty: "
+        "nothing is kept.",
+        is_path=True,
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.remat and not self.hash_dropout:
+            raise InputError(
+                "--remat needs --hash_dropout: JAX's generator would be drawn twice."
+            )
+
+
+@dataclass(frozen=True)
 class RunConfig(CheckedConfig):
     """Everything that determines a training run.
 
@@ -344,12 +390,14 @@ class RunConfig(CheckedConfig):
         data: where reviews come from.
         model: what is trained.
         training: how.
+        speed: fast paths and caches.
         seed: the one source of randomness.
     """
 
     data: DataConfig
     model: ModelConfig
     training: TrainingConfig
+    speed: SpeedConfig = dataclasses.field(default_factory=SpeedConfig)
     seed: int = setting(
         0, "The one source of randomness.", at_least=0, at_most=MAX_SEED
     )
@@ -359,7 +407,7 @@ class RunConfig(CheckedConfig):
 
         Paths are absolute, so that the file works from any folder.
         """
-        return self._flagfile(self.data, self.model, self.training)
+        return self._flagfile(self.data, self.model, self.training, self.speed)
 
     def to_data_flagfile(self) -> str:
         """The data settings and the seed alone, as scripts/evaluate.py reads them."""
@@ -415,6 +463,7 @@ class EvaluateCommand(CheckedConfig):
     """What scripts/evaluate.py is asked for."""
 
     data: DataConfig
+    speed: SpeedConfig = dataclasses.field(default_factory=SpeedConfig)
     model: str = setting(
         "", "A run's workdir, its model.keras, or a preset folder of a classifier."
     )
@@ -427,7 +476,9 @@ class EvaluateCommand(CheckedConfig):
         at_least=0,
         at_most=MAX_SEED,
     )
-    batch_size: int = setting(16, "Rows computed at once.", at_least=1)
+    batch_size: int = setting(
+        0, "Rows computed at once; 0: as many as make 8,192 tokens.", at_least=0
+    )
     output: str = setting("", "JSON file for the scores; empty: they are printed only.")
     overwrite: bool = setting(False, "Replace --output if it exists.")
 
@@ -440,6 +491,7 @@ class EvaluateCommand(CheckedConfig):
 class PredictCommand(CheckedConfig):
     """What scripts/predict.py is asked for."""
 
+    speed: SpeedConfig = dataclasses.field(default_factory=SpeedConfig)
     model: str = setting(
         "", "A run's workdir, its model.keras, or a preset folder of a classifier."
     )
@@ -453,7 +505,9 @@ class PredictCommand(CheckedConfig):
     skip_bad_rows: bool = setting(
         False, "Leave unusable rows of --input out and count them."
     )
-    batch_size: int = setting(16, "Rows computed at once.", at_least=1)
+    batch_size: int = setting(
+        0, "Rows computed at once; 0: as many as make 8,192 tokens.", at_least=0
+    )
 
     def __post_init__(self):
         super().__post_init__()

@@ -13,6 +13,7 @@ from sentiment.config import (
     ModelConfig,
     PredictCommand,
     RunConfig,
+    SpeedConfig,
     TrainCommand,
     TrainingConfig,
 )
@@ -26,6 +27,7 @@ VALID = [
     DATA,
     ModelConfig(num_heads=1),  # which any width is a multiple of
     TrainingConfig(),
+    SpeedConfig(),
     RUN,
     TrainCommand(RUN, workdir="w"),
     EvaluateCommand(DATA, model="m"),
@@ -107,7 +109,9 @@ def test_limits_that_matter_are_there():
     assert limits["learning_rate"] == {">": 0}
     assert limits["vocabulary_size"] == {">=": 257}
     assert limits["seed"] == {">=": 0, "<=": 2**32 - 1}
-    for name in ("batch_size", "epochs", "num_layers", "gradient_accumulation_steps"):
+    batch_size = {f.name: f for f in dataclasses.fields(TrainingConfig)}["batch_size"]
+    assert batch_size.metadata["limits"] == {">=": 1}
+    for name in ("epochs", "num_layers", "gradient_accumulation_steps"):
         assert limits[name] == {">=": 1}
     assert {param.values[1].name for param in CHOSEN} == {
         "dtype",
@@ -200,7 +204,7 @@ def parse_flagfile(text):
 def test_flagfile_has_one_line_for_every_setting():
     names = [
         field.name
-        for group in (DataConfig, ModelConfig, TrainingConfig)
+        for group in (DataConfig, ModelConfig, TrainingConfig, SpeedConfig)
         for field in dataclasses.fields(group)
     ]
     lines = RUN.to_flagfile().splitlines()

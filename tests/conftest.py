@@ -3,12 +3,17 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 os.environ.setdefault("KERAS_BACKEND", "jax")
+# Caches of the tests and of the processes they start, away from the user's.
+os.environ["XDG_CACHE_HOME"] = os.environ.get(
+    "SENTIMENT_TEST_CACHE", tempfile.mkdtemp(prefix="sentiment-tests-")
+)
 
 import keras  # noqa: E402
 import keras_hub  # noqa: E402

@@ -13,6 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+ROW_LENGTH_STEP = 32
+ROW_LENGTH_SAMPLE = 20_000  # sequences; enough to rank row lengths
+# Time of attention for each position of the row, in products of width
+# `hidden_dim`: softmax, mask and small products run at a quarter of the speed
+# of the large ones (benchmarks/README.md).
+ATTENTION_COST = 4
+
 
 @dataclass(frozen=True)
 class RaggedTokens:
@@ -170,6 +177,37 @@ def pack_rows(
 def fill_ratio(lengths: np.ndarray, num_rows: int, row_length: int) -> float:
     """Share of the positions of `num_rows` rows that hold real tokens."""
     return float(np.sum(lengths) / (num_rows * row_length)) if num_rows else 0.0
+
+
+def choose_row_length(
+    lengths: np.ndarray, limit: int, hidden_dim: int, intermediate_dim: int
+) -> int:
+    """The row length with which an epoch costs the least time.
+
+    Longer rows fill up better, shorter ones attend over less. Tried are the
+    longest sequence, rounded up to a multiple of 32, and its doubles; a row
+    costs its positions times the decoder's products for each.
+
+    Args:
+        lengths: int (num_sequences,), tokens of each.
+        limit: the greatest length that is tried.
+        hidden_dim: of the decoder.
+        intermediate_dim: of its feed-forward layers.
+    """
+    lengths = np.asarray(lengths)
+    longest = int(lengths.max(initial=1))
+    sample = lengths[:: max(1, len(lengths) // ROW_LENGTH_SAMPLE)]
+    candidate = min(
+        -(-longest // ROW_LENGTH_STEP) * ROW_LENGTH_STEP, max(limit, longest)
+    )
+    costs = {}
+    while candidate not in costs:
+        rows = plan_rows(sample, candidate, default_max_segments(sample, candidate))
+        dense = 4 * hidden_dim**2 + 2 * hidden_dim * intermediate_dim
+        attention = ATTENTION_COST * hidden_dim * candidate
+        costs[candidate] = len(rows) * candidate * (dense + attention)
+        candidate = min(2 * candidate, max(limit, longest))
+    return min(costs, key=costs.get)
 
 
 def default_max_segments(lengths: np.ndarray, row_length: int) -> int:

@@ -7,12 +7,14 @@ batches while the model trains.
 
 import functools
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import grain
 import numpy as np
 from tqdm.auto import tqdm
 
+from sentiment.data.cache import ArrayCache, fingerprint
 from sentiment.data.examples import Examples
 from sentiment.data.packing import (
     RaggedTokens,
@@ -29,6 +31,9 @@ READ_OPTIONS = grain.ReadOptions(num_threads=2, prefetch_buffer_size=16)
 
 class Encoder(Protocol):
     """What turns texts into tokens; see `GPT2TextClassifierPreprocessor`."""
+
+    @property
+    def fingerprint(self) -> str: ...
 
     def encode(self, texts: list[str]): ...
 
@@ -52,18 +57,39 @@ class EncodedExamples:
 
 
 def encode_examples(
-    encoder: Encoder, examples: Examples, description: str = "Tokenizing"
+    encoder: Encoder, examples: Examples, cache_dir: str = ""
 ) -> EncodedExamples:
-    """Cleans and tokenizes all examples, with a progress bar for many."""
+    """Cleans and tokenizes all examples, with a progress bar for many.
+
+    Args:
+        encoder: the model's preprocessor.
+        examples: what is read.
+        cache_dir: folder that keeps the tokens for the next run with the same
+            texts and encoder; empty: nothing is kept.
+    """
+    cache = ArrayCache(cache_dir and Path(cache_dir) / "tokens")
+    key = cache_dir and fingerprint(encoder.fingerprint, examples.texts)
+    found = cache.load(key)
+    if found is None:
+        tokens, num_dropped = _encode(encoder, examples.texts)
+        # A vocabulary of up to 65,536 fits two bytes.
+        kind = np.min_scalar_type(tokens.flat.max(initial=0))
+        flat = tokens.flat.astype(kind)
+        arrays = {"flat": flat, "offsets": tokens.offsets, "num_dropped": num_dropped}
+        cache.save(key, arrays)
+    else:
+        tokens = RaggedTokens(found["flat"].astype(np.int32), found["offsets"])
+        num_dropped = int(found["num_dropped"])
+    return EncodedExamples(tokens, examples.labels, num_dropped)
+
+
+def _encode(encoder: Encoder, texts: list[str]) -> tuple[RaggedTokens, int]:
     parts = []
-    starts = range(0, len(examples), ENCODE_CHUNK)
-    for start in tqdm(starts, description, unit="k texts", disable=len(starts) < 5):
-        parts.append(encoder.encode(examples.texts[start : start + ENCODE_CHUNK]))
-    return EncodedExamples(
-        RaggedTokens.concatenate([part.tokens for part in parts]),
-        examples.labels,
-        sum(part.num_dropped for part in parts),
-    )
+    starts = range(0, len(texts), ENCODE_CHUNK)
+    for start in tqdm(starts, "Tokenizing", unit="k texts", disable=len(starts) < 5):
+        parts.append(encoder.encode(texts[start : start + ENCODE_CHUNK]))
+    tokens = RaggedTokens.concatenate([part.tokens for part in parts])
+    return tokens, sum(part.num_dropped for part in parts)
 
 
 @dataclass(frozen=True, eq=False)

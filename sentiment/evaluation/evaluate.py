@@ -62,5 +62,7 @@ def evaluate_split(
         InputError: the data has no such split or other classes than the model.
     """
     examples = load_split(config, split, seed, classifier.label_names)
-    encoded = encode_examples(classifier.preprocessor, examples)
+    encoded = encode_examples(
+        classifier.preprocessor, examples, classifier.speed.cache_dir
+    )
     return evaluate_encoded(classifier, encoded, batch_size).metrics

@@ -3,16 +3,14 @@
 import keras
 import keras_hub
 
+from sentiment.config import SpeedConfig
 from sentiment.errors import InputError
 from sentiment.models.gpt2_text_classifier_preprocessor import (
     DEFAULT_SEQUENCE_LENGTH,
     GPT2TextClassifierPreprocessor,
 )
-from sentiment.models.packed_backbone import (
-    SegmentLayout,
-    embed_tokens,
-    transform_embeddings,
-)
+from sentiment.models.packed_backbone import SegmentLayout, embed_tokens
+from sentiment.models.packed_decoder import PackedDecoder
 from sentiment.models.packed_text_classifier import PackedTextClassifier
 from sentiment.models.pooling import POOLINGS
 
@@ -101,6 +99,9 @@ class GPT2TextClassifier(PackedTextClassifier):
         self.backbone = backbone
         self.preprocessor = preprocessor
         self.segment_layout = SegmentLayout(name="segment_layout")
+        self.decoder = PackedDecoder(
+            backbone, reads_last=pooling == "last", name="decoder"
+        )
         self.pooler = POOLINGS[pooling](name="pooler")
         self.pooled_dropout = keras.layers.Dropout(
             dropout, dtype="float32", name="pooled_dropout"
@@ -122,7 +123,7 @@ class GPT2TextClassifier(PackedTextClassifier):
         token_ids, segment_lengths = inputs["token_ids"], inputs["segment_lengths"]
         segment_ids, positions = self.segment_layout(token_ids, segment_lengths)
         embeddings = embed_tokens(backbone, token_ids, positions)
-        hidden_states = transform_embeddings(backbone, embeddings, segment_ids)
+        hidden_states = self.decoder(embeddings, segment_ids, segment_lengths)
         pooled = self.pooler(hidden_states, segment_ids, segment_lengths)
         outputs = self.logits_dense(self.pooled_dropout(pooled))
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
@@ -138,6 +139,17 @@ class GPT2TextClassifier(PackedTextClassifier):
         if value is not None:
             fit_sequence_length(value, self.backbone.max_sequence_length)
         self._preprocessor = value
+
+    @property
+    def speed(self) -> SpeedConfig:
+        """The fast paths in use; not saved, for they change no result."""
+        return self.decoder.speed
+
+    @speed.setter
+    def speed(self, value: SpeedConfig):
+        self.decoder.speed = value
+        # What was compiled took the old paths.
+        self.train_function = self.test_function = self.predict_function = None
 
     @classmethod
     def from_config(cls, config):

@@ -1,13 +1,18 @@
 """From raw strings to what `GPT2TextClassifier` reads."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import keras
 import keras_hub
 import numpy as np
+import tokenizers
 
 from sentiment.config import TRUNCATIONS
+from sentiment.data import cleaning
+from sentiment.data.cache import fingerprint
 from sentiment.data.cleaning import clean_text
 from sentiment.data.packing import RaggedTokens, one_per_row, pack_rows
 from sentiment.errors import InputError
@@ -106,6 +111,19 @@ class GPT2TextClassifierPreprocessor(keras_hub.models.TextClassifierPreprocessor
     def build(self, input_shape):
         """Nothing to build: rows are made by `pack_rows`."""
         self.built = True
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells apart preprocessors that would read a text differently."""
+        tokenizer = self.tokenizer
+        return fingerprint(
+            Path(cleaning.__file__).read_bytes(),
+            Path(__file__).read_bytes(),
+            tokenizers.__version__,
+            json.dumps([self.sequence_length, self.truncation, self.lowercase]),
+            sorted(f"{token} {i}" for token, i in tokenizer.vocabulary.items()),
+            tokenizer.merges,
+        )
 
     def encode(self, texts: Sequence[str]) -> EncodedTexts:
         """Cleans, tokenizes and truncates texts.

@@ -1,9 +1,10 @@
-"""A GPT-2 backbone over packed rows, through the backbone's own layers.
+"""What makes a GPT-2 backbone read packed rows: segments, positions, mask.
 
 `keras_hub.models.GPT2Backbone` reads one text per row. Its layers accept more:
 the position embedding takes `positions`, the decoder blocks take an attention
-mask. Calling them again with these two reads several reviews per row, shares
-every weight, and leaves the backbone a plain `GPT2Backbone`.
+mask. Calling them again with these two (see `PackedDecoder`) reads several
+reviews per row, shares every weight, and leaves the backbone a plain
+`GPT2Backbone`.
 """
 
 import keras
@@ -42,8 +43,7 @@ class SegmentLayout(keras.layers.Layer):
         return segment_ids, positions
 
 
-@keras.saving.register_keras_serializable(package="sentiment")
-class SegmentAttentionMask(keras.layers.Layer):
+def segment_attention_mask(segment_ids):
     """Lets tokens see their own segment only; causality is the decoder's.
 
     Example, segment_ids [1, 1, 2, 0]:
@@ -52,16 +52,14 @@ class SegmentAttentionMask(keras.layers.Layer):
         0 0 1 0
         0 0 0 1
 
-    Call arguments:
+    Args:
         segment_ids: int (batch, row_length).
 
     Returns:
         bool (batch, row_length, row_length), rows are queries. Padding sees
         padding, so that no query is left without a key.
     """
-
-    def call(self, segment_ids):
-        return segment_ids[:, :, None] == segment_ids[:, None, :]
+    return segment_ids[:, :, None] == segment_ids[:, None, :]
 
 
 def embed_tokens(backbone, token_ids, positions):
@@ -70,21 +68,3 @@ def embed_tokens(backbone, token_ids, positions):
     return backbone.embeddings_add(
         (tokens, backbone.position_embedding(tokens, positions=positions))
     )
-
-
-def transform_embeddings(backbone, embeddings, segment_ids):
-    """Hidden states of every token, from embeddings.
-
-    Args:
-        backbone: a `keras_hub.models.GPT2Backbone`.
-        embeddings: float (batch, row_length, hidden_dim) of `embed_tokens`.
-        segment_ids: int (batch, row_length).
-
-    Returns:
-        float (batch, row_length, hidden_dim), after the final layer norm.
-    """
-    attention_mask = SegmentAttentionMask(name="segment_attention_mask")(segment_ids)
-    x = backbone.embeddings_dropout(embeddings)
-    for layer in backbone.transformer_layers:
-        x = layer(x, decoder_attention_mask=attention_mask)
-    return backbone.layer_norm(x)

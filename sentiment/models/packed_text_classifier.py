@@ -13,7 +13,7 @@ from sentiment.data.packing import RaggedTokens, pack_rows, plan_rows
 from sentiment.errors import InputError
 from sentiment.models.losses import MacroF1, ReviewCrossentropy
 
-PREDICT_BATCH_ROWS = 16
+PREDICT_BATCH_TOKENS = 8192  # keeps large products busy, and fits a small memory
 PREDICT_SHORTEST_ROW = 32
 PREDICT_WINDOW_CHARACTERS = 4_000_000
 PREDICT_SHOW_PROGRESS = 1000
@@ -165,7 +165,8 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
             x: a string or a list, tuple, array or pandas column of strings.
                 Anything else is handed to `keras.Model.predict`, whose result
                 keeps the slots: (batch, max_segments, num_classes).
-            batch_size: int, rows computed at once. Defaults to 16.
+            batch_size: int, rows computed at once. By default as many as make
+                8,192 tokens.
             verbose: 0 hides the progress bar; `"auto"` shows it from 1,000
                 texts on.
             **kwargs: see `keras.Model.predict`; not used for texts.
@@ -219,18 +220,20 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
     def _predict_packed(self, tokens, batch_size, progress):
         # Row length and number of rows come from a short list of sizes, so that
         # any input is served by a few compiled programs.
-        batch_rows = PREDICT_BATCH_ROWS if batch_size is None else batch_size
-        if batch_rows < 1:
+        if batch_size is not None and batch_size < 1:
             raise InputError(f"batch_size must be at least 1. Received: {batch_size}.")
         longest = int(tokens.lengths.max(initial=1))
         limit = self.preprocessor.sequence_length
         row_length = min(_round_up(longest, smallest=PREDICT_SHORTEST_ROW), limit)
-        max_segments = max(1, row_length // 8)
-        rows = plan_rows(tokens.lengths, row_length, max_segments)
+        batch_rows = batch_size or max(1, PREDICT_BATCH_TOKENS // row_length)
+        rows = plan_rows(tokens.lengths, row_length, max(1, row_length // 4))
+        max_segments = _round_up(max(map(len, rows), default=1), smallest=8)
         probabilities = np.zeros((len(tokens), self.num_classes), np.float32)
         for i in range(0, len(rows), batch_rows):
             chunk = rows[i : i + batch_rows]
-            num_rows = _round_up(len(chunk), smallest=_num_devices())
+            is_last_of_many = i > 0 and len(chunk) < batch_rows
+            num_rows = batch_rows if is_last_of_many else len(chunk)
+            num_rows = _round_up(num_rows, smallest=_num_devices())
             batch = pack_rows(tokens, chunk, row_length, max_segments, num_rows)
             values = self.predict_on_batch(_sharded(batch))
             for row, row_values in zip(chunk, values, strict=False):

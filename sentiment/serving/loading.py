@@ -4,7 +4,8 @@ from pathlib import Path
 
 import keras
 
-from sentiment.config import MODEL_FILE
+from sentiment.compilation_cache import use_compilation_cache
+from sentiment.config import MODEL_FILE, SpeedConfig
 from sentiment.errors import InputError
 from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
 
@@ -12,18 +13,23 @@ TASK_FILE = "task.json"
 HEAD_FILE = "task.weights.h5"
 
 
-def load_classifier(path: str | Path) -> GPT2TextClassifier:
+def load_classifier(
+    path: str | Path, speed: SpeedConfig | None = None
+) -> GPT2TextClassifier:
     """Loads a classifier with its preprocessor and label names.
 
     Args:
         path: a run's workdir, a `model.keras` file, or a preset folder that
             `save_to_preset` wrote.
+        speed: fast paths and caches; by default those of `SpeedConfig`.
 
     Raises:
         InputError: nothing is there, the file is damaged, or it holds something
             else than a classifier.
     """
     path = Path(path)
+    speed = speed or SpeedConfig()
+    use_compilation_cache(speed.cache_dir)
     try:
         is_there = path.exists()
     except OSError:  # a name that no file can have
@@ -50,6 +56,7 @@ def load_classifier(path: str | Path) -> GPT2TextClassifier:
         )
     if classifier.preprocessor is None:
         raise InputError(f"{path} was saved without preprocessor, so it reads no text.")
+    classifier.speed = speed
     return classifier
 
 

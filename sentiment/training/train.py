@@ -1,6 +1,7 @@
 """The main job: train on reviews, evaluate, save."""
 
 import dataclasses
+import functools
 import platform
 import time
 from dataclasses import dataclass
@@ -12,8 +13,10 @@ import numpy as np
 from sklearn.utils.class_weight import compute_class_weight
 
 import sentiment
+from sentiment.compilation_cache import use_compilation_cache
 from sentiment.config import RunConfig, TrainingConfig
 from sentiment.data.datasets import Splits, load_splits
+from sentiment.data.packing import choose_row_length
 from sentiment.data.pipeline import (
     BatchPlan,
     EncodedExamples,
@@ -21,7 +24,7 @@ from sentiment.data.pipeline import (
     encode_examples,
 )
 from sentiment.errors import InputError
-from sentiment.evaluation.evaluate import Evaluation, evaluate_encoded
+from sentiment.evaluation.evaluate import evaluate_encoded
 from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
 from sentiment.models.losses import ReviewCrossentropy
 from sentiment.training.build import build_classifier, prepare_parts
@@ -76,6 +79,7 @@ def train_and_evaluate(
             finished run in `workdir`, a loss that diverges.
     """
     started = time.monotonic()
+    use_compilation_cache(config.speed.cache_dir)
     folder = Workdir(workdir)
     folder.prepare(overwrite)
     keras.utils.set_random_seed(config.seed)
@@ -88,15 +92,20 @@ def train_and_evaluate(
         classifier = build_classifier(
             config.model, config.training.dtype, splits, pretrained
         )
-        train = encode_examples(classifier.preprocessor, splits.train)
-        validation = encode_examples(classifier.preprocessor, splits.validation)
-        plan = _plan(config, classifier, train)
+        classifier.speed = config.speed
+        encode = functools.partial(
+            encode_examples,
+            classifier.preprocessor,
+            cache_dir=config.speed.cache_dir,
+        )
+        train, validation = encode(splits.train), encode(splits.validation)
+        plan = _plan(config, classifier, train, validation)
         history = fit(classifier, config, plan, validation, class_weight)
         folder.save_classifier(classifier)
 
         evaluations = {
             "validation": evaluate_encoded(classifier, validation),
-            "test": _evaluate_test(classifier, splits),
+            "test": splits.test and evaluate_encoded(classifier, encode(splits.test)),
         }
         device = device_name()
     best_epoch = _best_epoch(history, config.training.monitor)
@@ -113,6 +122,7 @@ def train_and_evaluate(
         "tokens_read": int(train.tokens.lengths.sum()),
         "tokens_dropped": train.num_dropped,
         "fill_ratio": plan.fill_ratio,
+        "row_length": plan.row_length,
         "best_epoch": best_epoch,
         "num_epochs": len(history["epoch"]),
         "num_parameters": classifier.count_params(),
@@ -192,22 +202,39 @@ def versions() -> dict[str, str]:
     }
 
 
-def _plan(config: RunConfig, classifier, train: EncodedExamples) -> BatchPlan:
+def _plan(
+    config: RunConfig,
+    classifier: GPT2TextClassifier,
+    train: EncodedExamples,
+    validation: EncodedExamples,
+) -> BatchPlan:
     training = config.training
     return BatchPlan(
         train,
         training.batch_size * training.gradient_accumulation_steps,
-        classifier.preprocessor.sequence_length,
+        _row_length(training, classifier, train, validation),
         training.packing,
         config.seed,
     )
 
 
-def _evaluate_test(classifier, splits: Splits) -> Evaluation | None:
-    if splits.test is None:
-        return None
-    test = encode_examples(classifier.preprocessor, splits.test)
-    return evaluate_encoded(classifier, test)
+def _row_length(training: TrainingConfig, classifier, train, validation) -> int:
+    lengths = np.concatenate([train.tokens.lengths, validation.tokens.lengths])
+    longest = int(lengths.max())
+    if training.row_length == 0:
+        backbone = classifier.backbone
+        return choose_row_length(
+            lengths,
+            classifier.preprocessor.sequence_length if training.packing else longest,
+            backbone.hidden_dim,
+            backbone.intermediate_dim,
+        )
+    if training.row_length < longest:
+        raise InputError(
+            f"--row_length must be at least {longest}, the tokens of the longest "
+            f"review. Received: {training.row_length}. --sequence_length cuts reviews."
+        )
+    return training.row_length
 
 
 def _class_weight(config: TrainingConfig, splits: Splits) -> list[float] | None:

@@ -11,11 +11,8 @@ import sentiment
 from sentiment.config import ModelConfig
 from sentiment.errors import InputError
 from sentiment.models import presets
-from sentiment.models.packed_backbone import (
-    SegmentLayout,
-    embed_tokens,
-    transform_embeddings,
-)
+from sentiment.models.packed_backbone import SegmentLayout, embed_tokens
+from sentiment.models.packed_decoder import PackedDecoder
 from sentiment.models.presets import load_pretrained
 
 TEXT = "not  good\n\nat all <|endoftext|>!!!"
@@ -67,7 +64,7 @@ def packed_hidden_states(backbone, reviews):
     def run(token_ids, lengths):
         segment_ids, positions = SegmentLayout()(token_ids, lengths)
         embeddings = embed_tokens(backbone, token_ids, positions)
-        return transform_embeddings(backbone, embeddings, segment_ids)
+        return PackedDecoder(backbone)(embeddings, segment_ids, lengths)
 
     return np.asarray(run(token_ids, lengths))[0]
 

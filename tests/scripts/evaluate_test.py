@@ -93,7 +93,9 @@ def test_seed__decides_what_counts_as_validation(monkeypatch, evaluated):
     seen = []
     encode = evaluate.encode_examples
     monkeypatch.setattr(
-        evaluate, "encode_examples", lambda p, e: seen.append(e.texts) or encode(p, e)
+        evaluate,
+        "encode_examples",
+        lambda p, e, c: seen.append(e.texts) or encode(p, e, c),
     )
     for seed in (3, 3, 4):
         evaluated("--split=validation", f"--seed={seed}")
@@ -131,15 +133,26 @@ def test_output__is_left_out_when_empty(call_script, trained, files, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == []
 
 
-@pytest.mark.parametrize("output", ["none/scores.json", ""])
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [("none/scores.json", "does not exist"), ("", "is a folder")],
+)
 def test_output__that_cannot_be_written_is_refused_first(
-    call_script, files, tmp_path, output
+    call_script, files, tmp_path, output, message
 ):
     model = f"--model={tmp_path}/none.keras"
     flag = f"--output={tmp_path}/{output}"
     result = call_script("evaluate", model, *files.flags, flag)
     assert result.status == 2
-    assert "--output" in result.err
+    assert message in result.err
+
+
+def test_speed_flags_reach_the_classifier(call_script, trained, files, tmp_path):
+    model = f"--model={trained.workdir}/model.keras"
+    cache = tmp_path / "cache"
+    result = call_script("evaluate", model, *files.flags, f"--cache_dir={cache}")
+    assert result.status == 0, result.err
+    assert len(list((cache / "tokens").iterdir())) == 1
 
 
 def test_max_test_examples_counts_the_examples(evaluated):

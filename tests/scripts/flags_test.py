@@ -9,6 +9,7 @@ from sentiment.config import (
     ModelConfig,
     PredictCommand,
     RunConfig,
+    SpeedConfig,
     TrainCommand,
     TrainingConfig,
 )
@@ -234,9 +235,10 @@ def test_unknown_flag_in_a_flagfile_is_named(tmp_path):
 @pytest.mark.parametrize("source", [{"dataset": "imdb_reviews"}, {"train_file": "a b"}])
 def test_saved_config_gives_the_same_run(tmp_path, source):
     values = {}
-    for config_class in (DataConfig, ModelConfig, TrainingConfig):
+    for config_class in (DataConfig, ModelConfig, TrainingConfig, SpeedConfig):
         for field in settings(config_class):
             values[field.name] = other_value(field)[1]
+    values |= {"label_column": "another column", "hash_dropout": True}
     values |= {
         "dataset": "",
         "validation_file": "",
@@ -247,7 +249,7 @@ def test_saved_config_gives_the_same_run(tmp_path, source):
     values |= {"label_names": ("very bad", "so, so", '"good"', "中文")}
     groups = [
         config_class(**{f.name: values[f.name] for f in settings(config_class)})
-        for config_class in (DataConfig, ModelConfig, TrainingConfig)
+        for config_class in (DataConfig, ModelConfig, TrainingConfig, SpeedConfig)
     ]
     run = RunConfig(*groups, seed=5)
     path = tmp_path / "config.cfg"

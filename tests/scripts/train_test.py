@@ -11,6 +11,7 @@ import math
 from types import SimpleNamespace
 
 import flags
+import jax
 import keras
 import numpy as np
 import pytest
@@ -21,11 +22,13 @@ from sentiment.config import (
     DataConfig,
     ModelConfig,
     RunConfig,
+    SpeedConfig,
     TrainCommand,
     TrainingConfig,
 )
 from sentiment.data import datasets, tfds_source
 from sentiment.errors import InputError
+from sentiment.models import packed_decoder
 from sentiment.training import train
 from sentiment.training.optimizers import make_optimizer
 from tests.scripts.conftest import CLASSES, TINY, reviews
@@ -80,7 +83,8 @@ def splits(files):
 
 
 def test_every_flag_has_a_test_that_observes_it():
-    classes = (DataConfig, ModelConfig, TrainingConfig, RunConfig, TrainCommand)
+    groups = (DataConfig, ModelConfig, TrainingConfig, SpeedConfig)
+    classes = (*groups, RunConfig, TrainCommand)
     expected = {
         field.name for c in classes for field in dataclasses.fields(c) if field.metadata
     }
@@ -595,6 +599,91 @@ def test_num_devices__share_a_batch(start, monkeypatch, capsys):
         start("--num_devices=5")
     with pytest.raises(InputError, match="multiple of --num_devices"):
         start("--num_devices=3", "--batch_size=4")
+
+
+def test_row_length__is_the_length_of_a_packed_row(start):
+    started = start("--row_length=48")
+    assert started.token_ids.shape[1] == 48
+    assert start().token_ids.shape[1] == 32  # --max_positions bounds the choice
+    with pytest.raises(InputError, match=r"at least \d+, the tokens of the longest"):
+        start("--row_length=5")
+
+
+# --- Speed
+
+
+@pytest.mark.parametrize("name", ["chunked_attention", "hash_dropout", "skip_unread"])
+def test_fast_paths_are_on_unless_switched_off(start, name):
+    assert getattr(start().classifier.speed, name)
+    assert not getattr(start(f"--no{name}").classifier.speed, name)
+
+
+def count_operations(start, operation, *arguments):
+    """How often a JAX operation stands in the compiled train step."""
+    started = start(*arguments)
+    classifier = started.classifier
+    classifier.optimizer.build(classifier.trainable_variables)
+    state = classifier._get_jax_state(
+        trainable_variables=True,
+        non_trainable_variables=True,
+        optimizer_variables=True,
+        metrics_variables=True,
+    )
+    inputs = {
+        "token_ids": started.token_ids,
+        "segment_lengths": started.segment_lengths,
+    }
+    data = (inputs, started.labels, started.weights)
+    return str(jax.make_jaxpr(classifier.train_step)(state, data)).count(operation)
+
+
+def test_chunked_attention__goes_by_chunks_of_128_queries(start, monkeypatch):
+    monkeypatch.setattr(packed_decoder, "CHUNK_LENGTH", 8)  # rows of 32: 4 chunks
+    chunked, full = (
+        count_operations(start, "concatenate", "--pooling=mean", f"--{no}{name}")
+        for no, name in (("", "chunked_attention"), ("no", "chunked_attention"))
+    )
+    assert chunked > full
+
+
+def test_hash_dropout__leaves_out_threefry(start):
+    flags = ("--dropout=0.5",)
+    off = count_operations(start, "random_bits", *flags, "--nohash_dropout")
+    assert 0 < count_operations(start, "random_bits", *flags) < off
+
+
+def test_skip_unread__takes_the_last_block_at_last_tokens(start):
+    def width(*arguments):
+        started = start("--pooling=last", *arguments)
+        shape = (*started.token_ids.shape, 32)  # --intermediate_dim
+        shown = "f32[" + ",".join(map(str, shape)) + "]"
+        return count_operations(start, shown, "--pooling=last", *arguments)
+
+    assert width() < width("--noskip_unread")
+
+
+def test_remat__recomputes_blocks(start):
+    assert count_operations(start, "remat", "--remat") > 0
+    assert count_operations(start, "remat") == 0
+
+
+def test_cache_dir__keeps_what_the_next_run_need_not_tokenize(
+    start, tmp_path, monkeypatch
+):
+    cache = f"--cache_dir={tmp_path / 'cache'}"
+    first = start(cache)
+    assert list((tmp_path / "cache" / "tokens").glob("*.npz"))
+
+    def never(*_):
+        raise AssertionError("tokenized again")
+
+    preprocessor = sentiment.GPT2TextClassifierPreprocessor
+    monkeypatch.setattr(preprocessor, "encode", never)
+    np.testing.assert_array_equal(start(cache).token_ids, first.token_ids)
+    with pytest.raises(AssertionError, match="tokenized again"):
+        start("--cache_dir=")
+    with pytest.raises(AssertionError, match="tokenized again"):
+        start(cache, "--lowercase")
 
 
 # --- Run

@@ -1,0 +1,89 @@
+"""Attention over packed rows, by chunks of queries."""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+CHUNK_LENGTH = 128
+MASKED_SCORE = -1e9  # finite, so that a query without a key gives no NaN
+
+
+def causal_segment_attention(
+    query,
+    key,
+    value,
+    segment_ids,
+    chunk_length: int | None = CHUNK_LENGTH,
+    drop: Callable = lambda weights: weights,
+):
+    """Each token attends to its own segment, up to itself.
+
+    Queries go in chunks, each against the keys up to the chunk's end: in rows
+    of 512 that is 5/8 of the square.
+
+    Args:
+        query: float (batch, length, heads, head_dim), already scaled.
+        key: like `query`.
+        value: like `query`.
+        segment_ids: int (batch, length).
+        chunk_length: queries in a chunk; `None` takes all at once.
+        drop: what dropout makes of the weights.
+
+    Returns:
+        Like `query`. The softmax is in float32.
+    """
+    length = query.shape[1]
+    query, key, value = (_heads_first(x) for x in (query, key, value))
+    step = chunk_length or max(length, 1)
+    position = jnp.arange(length)
+    chunks = []
+    for start in range(0, length, step):
+        end = min(start + step, length)
+        is_seen = segment_ids[:, start:end, None] == segment_ids[:, None, :end]
+        is_seen &= position[start:end, None] >= position[None, :end]
+        chunks.append(
+            _attend(
+                query[:, :, start:end],
+                key[:, :, :end],
+                value[:, :, :end],
+                is_seen,
+                drop,
+            )
+        )
+    return _heads_first(jnp.concatenate(chunks, axis=2))
+
+
+def segment_end_attention(
+    query, key, value, segment_ids, drop: Callable = lambda weights: weights
+):
+    """The last token of each segment attends to its whole segment.
+
+    Args:
+        query: float (batch, max_segments, heads, head_dim), already scaled.
+        key: float (batch, length, heads, head_dim).
+        value: like `key`.
+        segment_ids: int (batch, length), 1 for the first segment of a row.
+        drop: what dropout makes of the weights.
+
+    Returns:
+        Like `query`; finite, but without meaning, in unused slots.
+    """
+    slots = jnp.arange(1, query.shape[1] + 1)
+    is_seen = segment_ids[:, None, :] == slots[None, :, None]
+    query, key, value = (_heads_first(x) for x in (query, key, value))
+    return _heads_first(_attend(query, key, value, is_seen, drop))
+
+
+def _attend(query, key, value, is_seen, drop):
+    scores = jnp.einsum(
+        "bnqh,bnkh->bnqk", query, key, preferred_element_type=jnp.float32
+    )
+    scores = jnp.where(is_seen[:, None], scores, MASKED_SCORE)
+    weights = drop(jax.nn.softmax(scores, axis=-1).astype(value.dtype))
+    return jnp.einsum("bnqk,bnkh->bnqh", weights, value)
+
+
+def _heads_first(x):
+    """Swaps tokens and heads: (batch, length, heads, ...) and back."""
+    return jnp.swapaxes(x, 1, 2)

@@ -1,0 +1,76 @@
+import os
+
+import numpy as np
+import pytest
+
+from sentiment.data.cache import ArrayCache, fingerprint
+
+ARRAYS = {"a": np.arange(5, dtype=np.uint16), "b": np.array(3)}
+
+
+def test_what_was_saved_is_loaded(tmp_path):
+    cache = ArrayCache(tmp_path / "new" / "folder")
+    assert cache.load("key") is None
+    cache.save("key", ARRAYS)
+    found = ArrayCache(tmp_path / "new" / "folder").load("key")
+    assert found.keys() == ARRAYS.keys()
+    for name, array in ARRAYS.items():
+        np.testing.assert_array_equal(found[name], array)
+        assert found[name].dtype == array.dtype
+    assert cache.load("other") is None
+    assert [path.name for path in cache.folder.iterdir()] == ["key.npz"]
+
+
+@pytest.mark.parametrize("size", [0, 10, -20])
+def test_a_damaged_entry_is_none(tmp_path, size):
+    cache = ArrayCache(tmp_path)
+    cache.save("key", ARRAYS)
+    path = tmp_path / "key.npz"
+    path.write_bytes(path.read_bytes()[:size])
+    assert cache.load("key") is None
+    cache.save("key", ARRAYS)
+    assert cache.load("key") is not None
+
+
+def test_without_folder_nothing_is_kept():
+    cache = ArrayCache("")
+    cache.save("key", ARRAYS)
+    assert cache.load("key") is None
+
+
+def test_a_folder_that_cannot_be_is_no_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    cache = ArrayCache(tmp_path / "file")
+    cache.save("key", ARRAYS)
+    assert cache.load("key") is None
+
+
+def test_the_least_recently_used_go_first(tmp_path):
+    size = 10_000
+    cache = ArrayCache(tmp_path, max_bytes=3 * size + 2000)
+    entry = {"a": np.zeros(size, np.uint8)}
+    for age, key in ((30, "one"), (20, "two"), (10, "three")):
+        cache.save(key, entry)
+        path = tmp_path / f"{key}.npz"
+        os.utime(path, (path.stat().st_atime, path.stat().st_mtime - age))
+    assert cache.load("one") is not None  # used now
+    cache.save("four", entry)
+    assert cache.load("two") is None
+    assert all(cache.load(key) for key in ("one", "three", "four"))
+
+
+def test_fingerprint_tells_apart_what_differs():
+    different = [
+        fingerprint("ab"),
+        fingerprint("a", "b"),
+        fingerprint(["a", "b"]),
+        fingerprint(["ab"], ["c"]),
+        fingerprint(["ab", "c"]),
+        fingerprint(["a", "bc"]),
+        fingerprint([]),
+        fingerprint(),
+        fingerprint("\ud800"),
+        fingerprint(b"\xff"),
+    ]
+    assert len(set(different)) == len(different)
+    assert fingerprint("ab") == fingerprint("ab") == fingerprint(b"ab")

@@ -1,0 +1,256 @@
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+import pytest
+
+from sentiment.config import SpeedConfig
+from sentiment.errors import InputError
+from sentiment.models import packed_decoder
+from sentiment.models.packed_backbone import SegmentLayout, embed_tokens
+from sentiment.models.packed_decoder import PackedDecoder
+
+FAST_PATHS = ("chunked_attention", "hash_dropout", "skip_unread")
+STOCK = SpeedConfig(**dict.fromkeys(FAST_PATHS, False), cache_dir="")
+SPEEDS = {
+    "stock": STOCK,
+    **{name: dataclasses.replace(STOCK, **{name: True}) for name in FAST_PATHS},
+    "all": SpeedConfig(cache_dir=""),
+    "remat": SpeedConfig(remat=True, cache_dir=""),
+}
+LENGTHS = np.array([[3, 2, 0]], np.int32)
+TOKEN_IDS = np.array([[5, 6, 7, 8, 9, 0]], np.int32)
+
+each_speed = pytest.mark.parametrize("speed", SPEEDS.values(), ids=SPEEDS)
+
+
+@pytest.fixture(autouse=True)
+def short_chunks(monkeypatch):
+    """Chunks that the toy rows do not fit in, the last one a partial one."""
+    monkeypatch.setattr(packed_decoder, "CHUNK_LENGTH", 4)
+
+
+@pytest.fixture
+def backbone(make_backbone, randomize):
+    return randomize(make_backbone(vocabulary_size=40))
+
+
+def make_decoder(backbone, speed, reads_last=False):
+    decoder = PackedDecoder(backbone, reads_last)
+    decoder.speed = speed
+    return decoder
+
+
+def inputs(backbone, token_ids=TOKEN_IDS, lengths=LENGTHS):
+    """Embeddings, segment ids and segment lengths."""
+    token_ids, lengths = np.asarray(token_ids), np.asarray(lengths)
+    segment_ids, positions = SegmentLayout()(token_ids, lengths)
+    return embed_tokens(backbone, token_ids, positions), segment_ids, lengths
+
+
+def hidden_states(decoder, token_ids=TOKEN_IDS, lengths=LENGTHS):
+    run = jax.jit(lambda *x: decoder(*x))
+    return np.asarray(run(*inputs(decoder.backbone, token_ids, lengths)))
+
+
+def ends(states, lengths=LENGTHS):
+    """States of the last tokens, (segments, hidden_dim)."""
+    return states[0][np.cumsum(lengths[0][lengths[0] > 0]) - 1]
+
+
+# --- What a token sees
+
+
+@each_speed
+def test_each_segment_reads_as_stock_backbone_reads_it_alone(backbone, speed):
+    rng = np.random.default_rng(1)
+    reviews = [rng.integers(1, 40, n) for n in (5, 1, 7)]
+    row = np.concatenate([*reviews, [9, 9, 9]])  # The end is padding, whatever its ids.
+    packed = hidden_states(make_decoder(backbone, speed), [row], [[5, 1, 7, 0]])[0]
+
+    alone = np.zeros((3, 16), np.int32)
+    padding_mask = np.zeros((3, 16), np.int32)
+    for i, review in enumerate(reviews):
+        alone[i, : len(review)] = review
+        padding_mask[i, : len(review)] = 1
+    stock = jax.jit(lambda *x: backbone(dict(zip(backbone.input, x, strict=True))))
+    assert list(backbone.input) == ["token_ids", "padding_mask"]
+    expected = np.asarray(stock(alone, padding_mask))
+    start = 0
+    for i, review in enumerate(reviews):
+        np.testing.assert_allclose(
+            packed[start : start + len(review)],
+            expected[i, : len(review)],
+            rtol=0,
+            atol=1e-5,
+        )
+        start += len(review)
+
+
+@each_speed
+def test_gradients_reach_own_segment_up_to_own_token_and_nothing_else(backbone, speed):
+    decoder = make_decoder(backbone, speed)
+    embeddings, *segments = inputs(backbone)
+    jacobian = jax.jit(jax.jacrev(lambda x: decoder(x, *segments)[0]))(embeddings)
+    influence = np.abs(jacobian).max(axis=(1, 2, 4))
+    reached = [
+        [1, 0, 0, 0, 0, 0],
+        [1, 1, 0, 0, 0, 0],
+        [1, 1, 1, 0, 0, 0],
+        [0, 0, 0, 1, 0, 0],
+        [0, 0, 0, 1, 1, 0],
+        [0, 0, 0, 0, 0, 1],
+    ]
+    np.testing.assert_array_equal(influence != 0, np.array(reached, bool))
+    assert np.isfinite(influence).all()
+
+
+# --- The fast paths
+
+
+@pytest.mark.parametrize("lengths", [LENGTHS, [[6, 0]], [[1, 1, 1, 1, 1, 1]]])
+@each_speed
+def test_states_and_gradients_at_segment_ends_are_those_of_the_stock_blocks(
+    backbone, speed, lengths
+):
+    lengths = np.asarray(lengths, np.int32)
+    embeddings, *segments = inputs(backbone, lengths=lengths)
+    weights = np.random.default_rng(0).normal(size=(embeddings.shape[-1]))
+
+    def run(decoder):
+        def read(x):
+            states = decoder(x, *segments)
+            return (ends(states, lengths) * weights).sum(), states
+
+        (_, states), gradient = jax.jit(jax.value_and_grad(read, has_aux=True))(
+            embeddings
+        )
+        return ends(np.asarray(states), lengths), gradient
+
+    expected, expected_gradient = run(make_decoder(backbone, STOCK))
+    states, gradient = run(make_decoder(backbone, speed, reads_last=True))
+    np.testing.assert_allclose(states, expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(gradient, expected_gradient, rtol=0, atol=1e-4)
+
+
+def test_chunks_and_last_tokens_are_what_is_computed(backbone):
+    """Each fast path takes out work: fewer floating point operations."""
+
+    def flops(reads_last=False, **changes):
+        speed = dataclasses.replace(STOCK, hash_dropout=True, **changes)
+        decoder = make_decoder(backbone, speed, reads_last)
+        args = inputs(backbone, np.ones((2, 32), np.int32), np.full((2, 1), 32))
+        return jax.jit(lambda *x: decoder(*x)).lower(*args).cost_analysis()["flops"]
+
+    assert flops(chunked_attention=True) < flops()
+    assert flops(skip_unread=True) == flops(reads_last=True) == flops()
+    assert flops(skip_unread=True, reads_last=True) < 0.75 * flops()
+
+
+@pytest.mark.parametrize("hash_dropout", [True, False])
+def test_dropout_is_drawn_anew_in_training_and_left_out_otherwise(
+    make_backbone, randomize, hash_dropout
+):
+    backbone = randomize(make_backbone(vocabulary_size=40, dropout=0.5))
+    speed = dataclasses.replace(SPEEDS["all"], hash_dropout=hash_dropout)
+    decoder = make_decoder(backbone, speed)
+    stock = make_decoder(backbone, STOCK)
+    args = inputs(backbone)
+    first, again = (np.asarray(decoder(*args, training=True)) for _ in range(2))
+    assert np.abs(first - again).max() > 0.1
+    np.testing.assert_allclose(decoder(*args), stock(*args), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("site", range(4))
+@pytest.mark.parametrize("hash_dropout", [True, False])
+def test_each_dropout_of_the_backbone_is_applied(
+    make_backbone, randomize, site, hash_dropout
+):
+    backbone = randomize(make_backbone(vocabulary_size=40, num_layers=1, dropout=0.9))
+    block = backbone.transformer_layers[0]
+    layers = [
+        backbone.embeddings_dropout,
+        block._self_attention_layer._dropout_layer,
+        block._self_attention_dropout,
+        block._feedforward_dropout,
+    ]
+    for layer in {*layers} - {layers[site]}:
+        layer.rate = 0.0
+    speed = dataclasses.replace(SPEEDS["all"], hash_dropout=hash_dropout)
+    decoder = make_decoder(backbone, speed)
+    args = inputs(backbone)
+    change = np.abs(decoder(*args, training=True) - decoder(*args)).max()
+    assert change > 1e-3
+
+
+def test_recomputing_gives_the_same_states_and_gradients(make_backbone, randomize):
+    backbone = randomize(make_backbone(vocabulary_size=40, dropout=0.3))
+    embeddings, *segments = inputs(backbone)
+    results = []
+    for name in ("all", "remat"):
+        keras.utils.set_random_seed(0)
+        decoder = make_decoder(backbone, SPEEDS[name])
+
+        def read(x, decoder=decoder):
+            return (decoder(x, *segments, training=True) ** 2).sum()
+
+        results.append(jax.value_and_grad(read)(embeddings))
+        text = str(jax.make_jaxpr(jax.grad(read))(embeddings))
+        assert ("remat" in text or "checkpoint" in text) == (name == "remat")
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), *results
+    )
+
+
+def test_recomputing_needs_masks_that_are_no_state():
+    with pytest.raises(InputError, match="--remat needs --hash_dropout"):
+        SpeedConfig(remat=True, hash_dropout=False)
+
+
+# --- It is still the backbone
+
+
+def test_backbone_stays_plain_and_gains_no_weights(make_classifier):
+    classifier = make_classifier()
+    assert type(classifier.backbone).__name__ == "GPT2Backbone"
+    head = {variable.path for variable in classifier.pooler.weights}
+    head |= {variable.path for variable in classifier.logits_dense.weights}
+    all_paths = {variable.path for variable in classifier.trainable_weights}
+    assert all_paths - head == {v.path for v in classifier.backbone.trainable_weights}
+
+
+@pytest.mark.parametrize("mode", ["int8", "lora"])
+def test_quantised_and_lora_layers_are_respected(make_backbone, randomize, mode):
+    backbone = randomize(make_backbone(vocabulary_size=40, hidden_dim=32))
+    plain = hidden_states(make_decoder(backbone, STOCK))
+    if mode == "int8":
+        backbone.quantize("int8")
+    else:
+        backbone.enable_lora(2)
+        randomize(backbone, 0.1)
+    stock = hidden_states(make_decoder(backbone, STOCK))
+    fast = hidden_states(make_decoder(backbone, SPEEDS["all"]))
+    assert np.abs(stock - plain).max() > 1e-3
+    np.testing.assert_allclose(fast, stock, rtol=0, atol=1e-5)
+
+
+@each_speed
+def test_mixed_precision_keeps_its_dtype_and_stays_near_float32(
+    make_backbone, randomize, speed
+):
+    exact = randomize(make_backbone(vocabulary_size=40), 0.05)
+    half = make_backbone(vocabulary_size=40, dtype="mixed_bfloat16")
+    half.set_weights(exact.get_weights())
+    states = make_decoder(half, speed)(*inputs(half))
+    assert states.dtype == jnp.bfloat16
+    expected = hidden_states(make_decoder(exact, STOCK))
+    np.testing.assert_allclose(states.astype("float32"), expected, rtol=0, atol=0.1)
+
+
+def test_symbolic_shapes_are_kept(backbone):
+    decoder = make_decoder(backbone, SPEEDS["all"])
+    x = keras.KerasTensor((None, None, 16), "float32")
+    segments = [keras.KerasTensor((None, None), "int32")] * 2
+    assert decoder(x, *segments).shape == (None, None, 16)

@@ -1,0 +1,85 @@
+import jax
+import numpy as np
+import pytest
+
+from sentiment.models.segment_attention import (
+    causal_segment_attention,
+    segment_end_attention,
+)
+
+HEADS, HEAD_DIM = 2, 3
+SEGMENT_IDS = np.array([[1, 1, 1, 2, 2, 3, 0, 0], [1, 1, 1, 1, 1, 1, 1, 1]])
+
+
+@pytest.fixture
+def tensors():
+    rng = np.random.default_rng(0)
+    shape = (*SEGMENT_IDS.shape, HEADS, HEAD_DIM)
+    return [rng.normal(size=shape).astype(np.float32) for _ in range(3)]
+
+
+def by_hand(query, key, value, row, head, token, first):
+    """One token's attention over tokens `first` to itself."""
+    scores = key[row, first : token + 1, head] @ query[row, token, head]
+    weights = np.exp(scores - scores.max())
+    return weights / weights.sum() @ value[row, first : token + 1, head]
+
+
+def starts(row):
+    return [int(np.argmax(SEGMENT_IDS[row] == i)) for i in SEGMENT_IDS[row]]
+
+
+@pytest.mark.parametrize("chunk_length", [None, 1, 3, 4, 8, 100])
+def test_each_token_attends_to_its_segment_up_to_itself(tensors, chunk_length):
+    found = causal_segment_attention(*tensors, SEGMENT_IDS, chunk_length)
+    for row in range(2):
+        for token, first in enumerate(starts(row)):
+            for head in range(HEADS):
+                np.testing.assert_allclose(
+                    found[row, token, head],
+                    by_hand(*tensors, row, head, token, first),
+                    rtol=1e-5,
+                    atol=1e-6,
+                )
+
+
+def test_segment_ends_attend_to_their_whole_segment(tensors):
+    ends = {(0, 0): 2, (0, 1): 4, (0, 2): 5, (1, 0): 7}
+    query = np.zeros((2, 4, HEADS, HEAD_DIM), np.float32)
+    for (row, slot), token in ends.items():
+        query[row, slot] = tensors[0][row, token]
+    found = segment_end_attention(query, *tensors[1:], SEGMENT_IDS)
+    assert np.isfinite(found).all()
+    for (row, slot), token in ends.items():
+        for head in range(HEADS):
+            expected = by_hand(*tensors, row, head, token, starts(row)[token])
+            np.testing.assert_allclose(found[row, slot, head], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("chunk_length", [None, 3])
+def test_weights_pass_through_dropout_in_every_chunk(tensors, chunk_length):
+    shapes = []
+
+    def drop(weights):
+        shapes.append(weights.shape)
+        np.testing.assert_allclose(weights.sum(-1), 1.0, rtol=1e-5)
+        return weights * 0
+
+    found = causal_segment_attention(*tensors, SEGMENT_IDS, chunk_length, drop)
+    assert not np.asarray(found).any()
+    widths = {None: [(8, 8)], 3: [(3, 3), (3, 6), (2, 8)]}[chunk_length]
+    assert shapes == [(2, HEADS, *width) for width in widths]
+
+
+def test_half_precision_softmax_is_in_float32(tensors):
+    half = [tensor.astype("bfloat16") for tensor in tensors]
+    seen = []
+    found = causal_segment_attention(
+        *half, SEGMENT_IDS, None, lambda weights: seen.append(weights.dtype) or weights
+    )
+    assert found.dtype == seen[0] == "bfloat16"
+    text = str(
+        jax.make_jaxpr(lambda *x: causal_segment_attention(*x, SEGMENT_IDS))(*half)
+    )
+    assert "exp" in text
+    assert all("f32" in line for line in text.splitlines() if " exp " in line)
