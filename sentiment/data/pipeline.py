@@ -6,6 +6,7 @@ batches while the model trains.
 """
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -187,8 +188,14 @@ def batches(plan: BatchPlan, epochs: int = 1) -> grain.IterDataset:
     Keras cannot ask a Grain dataset for its length, so `fit` is to be given
     `steps_per_epoch=plan.num_batches`.
     """
-    return (
-        grain.MapDataset.source(_PlannedRows(plan, epochs))
-        .map(plan.batch)
-        .to_iter_dataset(READ_OPTIONS)
-    )
+    return batches_of(plan, _PlannedRows(plan, epochs))
+
+
+def batches_of(plan: BatchPlan, rows: Sequence[list[np.ndarray]]) -> grain.IterDataset:
+    """One batch of each group of rows, made while the model works on the last.
+
+    Args:
+        plan: how a batch is made.
+        rows: the example indices of each row, for each batch.
+    """
+    return grain.MapDataset.source(rows).map(plan.batch).to_iter_dataset(READ_OPTIONS)

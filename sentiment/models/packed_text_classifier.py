@@ -225,16 +225,14 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
         longest = int(tokens.lengths.max(initial=1))
         limit = self.preprocessor.sequence_length
         row_length = min(_round_up(longest, smallest=PREDICT_SHORTEST_ROW), limit)
-        batch_rows = batch_size or max(1, PREDICT_BATCH_TOKENS // row_length)
         rows = plan_rows(tokens.lengths, row_length, max(1, row_length // 4))
         max_segments = _round_up(max(map(len, rows), default=1), smallest=8)
+        most = batch_size or max(1, PREDICT_BATCH_TOKENS // row_length)
+        batch_rows = _even_batch_rows(len(rows), most, _num_devices())
         probabilities = np.zeros((len(tokens), self.num_classes), np.float32)
         for i in range(0, len(rows), batch_rows):
             chunk = rows[i : i + batch_rows]
-            is_last_of_many = i > 0 and len(chunk) < batch_rows
-            num_rows = batch_rows if is_last_of_many else len(chunk)
-            num_rows = _round_up(num_rows, smallest=_num_devices())
-            batch = pack_rows(tokens, chunk, row_length, max_segments, num_rows)
+            batch = pack_rows(tokens, chunk, row_length, max_segments, batch_rows)
             values = self.predict_on_batch(_sharded(batch))
             for row, row_values in zip(chunk, values, strict=False):
                 probabilities[row] = row_values[: len(row)]
@@ -335,6 +333,19 @@ def _round_up(value, smallest):
     while size < value:
         size *= 2
     return size
+
+
+def _even_batch_rows(num_rows, limit, num_devices):
+    """Rows of each batch, so that batches of one size hold all with few to spare.
+
+    Sizes come from a short list, the powers of 2 and eighths of `limit`, since
+    each takes a compilation.
+    """
+    num_batches = -(-num_rows // limit)
+    even = -(-num_rows // max(num_batches, 1))
+    eighth = max(limit // 8, 1)
+    size = min(_round_up(even, smallest=1), -(-even // eighth) * eighth)
+    return -(-min(size, limit) // num_devices) * num_devices
 
 
 def _sharded(batch):

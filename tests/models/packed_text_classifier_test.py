@@ -13,7 +13,10 @@ from sentiment.data.pipeline import BatchPlan, EncodedExamples, batches
 from sentiment.errors import InputError
 from sentiment.models import packed_text_classifier
 from sentiment.models.losses import ReviewCrossentropy
-from sentiment.models.packed_text_classifier import PackedTextClassifier
+from sentiment.models.packed_text_classifier import (
+    PackedTextClassifier,
+    _even_batch_rows,
+)
 
 TEXTS = [
     "A great film! I loved it.",
@@ -194,8 +197,29 @@ def test_any_prediction_takes_few_compiled_programs(classifier, monkeypatch):
     monkeypatch.setattr(classifier, "predict_on_batch", predict_on_batch)
     for count in range(1, 200):
         classifier.predict(["some words of a text"] * count)
-    # One row length, of 32; 1, 2, 4, ... or 256 rows, which are 8,192 tokens.
-    assert len(shapes) <= 9
+    # One row length, of 32; at most 256 rows, which are 8,192 tokens.
+    sizes = {shape[0][0] for shape in shapes}
+    assert sizes <= {1, 2, 4, 8, 16, 32, 64, 96, 128, 160, 192, 224, 256}
+    assert len(shapes) == len(sizes)
+
+
+@pytest.mark.parametrize(
+    ("num_rows", "size"),
+    [
+        (1, 1),
+        (3, 4),
+        (9, 10),  # one batch of 10 instead of 16
+        (16, 16),
+        (17, 10),  # two of 9 each, in eighths of 16
+        (51, 14),  # four of 13
+        (1000, 16),
+    ],
+)
+def test_rows_are_shared_out_evenly_over_batches(num_rows, size):
+    assert _even_batch_rows(num_rows, 16, num_devices=1) == size
+    spare = -(-num_rows // size) * size - num_rows
+    assert spare <= max(size // 4, 1) * -(-num_rows // size)
+    assert _even_batch_rows(num_rows, 16, num_devices=8) % 8 == 0
 
 
 @pytest.mark.parametrize("batch_size", [0, -1])

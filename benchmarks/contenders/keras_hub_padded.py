@@ -1,0 +1,88 @@
+"""KerasHub's backbone used the plain way: one review a row, padded in full."""
+
+import keras
+import keras_hub
+import numpy as np
+
+from benchmarks.contenders.base import (
+    CLIP_NORM,
+    DROPOUT,
+    LEARNING_RATE,
+    SEED,
+    WEIGHT_DECAY,
+    Work,
+    in_turn,
+)
+from benchmarks.workload import NUM_CLASSES, Workload
+
+TOKENS_AT_ONCE = 4096  # of padded rows; more runs out of memory on small machines
+
+
+class KerasHubPadded:
+    """`GPT2Backbone`, last real token, `Dense`, through `fit` and `predict`."""
+
+    def __init__(self, workload: Workload, training: bool, device: str, dtype: str):
+        self.workload, self.training = workload, training
+        keras.utils.set_random_seed(SEED)
+        keras.config.set_dtype_policy(
+            "mixed_bfloat16" if dtype == "bfloat16" else "float32"
+        )
+        model, task = workload.model, workload.task
+        backbone = keras_hub.models.GPT2Backbone(
+            vocabulary_size=workload.preprocessor().tokenizer.vocabulary_size(),
+            num_layers=model.num_layers,
+            num_heads=model.num_heads,
+            hidden_dim=model.hidden_dim,
+            intermediate_dim=model.intermediate_dim,
+            dropout=DROPOUT,
+            max_sequence_length=model.max_positions,
+        )
+        last = keras.Input((1,), dtype="int32", name="last")
+        hidden_states = keras.layers.Lambda(
+            lambda x: keras.ops.take_along_axis(x[0], x[1][:, :, None], axis=1)[:, 0],
+            output_shape=(model.hidden_dim,),
+        )([backbone.output, last])
+        logits = keras.layers.Dense(NUM_CLASSES, dtype="float32")(hidden_states)
+        self.model = keras.Model({**backbone.input, "last": last}, logits)
+        self.batch_size = max(1, TOKENS_AT_ONCE // task.sequence_length)
+        steps = task.reviews_per_update // self.batch_size
+        self.model.compile(
+            keras.optimizers.AdamW(
+                LEARNING_RATE,
+                weight_decay=WEIGHT_DECAY,
+                global_clipnorm=CLIP_NORM,
+                gradient_accumulation_steps=steps if steps > 1 else None,
+            ),
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        )
+        self.setting = f"batch {self.batch_size} of {task.sequence_length}"
+        rng = np.random.default_rng(SEED)
+        # Padding costs the same whatever the reviews are, so a few will do.
+        size = task.reviews_per_update if training else 4 * self.batch_size
+        self._groups = in_turn(len(workload.tokens), size, rng)
+
+    def warm_up(self):
+        """Compiles."""
+        self.round()
+
+    def round(self) -> Work:
+        """One update, or a few batches of prediction."""
+        reviews = next(self._groups)
+        length = self.workload.task.sequence_length
+        tokens = self.workload.tokens
+        token_ids = np.zeros((len(reviews), length), np.int32)
+        for row, index in enumerate(reviews):
+            token_ids[row, : len(tokens[index])] = tokens[index]
+        lengths = tokens.lengths[reviews]
+        mask = np.arange(length)[None] < lengths[:, None]
+        x = {
+            "token_ids": token_ids,
+            "padding_mask": mask.astype(np.int32),
+            "last": (lengths - 1)[:, None].astype(np.int32),
+        }
+        if self.training:
+            y = self.workload.labels[reviews]
+            self.model.fit(x, y, batch_size=self.batch_size, epochs=1, verbose=0)
+        else:
+            self.model.predict(x, batch_size=self.batch_size, verbose=0)
+        return Work(lengths, token_ids.size)

@@ -1,0 +1,126 @@
+"""This project: packed rows through `GPT2TextClassifier`."""
+
+import keras
+import keras_hub
+import numpy as np
+
+import sentiment
+from benchmarks.contenders.base import (
+    CLIP_NORM,
+    DROPOUT,
+    LEARNING_RATE,
+    SEED,
+    WEIGHT_DECAY,
+    Work,
+    in_turn,
+)
+from benchmarks.workload import NUM_CLASSES, Workload
+from sentiment.config import SpeedConfig, TrainingConfig
+from sentiment.data.packing import RaggedTokens, choose_row_length
+from sentiment.data.pipeline import BatchPlan, EncodedExamples, batches_of
+from sentiment.training.optimizers import make_optimizer
+
+MANY_UPDATES = 1_000_000
+
+
+class Ours:
+    """Trains with `fit` over the Grain pipeline, predicts with `predict_tokens`."""
+
+    speed = SpeedConfig(cache_dir="")
+
+    def __init__(self, workload: Workload, training: bool, device: str, dtype: str):
+        self.workload = workload
+        self.training = training
+        keras.utils.set_random_seed(SEED)
+        model = workload.model
+        preprocessor = workload.preprocessor()
+        backbone = keras_hub.models.GPT2Backbone(
+            vocabulary_size=preprocessor.tokenizer.vocabulary_size(),
+            num_layers=model.num_layers,
+            num_heads=model.num_heads,
+            hidden_dim=model.hidden_dim,
+            intermediate_dim=model.intermediate_dim,
+            dropout=DROPOUT,
+            max_sequence_length=model.max_positions,
+            dtype="mixed_bfloat16" if dtype == "bfloat16" else "float32",
+        )
+        self.classifier = sentiment.GPT2TextClassifier(
+            backbone, NUM_CLASSES, preprocessor, pooling="last", dropout=DROPOUT
+        )
+        self.classifier.speed = self.speed
+        if training:
+            self._prepare_training()
+        else:
+            rng = np.random.default_rng(SEED)
+            count = len(workload.tokens)
+            self._groups = in_turn(count, workload.task.reviews_per_round, rng)
+            self.setting = "rows of up to 8,192 tokens"
+
+    def _prepare_training(self):
+        tokens, task = self.workload.tokens, self.workload.task
+        model = self.workload.model
+        row_length = choose_row_length(
+            tokens.lengths,
+            task.sequence_length,
+            model.hidden_dim,
+            model.intermediate_dim,
+        )
+        examples = EncodedExamples(tokens, self.workload.labels, 0)
+        plan = BatchPlan(examples, 1, row_length, seed=SEED)
+        rows_per_review = plan.num_batches / len(tokens)
+        batch_rows = round(task.reviews_per_update * rows_per_review)
+        self._plan = BatchPlan(examples, batch_rows, row_length, seed=SEED)
+        self.setting = f"{batch_rows} rows of {row_length}"
+        rows = self._plan.rows(0)
+        self._rows = (
+            rows[i : i + batch_rows]
+            for i in range(0, len(rows) - batch_rows, batch_rows)
+        )
+        config = TrainingConfig(
+            learning_rate=LEARNING_RATE, weight_decay=WEIGHT_DECAY, clip_norm=CLIP_NORM
+        )
+        self.classifier.compile(make_optimizer(config, model.num_layers, MANY_UPDATES))
+
+    def warm_up(self):
+        """Compiles the train step, or what prediction takes."""
+        self.round()
+
+    def round(self) -> Work:
+        """Trains on the next batches, or predicts the next reviews."""
+        tokens = self.workload.tokens
+        if self.training:
+            updates = self.workload.task.updates_per_round
+            rows = [next(self._rows) for _ in range(updates)]
+            self.classifier.fit(
+                batches_of(self._plan, rows),
+                steps_per_epoch=updates,
+                epochs=1,
+                verbose=0,
+            )
+            positions = updates * self._plan.batch_rows * self._plan.row_length
+            reviews = np.concatenate([r for batch in rows for r in batch])
+            return Work(tokens.lengths[reviews], positions)
+        reviews = next(self._groups)
+        chosen = RaggedTokens.from_sequences([tokens[i] for i in reviews])
+        positions = 0
+        predict = self.classifier.predict_on_batch
+
+        def counted(batch):
+            nonlocal positions
+            positions += batch["token_ids"].size
+            return predict(batch)
+
+        self.classifier.predict_on_batch = counted
+        try:
+            self.classifier.predict_tokens(chosen, verbose=0)
+        finally:
+            del self.classifier.predict_on_batch
+        return Work(tokens.lengths[reviews], positions)
+
+
+class OursWithoutFastPaths(Ours):
+    """The same with KerasHub's own attention and dropout."""
+
+    speed = SpeedConfig(
+        chunked_attention=False, hash_dropout=False, skip_unread=False, cache_dir=""
+    )

@@ -1,0 +1,183 @@
+"""Hugging Face `GPT2ForSequenceClassification`, dynamic padding."""
+
+import contextlib
+import os
+import time
+
+import numpy as np
+import torch
+from transformers import GPT2Config, GPT2ForSequenceClassification
+
+from benchmarks.contenders.base import (
+    CLIP_NORM,
+    DROPOUT,
+    LEARNING_RATE,
+    SEED,
+    WEIGHT_DECAY,
+    Work,
+    in_turn,
+)
+from benchmarks.workload import NUM_CLASSES, Workload
+
+# Like Trainer's `group_by_length`: sorted within this many batches.
+GROUPED_BATCHES = 50
+
+
+class Transformers:
+    """Batches in random order, padded to their longest review, `sdpa`."""
+
+    grouped = False
+    compiled = False
+
+    def __init__(self, workload: Workload, training: bool, device: str, dtype: str):
+        torch.manual_seed(SEED)
+        torch.set_num_threads(os.cpu_count())
+        torch.set_float32_matmul_precision("high" if device == "gpu" else "highest")
+        self.workload, self.training = workload, training
+        self.device = torch.device("cuda" if device == "gpu" else "cpu")
+        self.dtype = torch.bfloat16 if dtype == "bfloat16" else None
+        model = workload.model
+        num_tokens = workload.preprocessor().tokenizer.vocabulary_size()
+        config = GPT2Config(
+            vocab_size=num_tokens + 1,
+            pad_token_id=num_tokens,  # a token of its own: every other may be real
+            n_layer=model.num_layers,
+            n_head=model.num_heads,
+            n_embd=model.hidden_dim,
+            n_inner=model.intermediate_dim,
+            n_positions=model.max_positions,
+            num_labels=NUM_CLASSES,
+            resid_pdrop=DROPOUT,
+            embd_pdrop=DROPOUT,
+            attn_pdrop=DROPOUT,
+            use_cache=False,
+            attn_implementation="sdpa",
+        )
+        self.model = GPT2ForSequenceClassification(config).to(self.device)
+        self.model.train(training)
+        self.optimizer = torch.optim.AdamW(
+            self.model.parameters(),
+            lr=LEARNING_RATE,
+            weight_decay=WEIGHT_DECAY,
+            fused=True,
+        )
+        self.forward = self.model
+        if self.compiled:
+            self.forward = torch.compile(self.model, dynamic=True)
+        self.batch_size = None
+        self._rng = np.random.default_rng(SEED)
+
+    def warm_up(self):
+        """Tries the batch sizes on the same reviews and keeps the fastest."""
+        sizes = self.workload.task.batch_sizes
+        if self.compiled:
+            sizes = sizes[-2:-1] or sizes  # each takes minutes to compile
+        trial = self._rng.permutation(len(self.workload.tokens))[: 2 * max(sizes)]
+        if self.grouped:
+            trial = trial[np.argsort(-self.workload.tokens.lengths[trial])]
+        speeds = {}
+        for size in sizes:
+            self._run(trial[:size], size)  # Allocations and kernels are warm then.
+            started = time.perf_counter()
+            self._run(trial, size)
+            speeds[size] = len(trial) / (time.perf_counter() - started)
+        self.batch_size = max(speeds, key=speeds.get)
+        shown = ", ".join(f"{size}: {speed:.2f}" for size, speed in speeds.items())
+        self.setting = f"batch {self.batch_size} (reviews/s tried: {shown})"
+        self._batches = self._in_batches()
+        self._update()
+
+    def round(self) -> Work:
+        """The next updates, or the next reviews."""
+        task = self.workload.task
+        if not self.training:
+            reviews = self._rng.permutation(len(self.workload.tokens))
+            return self._predict(reviews[: task.reviews_per_round])
+        works = []
+        for _ in range(task.updates_per_round):
+            count = 0
+            while count < task.reviews_per_update:
+                batch = next(self._batches)
+                works.append(self._run(batch, self.batch_size))
+                count += len(batch)
+            self._update()
+        return _joined(works)
+
+    def _predict(self, reviews) -> Work:
+        if self.grouped:
+            reviews = reviews[np.argsort(-self.workload.tokens.lengths[reviews])]
+        return self._run(reviews, self.batch_size)
+
+    def _in_batches(self):
+        """Endless micro-batches, in the order of training."""
+        lengths = self.workload.tokens.lengths
+        size = min(self.batch_size, self.workload.task.reviews_per_update)
+        if not self.grouped:
+            yield from in_turn(len(lengths), size, self._rng)
+        for group in in_turn(len(lengths), size * GROUPED_BATCHES, self._rng):
+            order = group[np.argsort(-lengths[group])]
+            batches = order.reshape(GROUPED_BATCHES, size)
+            yield from batches[self._rng.permutation(GROUPED_BATCHES)]
+
+    def _run(self, reviews, size) -> Work:
+        works = []
+        for start in range(0, len(reviews), size):
+            works.append(self._run_batch(reviews[start : start + size]))
+        if self.device.type == "cuda":
+            torch.cuda.synchronize()
+        return _joined(works)
+
+    def _run_batch(self, reviews) -> Work:
+        tokens = self.workload.tokens
+        lengths = tokens.lengths[reviews]
+        length = int(lengths.max())
+        ids = np.full((len(reviews), length), self.model.config.pad_token_id)
+        for row, index in enumerate(reviews):
+            ids[row, : len(tokens[index])] = tokens[index]
+        mask = np.arange(length)[None] < lengths[:, None]
+        batch = {
+            "input_ids": torch.from_numpy(ids).to(self.device),
+            "attention_mask": torch.from_numpy(mask.astype(np.int64)).to(self.device),
+        }
+        with self._autocast():
+            if self.training:
+                labels = torch.from_numpy(
+                    self.workload.labels[reviews].astype(np.int64)
+                )
+                output = self.forward(**batch, labels=labels.to(self.device))
+                share = len(reviews) / self.workload.task.reviews_per_update
+                (output.loss * share).backward()
+            else:
+                with torch.inference_mode():
+                    self.forward(**batch).logits.softmax(-1).float().cpu()
+        return Work(lengths, ids.size)
+
+    def _update(self):
+        if self.training:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP_NORM)
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+
+    def _autocast(self):
+        if self.dtype is None:
+            return contextlib.nullcontext()
+        return torch.autocast(self.device.type, self.dtype)
+
+
+class TransformersGrouped(Transformers):
+    """Batches of similar length; in prediction, inputs sorted by length."""
+
+    grouped = True
+
+
+class TransformersCompiled(Transformers):
+    """Random order through `torch.compile`, dynamic shapes."""
+
+    compiled = True
+
+
+def _joined(works) -> Work:
+    return Work(
+        np.concatenate([work.lengths for work in works]),
+        sum(work.positions for work in works),
+    )

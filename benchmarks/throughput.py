@@ -1,0 +1,154 @@
+"""Real tokens a second, ours and what a user would pick instead, alternating.
+
+python benchmarks/throughput.py --tfds_data_dir=../shared/tfds \
+    --tokenizer=../shared/gpt2
+
+GPT-2 small with random weights, training and prediction. Every contender runs in
+a process of its own; they take turns, so that a busy machine slows all alike.
+Peers come from requirements-bench.txt; without them our side still runs.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+os.environ.setdefault("KERAS_BACKEND", "jax")
+
+from absl import app, flags
+
+from benchmarks import report
+from benchmarks.worker import CONTENDERS, PEAK
+from benchmarks.workload import SIZES, TASKS, load_workload
+
+ROOT = Path(__file__).resolve().parent.parent
+FLAGS = flags.FLAGS
+flags.DEFINE_multi_enum("task", list(TASKS), list(TASKS), "What is computed.")
+flags.DEFINE_multi_enum(
+    "mode", ["train", "predict"], ["train", "predict"], "Which way."
+)
+flags.DEFINE_multi_enum(
+    "contender",
+    [name for name in CONTENDERS if name != "transformers, compiled"],
+    list(CONTENDERS),
+    "Who takes part.",
+)
+flags.DEFINE_enum("device", "cpu", ["cpu", "gpu"], "Where.")
+flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "Precision.")
+flags.DEFINE_enum("size", "small", list(SIZES), "GPT-2 small, or a tiny one to try.")
+flags.DEFINE_integer("rounds", 5, "Turns of each contender.", lower_bound=1)
+flags.DEFINE_string("tfds_data_dir", "", "Folder of the TFDS data.")
+flags.DEFINE_string("tokenizer", "", "Folder with GPT-2's vocab.json and merges.txt.")
+flags.DEFINE_string("cache_dir", "", "Folder that keeps token ids; empty: none.")
+flags.DEFINE_string(
+    "output", str(ROOT / "runs" / "throughput"), "Folder for JSON, table and chart."
+)
+
+
+class Worker:
+    """A contender's process."""
+
+    def __init__(self, name: str, *arguments: str):
+        self.name = name
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115, closed by `stop`
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "benchmarks.worker", name, *arguments],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+        )
+
+    def answer(self) -> dict | None:
+        """The next reply; `None` if the contender has failed."""
+        line = self._process.stdout.readline()
+        return json.loads(line) if line else None
+
+    def round(self) -> dict | None:
+        """Asks for a round and waits for it."""
+        self._process.stdin.write("round\n")
+        self._process.stdin.flush()
+        return self.answer()
+
+    def failure(self) -> str:
+        """The last line of what the process printed."""
+        self._log.seek(0)
+        lines = self._log.read().strip().splitlines()
+        return lines[-1] if lines else "no message"
+
+    def stop(self):
+        """Ends the process."""
+        self._process.stdin.close()
+        self._process.wait()
+        self._log.close()
+
+
+def measure(task: str, mode: str, workload_path: str) -> dict:
+    """All contenders at one task, one way.
+
+    Returns:
+        `contenders`, by name what they chose and their rounds, or why they failed;
+        and `peak`, FLOP/s of the matrix product after each turn.
+    """
+    arguments = (workload_path, mode, FLAGS.device, FLAGS.dtype)
+    results, workers = {}, []
+    for name in FLAGS.contender:
+        worker = Worker(name, *arguments)
+        about = worker.answer()
+        print(f"{task} {mode} {name}: {about or worker.failure()}", flush=True)
+        if about is None:
+            results[name] = {"failure": worker.failure()}
+        else:
+            results[name] = {**about, "rounds": []}
+            workers.append(worker)
+    peak_worker = Worker(PEAK, *arguments)
+    peak_worker.answer()
+    peaks = []
+    for _ in range(FLAGS.rounds):
+        for worker in workers:
+            done = worker.round()
+            if done is not None:
+                results[worker.name]["rounds"].append(done)
+                speed = done["tokens"] / done["seconds"]
+                print(f"  {worker.name}: {speed:.1f} tokens/s", flush=True)
+        peaks.append(peak_worker.round()["flops_per_second"])
+    for worker in (*workers, peak_worker):
+        worker.stop()
+    return {
+        "task": task,
+        "mode": mode,
+        "contenders": results,
+        "peak": statistics.median(peaks),
+    }
+
+
+def main(_):
+    """Measures everything and writes the report."""
+    output = Path(FLAGS.output)
+    output.mkdir(parents=True, exist_ok=True)
+    measured = []
+    with tempfile.TemporaryDirectory() as folder:
+        for task in FLAGS.task:
+            path = Path(folder) / f"{task}.npz"
+            load_workload(
+                TASKS[task],
+                FLAGS.size,
+                FLAGS.tfds_data_dir,
+                os.path.abspath(FLAGS.tokenizer),
+                FLAGS.cache_dir,
+            ).save(path)
+            for mode in FLAGS.mode:
+                measured.append(measure(task, mode, str(path)))
+                about = {"device": FLAGS.device, "dtype": FLAGS.dtype}
+                report.write(measured, output, {**about, "size": FLAGS.size})
+    print(report.table(measured))
+    print(f"Written to {output}.")
+
+
+if __name__ == "__main__":
+    app.run(main)

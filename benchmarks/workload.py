@@ -1,0 +1,165 @@
+"""What is computed: reviews as token ids, and how many FLOPs they are worth."""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sentiment.config import DataConfig, ModelConfig
+from sentiment.data.datasets import open_source
+from sentiment.data.packing import RaggedTokens
+from sentiment.data.pipeline import encode_examples
+from sentiment.data.vocabulary import read_vocabulary
+from sentiment.models.gpt2_text_classifier_preprocessor import (
+    GPT2TextClassifierPreprocessor,
+)
+from sentiment.models.gpt2_tokenizer import ByteLevelGPT2Tokenizer
+
+NUM_CLASSES = 2
+
+
+@dataclass(frozen=True)
+class Task:
+    """A data set at a sequence length, and how much of it a round takes.
+
+    Attributes:
+        dataset: TFDS name.
+        sequence_length: tokens of a review that are read.
+        reviews_per_update: in training.
+        updates_per_round: in training.
+        reviews_per_round: in prediction.
+        batch_sizes: what peers may choose from, reviews at once.
+    """
+
+    dataset: str
+    sequence_length: int
+    reviews_per_update: int
+    updates_per_round: int
+    reviews_per_round: int
+    batch_sizes: tuple[int, ...]
+
+
+TASKS = {
+    "imdb512": Task("imdb_reviews", 512, 16, 1, 96, (1, 4, 16)),
+    "imdb1024": Task("imdb_reviews", 1024, 16, 1, 64, (1, 4)),
+    "sst2": Task("glue/sst2", 64, 128, 2, 1024, (8, 32, 128)),
+}
+# GPT-2 small, and one for trying the benchmark out.
+SIZES = {
+    "small": ModelConfig(
+        num_layers=12,
+        num_heads=12,
+        hidden_dim=768,
+        intermediate_dim=3072,
+        max_positions=1024,
+    ),
+    "tiny": ModelConfig(
+        num_layers=2,
+        num_heads=2,
+        hidden_dim=32,
+        intermediate_dim=128,
+        max_positions=1024,
+    ),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Workload:
+    """A task's reviews, as every contender gets them.
+
+    Attributes:
+        task: what is measured.
+        size: key of `SIZES`.
+        tokenizer: folder with GPT-2's vocabulary.
+        tokens: start token, the review's tokens, end token, for each.
+        labels: int32 (N,).
+    """
+
+    task: Task
+    size: str
+    tokenizer: str
+    tokens: RaggedTokens
+    labels: np.ndarray
+
+    @property
+    def model(self) -> ModelConfig:
+        """The sizes of the model."""
+        return SIZES[self.size]
+
+    def flops(self, lengths: np.ndarray, training: bool) -> float:
+        """FLOPs of the model on real tokens; see `review_flops`."""
+        forward = review_flops(
+            lengths,
+            self.model.num_layers,
+            self.model.hidden_dim,
+            self.model.intermediate_dim,
+        ).sum()
+        return float(forward) * (3 if training else 1)
+
+    def preprocessor(self) -> GPT2TextClassifierPreprocessor:
+        """The preprocessor that made the tokens."""
+        return make_preprocessor(self.tokenizer, self.task.sequence_length)
+
+    def save(self, path: Path):
+        """Writes the workload to one file, for the workers."""
+        np.savez(
+            path,
+            flat=self.tokens.flat,
+            offsets=self.tokens.offsets,
+            labels=self.labels,
+            about=json.dumps(
+                [dataclasses.asdict(self.task), self.size, self.tokenizer]
+            ),
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> "Workload":
+        """Reads what `save` wrote."""
+        with np.load(path) as file:
+            task, size, tokenizer = json.loads(str(file["about"]))
+            tokens = RaggedTokens(file["flat"], file["offsets"])
+            return cls(Task(**task), size, tokenizer, tokens, file["labels"])
+
+
+def review_flops(
+    lengths: np.ndarray, num_layers: int, hidden_dim: int, intermediate_dim: int
+) -> np.ndarray:
+    """FLOPs of one forward pass for each review, a product and a sum being two.
+
+    Embedding look-ups are free, each token attends to its own review up to
+    itself, nothing is counted for padding, for the softmax or the norms.
+
+    Args:
+        lengths: int (N,), tokens of each review.
+        num_layers: decoder blocks.
+        hidden_dim: of the decoder.
+        intermediate_dim: of its feed-forward layers.
+
+    Returns:
+        float64 (N,).
+    """
+    lengths = np.asarray(lengths, np.float64)
+    products = 2 * (4 * hidden_dim**2 + 2 * hidden_dim * intermediate_dim) * lengths
+    attended = lengths * (lengths + 1) / 2
+    head = 2 * hidden_dim * NUM_CLASSES
+    return num_layers * (products + 4 * hidden_dim * attended) + head
+
+
+def make_preprocessor(tokenizer: str, sequence_length: int):
+    """GPT-2's exact tokenizer with start and end token."""
+    return GPT2TextClassifierPreprocessor(
+        ByteLevelGPT2Tokenizer(*read_vocabulary(tokenizer)), sequence_length
+    )
+
+
+def load_workload(
+    task: Task, size: str, tfds_data_dir: str, tokenizer: str, cache_dir: str
+) -> Workload:
+    """Reads and tokenizes a task's training reviews."""
+    config = DataConfig(dataset=task.dataset, tfds_data_dir=tfds_data_dir)
+    examples = open_source(config).read("train")
+    preprocessor = make_preprocessor(tokenizer, task.sequence_length)
+    encoded = encode_examples(preprocessor, examples, cache_dir)
+    return Workload(task, size, tokenizer, encoded.tokens, encoded.labels)
