@@ -1,11 +1,17 @@
 """A fresh classifier, as the settings describe it."""
 
+import json
+from pathlib import Path
+
 import keras_hub
+import numpy as np
+import tokenizers
 
 from sentiment.config import ModelConfig
-from sentiment.data.cleaning import clean_text
+from sentiment.data import cleaning, vocabulary
+from sentiment.data.cache import ArrayCache, fingerprint
 from sentiment.data.datasets import Splits
-from sentiment.data.vocabulary import read_vocabulary, train_vocabulary
+from sentiment.data.vocabulary import read_vocabulary
 from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
 from sentiment.models.gpt2_text_classifier_preprocessor import (
     GPT2TextClassifierPreprocessor,
@@ -32,7 +38,11 @@ def prepare_parts(config: ModelConfig, dtype: str):
 
 
 def build_classifier(
-    config: ModelConfig, dtype: str, splits: Splits, pretrained=None
+    config: ModelConfig,
+    dtype: str,
+    splits: Splits,
+    pretrained=None,
+    cache_dir: str = "",
 ) -> GPT2TextClassifier:
     """A fresh classifier: pretrained or random backbone, random head.
 
@@ -42,12 +52,14 @@ def build_classifier(
         splits: gives label names and, where a vocabulary is trained, its texts.
         pretrained: backbone and preprocessor as of `load_pretrained`, or `None`
             to make random ones.
+        cache_dir: folder that keeps a trained vocabulary for the next run on the
+            same texts; empty: nothing is kept.
     """
     if pretrained is not None:
         backbone, preprocessor = pretrained
     else:
         preprocessor = GPT2TextClassifierPreprocessor(
-            _make_tokenizer(config, splits.train.texts),
+            _make_tokenizer(config, splits.train.texts, cache_dir),
             sequence_length=config.sequence_length or None,
             truncation=config.truncation,
             lowercase=config.lowercase,
@@ -72,8 +84,24 @@ def build_classifier(
     )
 
 
-def _make_tokenizer(config: ModelConfig, texts: list[str]) -> ByteLevelGPT2Tokenizer:
+def _make_tokenizer(
+    config: ModelConfig, texts: list[str], cache_dir: str
+) -> ByteLevelGPT2Tokenizer:
     if config.tokenizer:
         return ByteLevelGPT2Tokenizer(*read_vocabulary(config.tokenizer))
-    cleaned = (clean_text(text, config.lowercase) for text in texts)
-    return ByteLevelGPT2Tokenizer(*train_vocabulary(cleaned, config.vocabulary_size))
+    cache = ArrayCache(cache_dir and Path(cache_dir) / "vocabularies")
+    key = cache_dir and fingerprint(
+        Path(cleaning.__file__).read_bytes(),
+        Path(vocabulary.__file__).read_bytes(),
+        tokenizers.__version__,
+        json.dumps([config.vocabulary_size, config.lowercase]),
+        texts,
+    )
+    found = cache.load(key)
+    if found is not None:
+        return ByteLevelGPT2Tokenizer(*json.loads(found["json"].tobytes()))
+    cleaned = (cleaning.clean_text(text, config.lowercase) for text in texts)
+    trained = vocabulary.train_vocabulary(cleaned, config.vocabulary_size)
+    encoded = json.dumps(trained).encode()
+    cache.save(key, {"json": np.frombuffer(encoded, np.uint8)})
+    return ByteLevelGPT2Tokenizer(*trained)

@@ -90,7 +90,11 @@ def train_and_evaluate(
         _print_splits(splits)
         class_weight = _class_weight(config.training, splits)
         classifier = build_classifier(
-            config.model, config.training.dtype, splits, pretrained
+            config.model,
+            config.training.dtype,
+            splits,
+            pretrained,
+            config.speed.cache_dir,
         )
         classifier.speed = config.speed
         encode = functools.partial(

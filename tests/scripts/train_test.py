@@ -26,7 +26,7 @@ from sentiment.config import (
     TrainCommand,
     TrainingConfig,
 )
-from sentiment.data import datasets, tfds_source
+from sentiment.data import datasets, tfds_source, vocabulary
 from sentiment.errors import InputError
 from sentiment.models import packed_decoder
 from sentiment.training import train
@@ -678,8 +678,11 @@ def test_cache_dir__keeps_what_the_next_run_need_not_tokenize(
         raise AssertionError("tokenized again")
 
     preprocessor = sentiment.GPT2TextClassifierPreprocessor
+    train_vocabulary = vocabulary.train_vocabulary
     monkeypatch.setattr(preprocessor, "encode", never)
+    monkeypatch.setattr(vocabulary, "train_vocabulary", never)
     np.testing.assert_array_equal(start(cache).token_ids, first.token_ids)
+    monkeypatch.setattr(vocabulary, "train_vocabulary", train_vocabulary)
     with pytest.raises(AssertionError, match="tokenized again"):
         start("--cache_dir=")
     with pytest.raises(AssertionError, match="tokenized again"):
