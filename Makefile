@@ -49,3 +49,6 @@ lock:
 	uv pip compile --universal --python-version 3.11 --no-annotate --quiet \
 	  --custom-compile-command "make lock" \
 	  requirements-dev.in --output-file requirements-dev.txt
+	uv pip compile --universal --python-version 3.11 --no-annotate --quiet \
+	  --custom-compile-command "make lock" \
+	  requirements-bench.in --output-file requirements-bench.txt

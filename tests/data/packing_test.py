@@ -5,6 +5,7 @@ import sentiment
 from sentiment.config import DataConfig
 from sentiment.data.packing import (
     RaggedTokens,
+    choose_row_length,
     default_max_segments,
     fill_ratio,
     one_per_row,
@@ -211,3 +212,33 @@ def test_imdb_rows_of_512_are_at_least_96_percent_full(shared_data):
     plan = BatchPlan(encoded, 16, 512, seed=0)
     assert plan.fill_ratio >= 0.96
     assert BatchPlan(encoded, 16, 512, packing=False).fill_ratio < 0.6
+
+
+# --- Row length
+
+
+def test_rows_are_no_longer_than_it_takes_to_fill_them():
+    assert choose_row_length(np.full(1000, 16), 512, 768, 3072) == 32
+
+
+def test_rows_that_would_stay_half_empty_are_lengthened():
+    # A row of 96 holds one sequence of 70 and is 73% full, one of 192 holds two
+    # and is as full, one of 384 holds five (91%), one of 512 seven (96%).
+    lengths = np.full(1000, 70)
+    assert choose_row_length(lengths, 512, 768, 3072) == 512
+    assert choose_row_length(lengths, 96, 768, 3072) == 96
+
+
+def test_a_narrow_decoder_wants_shorter_rows_for_attention_weighs_more():
+    lengths = np.full(1000, 70)
+    wide = choose_row_length(lengths, 512, 768, 3072)
+    narrow = choose_row_length(lengths, 512, 16, 16)
+    assert narrow < wide
+
+
+def test_row_length_is_at_least_the_longest_sequence_and_at_most_the_limit():
+    rng = np.random.default_rng(1)
+    for longest in (1, 31, 33, 200, 512):
+        lengths = np.append(rng.integers(1, longest + 1, 50), longest)
+        assert longest <= choose_row_length(lengths, 512, 64, 256) <= 512
+    assert choose_row_length(np.array([600]), 512, 64, 256) == 600

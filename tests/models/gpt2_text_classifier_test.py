@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 import sentiment
+from sentiment.config import SpeedConfig
 from sentiment.errors import InputError
+from sentiment.models import packed_decoder
 from sentiment.models.gpt2_text_classifier_preprocessor import DEFAULT_SEQUENCE_LENGTH
 from sentiment.models.pooling import POOLINGS
 
@@ -38,8 +40,26 @@ def packed_rows(reviews, padding):
     return token_ids, lengths
 
 
+STOCK_LAYERS = SpeedConfig(
+    chunked_attention=False, hash_dropout=False, skip_unread=False
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_chunks():
+    """Attention goes in three chunks of a row, not in one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packed_decoder, "CHUNK_LENGTH", 5)
+        yield
+
+
+@pytest.fixture(scope="module", params=["fast", "stock"])
+def speed(request):
+    return SpeedConfig() if request.param == "fast" else STOCK_LAYERS
+
+
 @pytest.fixture(scope="module", params=list(POOLINGS))
-def run(request, randomize):
+def run(request, randomize, speed):
     """Gives a classifier's logits and row 0's jacobian by embedding vector."""
     keras.utils.set_random_seed(0)
     backbone = keras_hub.models.GPT2Backbone(
@@ -56,6 +76,7 @@ def run(request, randomize):
             backbone, 3, pooling=request.param, dropout=0.0, compile=False
         )
     )
+    classifier.speed = speed
     table = backbone.token_embedding.embeddings
     weights = [variable.value for variable in classifier.trainable_variables]
     position = next(
@@ -354,3 +375,14 @@ def test_new_label_names_come_with_a_new_number_of_classes(saved):
         str(folder / "preset"), num_classes=2, label_names=["no", "yes"]
     )
     assert other.label_names == ("no", "yes")
+
+
+def test_speed_can_be_set_after_use_and_is_not_saved(make_classifier):
+    classifier = make_classifier(pooling="last")
+    fast = classifier.predict(TEXTS)
+    assert classifier.speed == SpeedConfig()
+    classifier.speed = STOCK_LAYERS
+    assert classifier.predict_function is None  # compiled for the old paths
+    np.testing.assert_allclose(classifier.predict(TEXTS), fast, rtol=0, atol=1e-5)
+    again = sentiment.GPT2TextClassifier.from_config(classifier.get_config())
+    assert again.speed == SpeedConfig()
