@@ -21,6 +21,8 @@ if os.environ.setdefault("KERAS_BACKEND", "jax") != "jax":
         f"{os.environ['KERAS_BACKEND']}. Unset it."
     )
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+if not sys.stderr.isatty():  # A log file wants few lines of progress.
+    os.environ.setdefault("TQDM_MININTERVAL", "10")
 
 from absl import flags, logging
 

@@ -1,8 +1,13 @@
 """Compiled programs that the next process reuses."""
 
+import hashlib
+import platform
 from pathlib import Path
 
 import jax
+
+MIN_SECONDS = 0.1  # of compilation; what is faster is not worth a file
+MAX_BYTES = 2 << 30
 
 
 def use_compilation_cache(cache_dir: str):
@@ -15,7 +20,22 @@ def use_compilation_cache(cache_dir: str):
     """
     if not cache_dir or jax.config.jax_compilation_cache_dir:
         return
-    jax.config.update("jax_compilation_cache_dir", str(Path(cache_dir) / "xla"))
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    folder = Path(cache_dir) / f"xla-{_machine()}"
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", MIN_SECONDS)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    jax.config.update("jax_compilation_cache_max_size", 2 << 30)
+    jax.config.update("jax_compilation_cache_max_size", MAX_BYTES)
+
+
+def _machine() -> str:
+    """Tells apart processors, whose programs may not run on each other.
+
+    A home folder can be shared by several kinds of machine.
+    """
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        features = sorted({x for x in lines if x.startswith(("flags", "Features"))})
+    except OSError:  # not Linux
+        features = [platform.processor()]
+    digest = hashlib.blake2b("\n".join(features).encode(), digest_size=4)
+    return f"{platform.machine()}-{digest.hexdigest()}"

@@ -1,7 +1,10 @@
+import platform
+from pathlib import Path
+
 import jax
 import pytest
 
-from sentiment.compilation_cache import use_compilation_cache
+from sentiment.compilation_cache import _machine, use_compilation_cache
 
 SETTINGS = (
     "jax_compilation_cache_dir",
@@ -22,7 +25,17 @@ def restored():
 
 def test_compiled_programs_go_to_the_cache_folder(tmp_path):
     use_compilation_cache(str(tmp_path))
-    assert jax.config.jax_compilation_cache_dir == str(tmp_path / "xla")
+    folder = Path(jax.config.jax_compilation_cache_dir)
+    assert folder.parent == tmp_path
+    assert folder.name.startswith(f"xla-{platform.machine()}-")
+
+
+def test_another_processor_has_programs_of_its_own(monkeypatch):
+    folders = {_machine()}
+    for features in ("flags\t: avx2\n", "flags\t: avx2 avx512f\n"):
+        monkeypatch.setattr(Path, "read_text", lambda _, text=features: text * 2)
+        folders.add(_machine())
+    assert len(folders) == 3
 
 
 def test_without_folder_nothing_is_kept():
@@ -45,6 +58,6 @@ def test_a_second_process_finds_what_the_first_compiled(
     for _ in range(2):
         result = run_script("predict.py", *command)
         assert result.returncode == 0, result.stderr
-        outputs.append((result.stdout, len(list((tmp_path / "xla").glob("*-cache")))))
+        outputs.append((result.stdout, len(list(tmp_path.glob("xla-*/*-cache")))))
     assert outputs[0][1] > 0
     assert outputs[0] == outputs[1]
