@@ -21,11 +21,10 @@ HEADER = (
 def summary(result: dict) -> dict[str, dict]:
     """Medians over the rounds of each contender that worked.
 
-    A round of each follows the others', so the ratio to ours is the median of
-    ratios within a turn.
+    A peer's rounds alternate with ours, so the ratio is the median of those within
+    a turn.
     """
     shown = {}
-    ours = _speeds(result["contenders"].get(OURS, {}))
     for name, contender in result["contenders"].items():
         rounds = contender.get("rounds")
         if not rounds:
@@ -34,12 +33,12 @@ def summary(result: dict) -> dict[str, dict]:
         def median(value, rounds=rounds):
             return statistics.median(value(r) for r in rounds)
 
-        speeds = _speeds(contender)
+        speeds = _speeds(rounds)
+        ours = _speeds(contender.get("ours", rounds))
         shown[name] = {
             "tokens_per_second": statistics.median(speeds),
             "ours_is": statistics.median(
-                [mine / theirs for mine, theirs in zip(ours, speeds, strict=False)]
-                or [float("nan")]
+                mine / theirs for mine, theirs in zip(ours, speeds, strict=True)
             ),
             "reviews_per_second": median(lambda r: r["reviews"] / r["seconds"]),
             "fill_ratio": median(lambda r: r["tokens"] / r["positions"]),
@@ -54,8 +53,8 @@ def summary(result: dict) -> dict[str, dict]:
     return shown
 
 
-def _speeds(contender: dict) -> list[float]:
-    return [r["tokens"] / r["seconds"] for r in contender.get("rounds", [])]
+def _speeds(rounds: list[dict]) -> list[float]:
+    return [r["tokens"] / r["seconds"] for r in rounds]
 
 
 def table(measured: list[dict]) -> str:

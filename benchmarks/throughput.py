@@ -8,6 +8,7 @@ a process of its own; they take turns, so that a busy machine slows all alike.
 Peers come from requirements-bench.txt; without them our side still runs.
 """
 
+import contextlib
 import json
 import os
 import statistics
@@ -22,6 +23,7 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 from absl import app, flags
 
 from benchmarks import report
+from benchmarks.report import OURS
 from benchmarks.worker import CONTENDERS, PEAK
 from benchmarks.workload import SIZES, TASKS, load_workload
 
@@ -71,60 +73,89 @@ class Worker:
 
     def round(self) -> dict | None:
         """Asks for a round and waits for it."""
-        self._process.stdin.write("round\n")
-        self._process.stdin.flush()
+        try:
+            self._process.stdin.write("round\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            return None
         return self.answer()
 
-    def failure(self) -> str:
-        """The last line of what the process printed."""
+    def stop(self):
+        """Ends the process and keeps the last line of what it printed."""
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        self._process.wait()
         self._log.seek(0)
         lines = self._log.read().strip().splitlines()
-        return lines[-1] if lines else "no message"
-
-    def stop(self):
-        """Ends the process."""
-        self._process.stdin.close()
-        self._process.wait()
+        self.message = lines[-1] if lines else "no message"
         self._log.close()
 
 
 def measure(task: str, mode: str, workload_path: str) -> dict:
     """All contenders at one task, one way.
 
+    Ours is measured against one peer after the other, in turns, so that no more
+    than two models are in memory.
+
     Returns:
-        `contenders`, by name what they chose and their rounds, or why they failed;
-        and `peak`, FLOP/s of the matrix product after each turn.
+        `contenders`, by name what they chose and their rounds, or why they failed,
+        each peer with ours in the same turns as `ours`; and `peak`, FLOP/s of the
+        matrix product, the median over all turns.
     """
     arguments = (workload_path, mode, FLAGS.device, FLAGS.dtype)
-    results, workers = {}, []
-    for name in FLAGS.contender:
-        worker = Worker(name, *arguments)
-        about = worker.answer()
-        print(f"{task} {mode} {name}: {about or worker.failure()}", flush=True)
-        if about is None:
-            results[name] = {"failure": worker.failure()}
-        else:
-            results[name] = {**about, "rounds": []}
-            workers.append(worker)
-    peak_worker = Worker(PEAK, *arguments)
-    peak_worker.answer()
+    ours, results = start(OURS, arguments)
+    peak = Worker(PEAK, *arguments)
+    peak.answer()
     peaks = []
-    for _ in range(FLAGS.rounds):
-        for worker in workers:
-            done = worker.round()
-            if done is not None:
-                results[worker.name]["rounds"].append(done)
-                speed = done["tokens"] / done["seconds"]
-                print(f"  {worker.name}: {speed:.1f} tokens/s", flush=True)
-        peaks.append(peak_worker.round()["flops_per_second"])
-    for worker in (*workers, peak_worker):
+    for name in FLAGS.contender:
+        if name == OURS:
+            continue
+        peer, about = start(name, arguments)
+        results |= about
+        if peer is None:
+            continue
+        turns = {worker: [] for worker in (ours, peer) if worker}
+        for _ in range(FLAGS.rounds):
+            for worker, rounds in turns.items():
+                rounds.append(worker.round())
+            peaks.append(peak.round()["flops_per_second"])
+        peer.stop()
+        if None in turns[peer]:
+            results[name] = {"failure": peer.message or "it ended during the rounds"}
+            continue
+        results[name] |= {"rounds": turns[peer], "ours": turns.get(ours, [])}
+        if ours:
+            results[OURS].setdefault("rounds", []).extend(turns[ours])
+        speeds = {worker.name: speed(rounds) for worker, rounds in turns.items()}
+        print(f"  {task} {mode} tokens/s: {speeds}", flush=True)
+    if ours and not results[OURS].get("rounds"):  # no peer
+        results[OURS]["rounds"] = [ours.round() for _ in range(FLAGS.rounds)]
+        peaks = [peak.round()["flops_per_second"] for _ in range(FLAGS.rounds)]
+    for worker in filter(None, (ours, peak)):
         worker.stop()
     return {
         "task": task,
         "mode": mode,
         "contenders": results,
-        "peak": statistics.median(peaks),
+        "peak": statistics.median(peaks or [float("nan")]),
     }
+
+
+def start(name: str, arguments: tuple[str, ...]) -> tuple[Worker | None, dict]:
+    """A contender that is warm, and what it chose, or why it failed."""
+    worker = Worker(name, *arguments)
+    about = worker.answer()
+    if about is None:
+        worker.stop()
+        about = {"failure": worker.message}
+        worker = None
+    print(f"{name}: {about}", flush=True)
+    return worker, {name: about}
+
+
+def speed(rounds: list[dict]) -> float:
+    """Median real tokens a second."""
+    return round(statistics.median(r["tokens"] / r["seconds"] for r in rounds), 1)
 
 
 def main(_):

@@ -42,9 +42,9 @@ class Task:
 
 
 TASKS = {
-    "imdb512": Task("imdb_reviews", 512, 16, 1, 96, (1, 4, 16)),
-    "imdb1024": Task("imdb_reviews", 1024, 16, 1, 64, (1, 4)),
-    "sst2": Task("glue/sst2", 64, 128, 2, 1024, (8, 32, 128)),
+    "imdb512": Task("imdb_reviews", 512, 16, 1, 48, (1, 4, 16)),
+    "imdb1024": Task("imdb_reviews", 1024, 16, 1, 48, (1, 4)),
+    "sst2": Task("glue/sst2", 64, 128, 1, 512, (8, 32, 128)),
 }
 # GPT-2 small, and one for trying the benchmark out.
 SIZES = {

@@ -100,8 +100,7 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
         steps = self.gradient_accumulation_steps
         gradient = jax.value_and_grad(self.compute_loss_and_updates, has_aux=True)
 
-        def micro_step(carry, micro_batch):
-            non_trainable, loss_sum, gradient_sum = carry
+        def micro_step(non_trainable, micro_batch):
             (_, (loss, logits, non_trainable, _)), gradients = gradient(
                 trainable,
                 non_trainable,
@@ -110,17 +109,22 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
                 training=True,
                 optimizer_variables=optimizer_variables,
             )
-            gradient_sum = jax.tree.map(jnp.add, gradient_sum, gradients)
-            return (non_trainable, loss_sum + loss, gradient_sum), logits
+            return non_trainable, (loss, gradients), logits
 
-        carry = (non_trainable, jnp.zeros(()), jax.tree.map(jnp.zeros_like, trainable))
+        def add_micro_step(carry, micro_batch):
+            non_trainable, sums = carry
+            non_trainable, parts, logits = micro_step(non_trainable, micro_batch)
+            return (non_trainable, jax.tree.map(jnp.add, sums, parts)), logits
+
         if steps == 1:
-            carry, logits = micro_step(carry, data)
+            non_trainable, sums, logits = micro_step(non_trainable, data)
         else:
             data = jax.tree.map(lambda array: _micro_batches(array, steps), data)
-            carry, logits = jax.lax.scan(micro_step, carry, data)
+            zeros = jnp.zeros(()), jax.tree.map(jnp.zeros_like, trainable)
+            carry, logits = jax.lax.scan(add_micro_step, (non_trainable, zeros), data)
+            non_trainable, sums = carry
             data, logits = jax.tree.map(_joined, (data, logits))
-        non_trainable, loss_sum, gradient_sum = carry
+        loss_sum, gradient_sum = sums
 
         x, y, sample_weight = data
         num_reviews = jnp.maximum(_count_reviews(y, sample_weight), 1)
