@@ -11,9 +11,8 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 os.environ.setdefault("KERAS_BACKEND", "jax")
 # Caches of the tests and of the processes they start, away from the user's.
-os.environ["XDG_CACHE_HOME"] = os.environ.get(
-    "SENTIMENT_TEST_CACHE", tempfile.mkdtemp(prefix="sentiment-tests-")
-)
+CACHES = tempfile.TemporaryDirectory(prefix="sentiment-", ignore_cleanup_errors=True)
+os.environ["XDG_CACHE_HOME"] = CACHES.name
 
 import keras  # noqa: E402
 import keras_hub  # noqa: E402
