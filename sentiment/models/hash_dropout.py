@@ -1,5 +1,7 @@
 """Dropout whose masks come from an integer hash."""
 
+import math
+
 import jax.numpy as jnp
 from jax import lax
 
@@ -29,7 +31,7 @@ def hash_dropout(x, rate: float, seed, site: int):
 
 def keep_mask(shape, rate: float, seed, site: int):
     """Bool array of `shape`, each element true with probability `1 - rate`."""
-    index = lax.iota(jnp.uint32, _size(shape)).reshape(shape)
+    index = lax.iota(jnp.uint32, math.prod(shape)).reshape(shape)
     stream = _mix(seed[0] + jnp.uint32(site) * _GOLDEN_RATIO)
     bits = _mix(_mix(index ^ stream) + seed[1])
     return bits >= jnp.uint32(round(rate * 2**32))
@@ -44,10 +46,3 @@ def _mix(bits):
     bits = (bits ^ (bits >> 16)) * jnp.uint32(0x7FEB352D)
     bits = (bits ^ (bits >> 15)) * jnp.uint32(0x846CA68B)
     return bits ^ (bits >> 16)
-
-
-def _size(shape) -> int:
-    size = 1
-    for dimension in shape:
-        size *= dimension
-    return size
