@@ -23,6 +23,7 @@ import numpy as np
 from absl import app, flags
 
 from sentiment.config import SpeedConfig
+from sentiment.memory import keep_freed_memory
 from sentiment.models.packed_decoder import PackedDecoder
 
 FLAGS = flags.FLAGS
@@ -105,6 +106,7 @@ def make_products():
 
 def main(_):
     """Times the variants in turns and prints a Markdown table."""
+    keep_freed_memory()
     steps = {"matrix products alone": make_products()}
     steps |= {name: make_step(*variant) for name, variant in VARIANTS.items()}
     for step in steps.values():

@@ -166,8 +166,9 @@ def main(_):
     with tempfile.TemporaryDirectory() as folder:
         for task in FLAGS.task:
             path = Path(folder) / f"{task}.npz"
+            about_task = TASKS[task]
             load_workload(
-                TASKS[task],
+                about_task.on_gpu() if FLAGS.device == "gpu" else about_task,
                 FLAGS.size,
                 FLAGS.tfds_data_dir,
                 os.path.abspath(FLAGS.tokenizer),

@@ -40,11 +40,22 @@ class Task:
     reviews_per_round: int
     batch_sizes: tuple[int, ...]
 
+    def on_gpu(self) -> "Task":
+        """The same with enough work at once to keep a GPU busy."""
+        return dataclasses.replace(
+            self,
+            reviews_per_update=GPU_SCALE * self.reviews_per_update,
+            updates_per_round=GPU_SCALE,
+            reviews_per_round=GPU_SCALE**2 * self.reviews_per_round,
+            batch_sizes=tuple(8 * size for size in self.batch_sizes),
+        )
 
+
+GPU_SCALE = 4
 TASKS = {
-    "imdb512": Task("imdb_reviews", 512, 16, 1, 48, (1, 4, 16)),
-    "imdb1024": Task("imdb_reviews", 1024, 16, 1, 48, (1, 4)),
-    "sst2": Task("glue/sst2", 64, 128, 1, 512, (8, 32, 128)),
+    "imdb512": Task("imdb_reviews", 512, 16, 1, 48, (1, 2, 4)),
+    "imdb1024": Task("imdb_reviews", 1024, 16, 1, 48, (1, 2, 4)),
+    "sst2": Task("glue/sst2", 64, 128, 1, 512, (4, 8, 32)),
 }
 # GPT-2 small, and one for trying the benchmark out.
 SIZES = {

@@ -367,6 +367,11 @@ class SpeedConfig(CheckedConfig):
         "Recompute each block in the backward pass instead of keeping its values: "
         "less memory, a quarter more time.",
     )
+    keep_memory: bool = setting(
+        True,
+        "Keep freed memory for the next step. Off: hand it back to the operating "
+        "system, to be asked for and cleared again each step.",
+    )
     cache_dir: str = setting(
         DEFAULT_CACHE_DIR,
         "Folder for compiled programs and token ids, which the next run reuses; empty: "

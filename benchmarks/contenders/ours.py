@@ -18,6 +18,7 @@ from benchmarks.workload import NUM_CLASSES, Workload
 from sentiment.config import SpeedConfig, TrainingConfig
 from sentiment.data.packing import RaggedTokens, choose_row_length
 from sentiment.data.pipeline import BatchPlan, EncodedExamples, batches_of
+from sentiment.runtime import prepare_process
 from sentiment.training.optimizers import make_optimizer
 
 MANY_UPDATES = 1_000_000
@@ -31,6 +32,7 @@ class Ours:
     def __init__(self, workload: Workload, training: bool, device: str, dtype: str):
         self.workload = workload
         self.training = training
+        prepare_process(self.speed)
         keras.utils.set_random_seed(SEED)
         model = workload.model
         preprocessor = workload.preprocessor()
@@ -122,5 +124,9 @@ class OursWithoutFastPaths(Ours):
     """The same with KerasHub's own attention and dropout."""
 
     speed = SpeedConfig(
-        chunked_attention=False, hash_dropout=False, skip_unread=False, cache_dir=""
+        chunked_attention=False,
+        hash_dropout=False,
+        skip_unread=False,
+        keep_memory=False,
+        cache_dir="",
     )

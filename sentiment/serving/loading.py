@@ -4,10 +4,10 @@ from pathlib import Path
 
 import keras
 
-from sentiment.compilation_cache import use_compilation_cache
 from sentiment.config import MODEL_FILE, SpeedConfig
 from sentiment.errors import InputError
 from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
+from sentiment.runtime import prepare_process
 
 TASK_FILE = "task.json"
 HEAD_FILE = "task.weights.h5"
@@ -29,7 +29,7 @@ def load_classifier(
     """
     path = Path(path)
     speed = speed or SpeedConfig()
-    use_compilation_cache(speed.cache_dir)
+    prepare_process(speed)
     try:
         is_there = path.exists()
     except OSError:  # a name that no file can have

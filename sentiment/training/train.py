@@ -13,7 +13,6 @@ import numpy as np
 from sklearn.utils.class_weight import compute_class_weight
 
 import sentiment
-from sentiment.compilation_cache import use_compilation_cache
 from sentiment.config import RunConfig, TrainingConfig
 from sentiment.data.datasets import Splits, load_splits
 from sentiment.data.packing import choose_row_length
@@ -27,6 +26,7 @@ from sentiment.errors import InputError
 from sentiment.evaluation.evaluate import evaluate_encoded
 from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
 from sentiment.models.losses import ReviewCrossentropy
+from sentiment.runtime import prepare_process
 from sentiment.training.build import build_classifier, prepare_parts
 from sentiment.training.callbacks import (
     LearningRateLogger,
@@ -79,7 +79,7 @@ def train_and_evaluate(
             finished run in `workdir`, a loss that diverges.
     """
     started = time.monotonic()
-    use_compilation_cache(config.speed.cache_dir)
+    prepare_process(config.speed)
     folder = Workdir(workdir)
     folder.prepare(overwrite)
     keras.utils.set_random_seed(config.seed)

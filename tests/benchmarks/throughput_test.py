@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks import report
 from benchmarks.contenders.ours import Ours
-from benchmarks.workload import Task, Workload, review_flops
+from benchmarks.workload import TASKS, Task, Workload, review_flops
 from sentiment.data.packing import RaggedTokens
 
 
@@ -24,6 +24,13 @@ def test_flops_grow_with_layers_and_are_summed_over_reviews():
     one, two = review_flops([7, 9], 1, 4, 8), review_flops([7, 9], 2, 4, 8)
     head = 2 * 4 * 2
     np.testing.assert_allclose(two - head, 2 * (one - head))
+
+
+def test_a_gpu_gets_more_at_once():
+    for task in TASKS.values():
+        gpu = task.on_gpu()
+        assert gpu.reviews_per_update > task.reviews_per_update
+        assert max(gpu.batch_sizes) <= gpu.reviews_per_update
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import sentiment
+from sentiment import runtime
 from sentiment.config import (
     POOLING_NAMES,
     DataConfig,
@@ -665,6 +666,15 @@ def test_skip_unread__takes_the_last_block_at_last_tokens(start):
 def test_remat__recomputes_blocks(start):
     assert count_operations(start, "remat", "--remat") > 0
     assert count_operations(start, "remat") == 0
+
+
+def test_keep_memory__asks_the_c_library(start, monkeypatch):
+    asked = []
+    monkeypatch.setattr(runtime, "keep_freed_memory", lambda: asked.append(True))
+    start("--nokeep_memory")
+    assert not asked
+    start()
+    assert asked
 
 
 def test_cache_dir__keeps_what_the_next_run_need_not_tokenize(
