@@ -28,6 +28,8 @@ from benchmarks.worker import CONTENDERS, PEAK
 from benchmarks.workload import SIZES, TASKS, load_workload
 
 ROOT = Path(__file__).resolve().parent.parent
+# glibc's own default, for `import sentiment` sets another.
+PEER_ENVIRONMENT = {"MALLOC_ARENA_MAX": str(8 * os.cpu_count())}
 FLAGS = flags.FLAGS
 flags.DEFINE_multi_enum("task", list(TASKS), list(TASKS), "What is computed.")
 flags.DEFINE_multi_enum(
@@ -60,6 +62,7 @@ class Worker:
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.worker", name, *arguments],
             cwd=ROOT,
+            env=os.environ | ({} if name.startswith(OURS) else PEER_ENVIRONMENT),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,

@@ -5,6 +5,10 @@ import os
 # Keras reads this once, when it is imported, and its own default is TensorFlow.
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
+from sentiment.memory import share_one_arena
+
+share_one_arena()  # before JAX starts its threads
+
 from sentiment.errors import InputError
 from sentiment.models import (
     ByteLevelGPT2Tokenizer,

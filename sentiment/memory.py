@@ -1,24 +1,43 @@
-"""Keeping freed memory for the next training step."""
+"""Keeping freed memory for the next training step.
+
+XLA allocates a step's activations anew each time, 6 GB for GPT-2 small at 8 rows
+of 512. glibc maps and unmaps what is that large, and the first touch of each page
+then costs a fifth of the step. Other C libraries are left as they are.
+"""
 
 import ctypes
+import os
 
-# Parameters of glibc's mallopt, from <malloc.h>.
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
+# Parameters of mallopt, from glibc's <malloc.h>.
+_TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
+
+
+def share_one_arena() -> bool:
+    """Lets all threads allocate from the arena of the main one.
+
+    Arenas of other threads cannot grow to the size of a step's activations, so
+    glibc would map those whatever it has been told. glibc reads the limit once,
+    when the first other thread allocates: before JAX is imported. A limit of the
+    user's own (`MALLOC_ARENA_MAX`) stays.
+
+    Returns:
+        Whether the C library took it.
+    """
+    return "MALLOC_ARENA_MAX" not in os.environ and _set((_ARENA_MAX, 1))
 
 
 def keep_freed_memory() -> bool:
-    """Tells glibc to hand nothing back to the operating system until the end.
-
-    XLA allocates a step's activations anew each time, 6 GB for GPT-2 small at 8
-    rows of 512. glibc maps and unmaps what is that large, and the first touch of
-    each page then costs the step a fifth of its time.
+    """Hands nothing back to the operating system until the process ends.
 
     Returns:
-        Whether the C library took it; only glibc has these settings.
+        Whether the C library took it.
     """
+    return _set((_MMAP_MAX, 0), (_TRIM_THRESHOLD, -1))  # -1: never
+
+
+def _set(*parameters) -> bool:
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):  # macOS, musl, Windows
         return False
-    # mallopt answers 1 for success. A threshold of -1 never trims.
-    return mallopt(_MMAP_MAX, 0) == 1 and mallopt(_TRIM_THRESHOLD, -1) == 1
+    return all(mallopt(name, value) == 1 for name, value in parameters)

@@ -1,41 +1,62 @@
+import os
 import subprocess
 import sys
 
 import pytest
 
-# Resident megabytes after an array of 256 has been freed, against before.
+from sentiment import memory
+
+# Pages touched for the first time in each call of a computation that allocates
+# 96 MB, once it has been called before.
 PROGRAM = """
-import numpy as np
-from sentiment.memory import keep_freed_memory
+import resource
+import sentiment
+from sentiment import memory
+import jax
+import jax.numpy as jnp
 
-def resident():
-    with open("/proc/self/statm") as file:
-        return int(file.read().split()[1]) * 4096 / 1e6
+if {keep}:
+    assert memory.keep_freed_memory()
+x = jnp.ones((1000, 2000))
+compute = jax.jit(lambda x: jnp.stack([jnp.roll(x, i, 1) @ x.T for i in range(24)]))
 
-keeps = {keep} and keep_freed_memory()
-before = resident()
-array = np.ones(1 << 25)
-del array
-print(keeps, resident() - before)
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+for _ in range(3):
+    compute(x).block_until_ready()
+before = faults()
+for _ in range(4):
+    compute(x).block_until_ready()
+print((faults() - before) // 4)
 """
+PAGES = 96_000_000 // 4096
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="glibc alone has the settings")
 @pytest.mark.parametrize("keep", [True, False])
-def test_freed_memory_stays_with_the_process(keep):
+def test_a_computation_finds_the_memory_of_the_last_one(keep):
+    environment = {k: v for k, v in os.environ.items() if k != "MALLOC_ARENA_MAX"}
     result = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(keep=keep)],
         capture_output=True,
         text=True,
         check=True,
+        env=environment,
     )
-    keeps, grown = result.stdout.split()
-    assert keeps == str(keep)
-    assert (float(grown) > 250) == keep
+    faults = int(result.stdout)
+    assert faults < PAGES / 20 if keep else faults > PAGES / 2
 
 
 def test_another_c_library_is_left_alone(monkeypatch):
-    from sentiment import memory
-
     monkeypatch.setattr(memory.ctypes, "CDLL", lambda _: object())
     assert not memory.keep_freed_memory()
+
+
+def test_a_limit_of_the_users_own_stays(monkeypatch):
+    def never(*_):
+        raise AssertionError("mallopt was called")
+
+    monkeypatch.setenv("MALLOC_ARENA_MAX", "2")
+    monkeypatch.setattr(memory, "_set", never)
+    assert not memory.share_one_arena()

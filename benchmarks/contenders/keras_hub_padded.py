@@ -15,7 +15,8 @@ from benchmarks.contenders.base import (
 )
 from benchmarks.workload import NUM_CLASSES, Workload
 
-TOKENS_AT_ONCE = 4096  # of padded rows; more runs out of memory on small machines
+# Tokens of padded rows; more runs out of memory on small machines.
+TOKENS_AT_ONCE = {"cpu": 2048, "gpu": 32768}
 
 
 class KerasHubPadded:
@@ -44,7 +45,7 @@ class KerasHubPadded:
         )([backbone.output, last])
         logits = keras.layers.Dense(NUM_CLASSES, dtype="float32")(hidden_states)
         self.model = keras.Model({**backbone.input, "last": last}, logits)
-        self.batch_size = max(1, TOKENS_AT_ONCE // task.sequence_length)
+        self.batch_size = max(1, TOKENS_AT_ONCE[device] // task.sequence_length)
         steps = task.reviews_per_update // self.batch_size
         self.model.compile(
             keras.optimizers.AdamW(
