@@ -5,23 +5,87 @@ from dataclasses import dataclass
 import numpy as np
 
 from sentiment.config import DataConfig
-from sentiment.data.datasets import load_split
+from sentiment.data.datasets import Splits, load_split
 from sentiment.data.pipeline import EncodedExamples, encode_examples
 from sentiment.evaluation.metrics import classification_metrics, reliability_bins
+from sentiment.evaluation.predictions import Predictions, text_keys
 from sentiment.models.packed_text_classifier import PackedTextClassifier
 
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """Scores, and what plots are drawn from.
+    """Scores, and what they and the plots come from.
 
     Attributes:
         metrics: as of `classification_metrics`.
         reliability: as of `reliability_bins`.
+        labels: int (N,), true classes.
+        probabilities: float (N, num_classes).
     """
 
     metrics: dict
     reliability: dict[str, np.ndarray]
+    labels: np.ndarray
+    probabilities: np.ndarray
+
+    @classmethod
+    def of(cls, labels, probabilities, label_names) -> "Evaluation":
+        """Scores predictions."""
+        return cls(
+            classification_metrics(labels, probabilities, list(label_names)),
+            reliability_bins(labels, probabilities),
+            np.asarray(labels),
+            np.asarray(probabilities),
+        )
+
+    def metrics_without(self, left_out: np.ndarray) -> dict | None:
+        """The metrics without some examples; `None` if that leaves all or none.
+
+        Args:
+            left_out: bool (N,).
+        """
+        if left_out.all() or not left_out.any():
+            return None
+        names = list(self.metrics["per_class"])
+        kept = ~left_out
+        return classification_metrics(
+            self.labels[kept], self.probabilities[kept], names
+        )
+
+
+def occur_in(texts: list[str], others: list[str]) -> np.ndarray:
+    """Bool (N,), which of `texts` are among `others`, ignoring case and spacing."""
+    known = {_normalised(text) for text in others}
+    return np.array([_normalised(text) in known for text in texts], bool)
+
+
+def _normalised(text: str) -> str:
+    return " ".join(text.split()).casefold()
+
+
+def scores_of(
+    evaluations: dict[str, Evaluation | None], splits: Splits
+) -> tuple[dict, Predictions | None]:
+    """The scores of `metrics.json`, and the test predictions.
+
+    Where test texts stand in the training data, too, the scores without them are
+    given beside the others, as `test_unseen`.
+    """
+    metrics = {
+        name: evaluation.metrics
+        for name, evaluation in evaluations.items()
+        if evaluation is not None
+    }
+    test = evaluations["test"]
+    if test is None:
+        return metrics, None
+    learnt = splits.train.texts + splits.validation.texts
+    unseen = test.metrics_without(occur_in(splits.test.texts, learnt))
+    if unseen is not None:
+        metrics["test_unseen"] = unseen
+    keys = text_keys(splits.test.texts)
+    predictions = Predictions(keys, test.labels, test.probabilities, splits.label_names)
+    return metrics, predictions
 
 
 def evaluate_encoded(
@@ -31,12 +95,7 @@ def evaluate_encoded(
 ) -> Evaluation:
     """Predicts all examples, each exactly once, and scores the predictions."""
     probabilities = classifier.predict_tokens(examples.tokens, batch_size)
-    return Evaluation(
-        classification_metrics(
-            examples.labels, probabilities, list(classifier.label_names)
-        ),
-        reliability_bins(examples.labels, probabilities),
-    )
+    return Evaluation.of(examples.labels, probabilities, classifier.label_names)
 
 
 def evaluate_split(

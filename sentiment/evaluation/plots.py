@@ -5,6 +5,7 @@ on pyplot: no display is needed and no global state is touched. Each `plot_*`
 function writes the figure that its `*_figure` function returns.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
+
+from sentiment.evaluation.comparison import Compared
 
 DPI = 150
 
@@ -89,6 +92,90 @@ def plot_reliability(
         `plot_reliability(reliability_bins(labels, probabilities), 0.03, "ece.png")`
     """
     return _save(reliability_figure(bins, expected_calibration_error), path)
+
+
+def plot_perplexity(history: dict[str, list[float]], path: str | Path) -> Path:
+    """Write a language model's perplexity over its updates as one PNG.
+
+    Args:
+        history: `update`, `loss` in nats per token, and `val_perplexity`.
+        path: The file to write; its folder is created.
+
+    Returns:
+        The path written, 1050 x 630 pixels.
+    """
+    return _save(perplexity_figure(history), path)
+
+
+def plot_comparison(compared: Sequence[Compared], path: str | Path) -> Path:
+    """Write the accuracies of several runs with their intervals as one PNG.
+
+    Args:
+        compared: What `sentiment.evaluation.comparison.compare` returns.
+        path: The file to write; its folder is created.
+
+    Returns:
+        The path written; the image grows with the number of runs.
+    """
+    return _save(comparison_figure(compared), path)
+
+
+def comparison_figure(compared: Sequence[Compared]) -> Figure:
+    """Draw the figure of `plot_comparison`, one dot with a whisker a run."""
+    figure = _new_figure(7, 1.4 + 0.4 * len(compared))
+    axes = figure.subplots()
+    _style(axes)
+    places = range(len(compared))[::-1]
+    for place, run in zip(places, compared, strict=True):
+        low, high = run.accuracy_interval
+        axes.errorbar(
+            run.accuracy,
+            place,
+            xerr=[[run.accuracy - low], [high - run.accuracy]],
+            color=BLUE,
+            marker="o",
+            capsize=3,
+        )
+        axes.annotate(
+            f"{run.accuracy:.1%}",
+            (run.accuracy, place),
+            xytext=(0, 6),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8,
+            color=INK,
+        )
+    axes.set_yticks(list(places), [_shorten(run.name) for run in compared])
+    axes.set_ylim(-0.6, len(compared) - 0.3)
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.set(xlabel="Test accuracy with its 95% interval")
+    return figure
+
+
+def perplexity_figure(history: dict[str, list[float]]) -> Figure:
+    """Draw the figure of `plot_perplexity`, perplexity on a logarithmic axis."""
+    figure = _new_figure(7, 4.2)
+    axes = figure.subplots()
+    _style(axes)
+    training = np.exp(np.minimum(history["loss"], 700.0))  # beyond, no float holds it
+    curves = (
+        ("Training", training, BLUE, "o"),
+        ("Validation", history["val_perplexity"], VERMILLION, "s"),
+    )
+    for label, values, color, marker in curves:
+        few = len(values) <= MAX_MARKED_EPOCHS
+        axes.plot(
+            history["update"],
+            values,
+            color=color,
+            label=label,
+            linewidth=1.8,
+            marker=marker if few else None,
+        )
+    axes.set_yscale("log")
+    axes.set(xlabel="Update", ylabel="Perplexity", title="Perplexity")
+    axes.legend(framealpha=0.9, edgecolor="none", fontsize=9)
+    return figure
 
 
 def learning_curves_figure(

@@ -6,6 +6,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from sentiment.evaluation.comparison import Compared
 from sentiment.evaluation.metrics import wilson_interval
 
 
@@ -42,6 +43,48 @@ def headline(metrics: dict) -> str:
     )
 
 
+def print_splits(metrics: dict, console: Console | None = None):
+    """Prints the scores of each split that was evaluated."""
+    console = console or Console()
+    for name in ("validation", "test"):
+        if name in metrics:
+            print_scores(metrics[name], name.capitalize(), console)
+    if "test_unseen" in metrics:
+        unseen = metrics["test_unseen"]
+        count = metrics["test"]["num_examples"] - unseen["num_examples"]
+        console.print(
+            f"Without the {count:,} test texts that stand in the training data, too: "
+            f"{headline(unseen)}",
+            highlight=False,
+        )
+
+
+def print_comparison(compared: list[Compared], console: Console | None = None):
+    """Prints runs side by side, one a line."""
+    console = console or Console()
+    table = Table()
+    columns = ("run", "accuracy", "95% interval", "macro-F1", "difference", "p")
+    for name in columns:
+        table.add_column(name, justify="left" if name == "run" else "right")
+    for run in compared:
+        low, high = run.accuracy_interval
+        is_first = run is compared[0]
+        below, above = run.difference_interval
+        table.add_row(
+            Text(run.name),
+            f"{run.accuracy:.2%}",
+            f"{low:.1%} to {high:.1%}",
+            f"{run.macro_f1:.2%}",
+            "" if is_first else f"{run.difference:+.2%} ({below:+.1%} to {above:+.1%})",
+            "" if is_first else f"{run.p_value:.2g}",
+        )
+    console.print(table)
+    console.print(
+        "Differences and p (McNemar's exact test) are against the first run.",
+        highlight=False,
+    )
+
+
 def print_run(metrics: dict, workdir: str, console: Console | None = None):
     """Prints a finished training run.
 
@@ -51,9 +94,7 @@ def print_run(metrics: dict, workdir: str, console: Console | None = None):
         console: where to; the terminal by default.
     """
     console = console or Console()
-    for name in ("validation", "test"):
-        if name in metrics:
-            print_scores(metrics[name], name.capitalize(), console)
+    print_splits(metrics, console)
     run = metrics["run"]
     workdir = escape(str(workdir))
     seen = run["tokens_read"] + run["tokens_dropped"]
@@ -71,3 +112,36 @@ def print_run(metrics: dict, workdir: str, console: Console | None = None):
             title_align="left",
         )
     )
+
+
+def print_pretraining(metrics: dict, workdir: str, console: Console | None = None):
+    """Prints a finished pre-training run.
+
+    Args:
+        metrics: what `metrics.json` holds.
+        workdir: where it was saved.
+        console: where to; the terminal by default.
+    """
+    console = console or Console()
+    scores, corpus, run = (metrics[name] for name in ("validation", "corpus", "run"))
+    workdir = escape(str(workdir))
+    console.print(
+        Panel(
+            f"validation perplexity {scores['perplexity']:.2f}, "
+            f"{scores['bits_per_byte']:.4f} bits per byte\n"
+            f"{run['num_parameters']:,} parameters, {run['num_updates']:,} updates on "
+            f"{corpus['num_train_tokens']:,} tokens, {run['seconds'] / 60:.1f} minutes "
+            f"on {run['device']}\n"
+            f"Saved in {workdir}\n"
+            f"Fine-tune it: python scripts/train.py --preset={workdir}/preset ...",
+            title="Language model",
+            title_align="left",
+        )
+    )
+
+
+def print_samples(texts: list[str], console: Console | None = None):
+    """Prints texts that a language model made up."""
+    console = console or Console()
+    for number, text in enumerate(texts, 1):
+        console.print(Panel(Text(text), title=f"Sample {number}", title_align="left"))

@@ -1,0 +1,107 @@
+"""A classical baseline, from data to metrics."""
+
+import dataclasses
+import json
+import shutil
+import time
+from pathlib import Path
+
+from sentiment.baselines.classical import Scaled, make_baseline
+from sentiment.config import BaselineRunConfig
+from sentiment.data.cleaning import clean_text
+from sentiment.data.datasets import load_splits
+from sentiment.data.examples import Examples
+from sentiment.evaluation.evaluate import Evaluation, scores_of
+from sentiment.evaluation.predictions import PREDICTIONS_FILE, write_predictions
+from sentiment.training.train import versions
+from sentiment.training.workdir import (
+    CONFIG_FILE,
+    METRICS_FILE,
+    PLOTS_FOLDER,
+    Workdir,
+    draw_evaluation_plots,
+)
+
+
+class BaselineWorkdir(Workdir):
+    """The results of a baseline."""
+
+    results = (CONFIG_FILE, PLOTS_FOLDER, PREDICTIONS_FILE, METRICS_FILE)
+
+    def save(self, config, metrics, evaluations, predictions):
+        """Saves everything and moves it to its place.
+
+        Raises:
+            InputError: it cannot be written, as on a full disk.
+        """
+        texts = {
+            CONFIG_FILE: config.to_flagfile(),
+            METRICS_FILE: json.dumps(metrics, indent=2) + "\n",
+        }
+        with self.writing():
+            shutil.rmtree(self.staging, ignore_errors=True)
+            (self.staging / PLOTS_FOLDER).mkdir(parents=True)
+            for name, text in texts.items():
+                (self.staging / name).write_text(text, encoding="utf-8")
+            draw_evaluation_plots(evaluations, self.staging / PLOTS_FOLDER)
+            if predictions is not None:
+                write_predictions(predictions, self.staging / PREDICTIONS_FILE)
+            self.publish()
+
+
+def run_baseline(
+    config: BaselineRunConfig, workdir: str | Path, overwrite: bool = False
+) -> dict:
+    """Fits a classical classifier, evaluates it and saves the scores.
+
+    Args:
+        config: the data, the method and the seed.
+        workdir: folder for the results; made if missing.
+        overwrite: whether to replace the results of a finished run.
+
+    Returns:
+        What `metrics.json` holds, in the form of `train_and_evaluate`.
+
+    Raises:
+        InputError: anything the user can mend: settings, data, a finished run in
+            `workdir`.
+    """
+    started = time.monotonic()
+    folder = BaselineWorkdir(workdir)
+    folder.prepare(overwrite)
+    splits = load_splits(config.data, config.seed)
+    print(f"Fitting {config.baseline.method} on {len(splits.train):,} texts.")
+    classifier = make_baseline(config.baseline, config.seed)
+    classifier.fit(_cleaned(splits.train), splits.train.labels)
+    model = Scaled(
+        classifier,
+        _cleaned(splits.validation),
+        splits.validation.labels,
+        len(splits.label_names),
+    )
+
+    def evaluate(examples: Examples | None) -> Evaluation | None:
+        if examples is None:
+            return None
+        probabilities = model.predict(_cleaned(examples))
+        return Evaluation.of(examples.labels, probabilities, splits.label_names)
+
+    evaluations = {
+        "validation": evaluate(splits.validation),
+        "test": evaluate(splits.test),
+    }
+    metrics, predictions = scores_of(evaluations, splits)
+    metrics["run"] = {
+        "seed": config.seed,
+        "versions": versions(),
+        **dataclasses.asdict(config.baseline),
+        "seconds": round(time.monotonic() - started, 1),
+        "num_train_examples": len(splits.train),
+        "num_skipped_rows": splits.num_skipped_rows,
+    }
+    folder.save(config, metrics, evaluations, predictions)
+    return metrics
+
+
+def _cleaned(examples: Examples) -> list[str]:
+    return [clean_text(text, lowercase=True) for text in examples.texts]

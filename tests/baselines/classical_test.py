@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+from scipy import sparse
+
+from sentiment.baselines.classical import (
+    NBSVM,
+    Scaled,
+    log_count_ratio,
+    make_baseline,
+)
+from sentiment.config import BASELINES, BaselineConfig
+
+GOOD, BAD = ["great fun", "lovely great film"], ["dull film", "boring dull plot"]
+TEXTS = GOOD * 10 + BAD * 10
+LABELS = np.array([1] * 20 + [0] * 20)
+
+
+def test_log_count_ratio_by_hand():
+    # n-gram 0 is in two documents of the class and one other, n-gram 1 in 0 and 1.
+    x = sparse.csr_matrix([[1, 0], [1, 0], [1, 1]])
+    ratio = log_count_ratio(x, np.array([True, True, False]))
+    p, q = np.array([3, 1]) / 4, np.array([2, 2]) / 4
+    np.testing.assert_allclose(ratio, np.log(p / q))
+
+
+@pytest.mark.parametrize("method", BASELINES)
+def test_every_method_gives_probabilities_and_learns(method):
+    config = BaselineConfig(method=method, min_count=1)
+    classifier = make_baseline(config, seed=0).fit(TEXTS, LABELS)
+    model = Scaled(classifier, TEXTS, LABELS, num_classes=3)
+    probabilities = model.predict(["a great lovely one", "boring and dull"])
+    assert probabilities.shape == (2, 3)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    assert (probabilities[:, 2] == 0).all()  # a class that no text has
+    if method != "majority":
+        assert probabilities.argmax(axis=1).tolist() == [1, 0]
+
+
+def test_nbsvm_of_three_classes():
+    x = sparse.csr_matrix(np.repeat(np.eye(3), 5, axis=0))
+    y = np.repeat([0, 1, 2], 5)
+    fitted = NBSVM().fit(x, y)
+    assert fitted.decision_function(x).shape == (15, 3)
+    assert fitted.predict(x).tolist() == y.tolist()
+
+
+def test_beta_one_is_the_svm_alone_and_beta_zero_the_ratio():
+    rng = np.random.default_rng(0)
+    x = sparse.csr_matrix(rng.integers(0, 2, (60, 8)))
+    y = rng.integers(0, 2, 60)
+    ratio = log_count_ratio(x, y == 1)
+    weights = NBSVM(beta=0.0).fit(x, y).coef_[0] / ratio
+    np.testing.assert_allclose(weights, weights[0])
+    weights = NBSVM(beta=1.0).fit(x, y).coef_[0] / ratio
+    assert np.ptp(weights) > 0.1 * np.abs(weights).max()
+
+
+def test_settings_reach_the_vectorizer_and_the_svm():
+    config = BaselineConfig(
+        method="tfidf_lr", max_ngram=3, min_count=2, inverse_penalty=7.0
+    )
+    vectorizer, regression = make_baseline(config, 0)
+    assert vectorizer.ngram_range == (1, 3)
+    assert vectorizer.min_df == 2
+    assert regression.C == 7.0
+    for method in ("linear_svm", "nb_svm"):
+        changed = BaselineConfig(method=method, inverse_penalty=7.0)
+        svm = make_baseline(changed, seed=5)[-1]
+        assert getattr(svm, "C", None) or svm.inverse_penalty == 7.0
