@@ -27,14 +27,26 @@ if not sys.stderr.isatty():  # A log file wants few lines of progress.
 from absl import flags, logging
 
 from sentiment.config import (
+    PRESET_FOLDER,
+    BackboneConfig,
+    BaselineCommand,
+    BaselineConfig,
+    BaselineRunConfig,
+    CompareCommand,
+    CorpusConfig,
     DataConfig,
     EvaluateCommand,
     ModelConfig,
     PredictCommand,
+    PretrainCommand,
+    PretrainingConfig,
+    PretrainRunConfig,
     RunConfig,
     SpeedConfig,
     TrainCommand,
     TrainingConfig,
+    TwoStageCommand,
+    stage_folders,
 )
 from sentiment.errors import InputError
 
@@ -91,10 +103,62 @@ def parse_train(argv: list[str]) -> TrainCommand:
         "training": TrainingConfig,
         "speed": SpeedConfig,
     }
-    flag_values = _parse(argv, *groups.values(), RunConfig, TrainCommand)
-    parts = {name: read(group, flag_values) for name, group in groups.items()}
-    run = read(RunConfig, flag_values, **parts)
-    return read(TrainCommand, flag_values, run=run)
+    return _parse_run(argv, groups, RunConfig, TrainCommand)
+
+
+def parse_pretrain(argv: list[str]) -> PretrainCommand:
+    """What the command line asks of scripts/pretrain.py."""
+    groups = {
+        "corpus": CorpusConfig,
+        "backbone": BackboneConfig,
+        "training": PretrainingConfig,
+        "speed": SpeedConfig,
+    }
+    return _parse_run(argv, groups, PretrainRunConfig, PretrainCommand)
+
+
+def parse_two_stage(argv: list[str]) -> TwoStageCommand:
+    """What the command line asks of scripts/two_stage.py: two flagfiles in one."""
+    flag_values = _parse(argv, TwoStageCommand)
+    values = {name: flag_values[name].value for name in flag_values}
+    for name in ("language_model", "classifier", "workdir"):
+        if not values[name]:
+            raise InputError(f"--{name} is missing. See --help.")
+    stages = {
+        stage: [argv[0], f"--flagfile={_found(values[stage])}", f"--workdir={folder}"]
+        for stage, folder in stage_folders(values["workdir"]).items()
+    }
+    if values["tfds_data_dir"]:
+        for arguments in stages.values():
+            arguments.append(f"--tfds_data_dir={values['tfds_data_dir']}")
+    preset = stage_folders(values["workdir"])["language_model"] / PRESET_FOLDER
+    stages["classifier"].append(f"--preset={preset}")
+    return read(
+        TwoStageCommand,
+        flag_values,
+        pretrain=parse_pretrain(stages["language_model"]).run,
+        train=parse_train(stages["classifier"]).run,
+    )
+
+
+def _found(flagfile: str) -> str:
+    """A flagfile named from here or, as our configs do, from the checkout."""
+    from_checkout = Path(__file__).resolve().parent.parent / flagfile
+    if not os.path.exists(flagfile) and from_checkout.exists():
+        return str(from_checkout)
+    return flagfile
+
+
+def parse_baseline(argv: list[str]) -> BaselineCommand:
+    """What the command line asks of scripts/baseline.py."""
+    groups = {"data": DataConfig, "baseline": BaselineConfig}
+    return _parse_run(argv, groups, BaselineRunConfig, BaselineCommand)
+
+
+def parse_compare(argv: list[str]) -> CompareCommand:
+    """What the command line asks of scripts/compare.py; runs are no flags."""
+    flag_values, runs = _parse_with_rest(argv, CompareCommand)
+    return read(CompareCommand, flag_values, runs=tuple(runs))
 
 
 def parse_evaluate(argv: list[str]) -> EvaluateCommand:
@@ -112,7 +176,25 @@ def parse_predict(argv: list[str]) -> PredictCommand:
     return read(PredictCommand, flag_values, speed=speed)
 
 
+def _parse_run(argv: list[str], groups: dict[str, type], run_class, command_class):
+    flag_values = _parse(argv, *groups.values(), run_class, command_class)
+    parts = {name: read(group, flag_values) for name, group in groups.items()}
+    run = read(run_class, flag_values, **parts)
+    return read(command_class, flag_values, run=run)
+
+
 def _parse(argv: list[str], *config_classes: type) -> flags.FlagValues:
+    flag_values, rest = _parse_with_rest(argv, *config_classes)
+    if rest:
+        raise InputError(
+            f"Every setting is a flag, --name=value. Received: {' '.join(rest)}"
+        )
+    return flag_values
+
+
+def _parse_with_rest(
+    argv: list[str], *config_classes: type
+) -> tuple[flags.FlagValues, list[str]]:
     flag_values = flags.FlagValues()
     flags.DEFINE_bool("help", False, "Show the flags.", flag_values=flag_values)
     for config_class in config_classes:
@@ -126,11 +208,7 @@ def _parse(argv: list[str], *config_classes: type) -> flags.FlagValues:
     if flag_values.help:
         print(flag_values.get_help())
         sys.exit(0)
-    if len(rest) > 1:
-        raise InputError(
-            f"Every setting is a flag, --name=value. Received: {' '.join(rest[1:])}"
-        )
-    return flag_values
+    return flag_values, rest[1:]
 
 
 def run_script(parse: Callable[[list[str]], Any], main: Callable[[Any], None]):

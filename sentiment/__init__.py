@@ -14,6 +14,8 @@ from sentiment.models import (
     ByteLevelGPT2Tokenizer,
     GPT2TextClassifier,
     GPT2TextClassifierPreprocessor,
+    RNNBackbone,
+    RNNTextClassifier,
 )
 
 __version__ = "0.1.0"
@@ -22,4 +24,6 @@ __all__ = [
     "GPT2TextClassifier",
     "GPT2TextClassifierPreprocessor",
     "InputError",
+    "RNNBackbone",
+    "RNNTextClassifier",
 ]

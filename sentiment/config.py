@@ -12,12 +12,15 @@ import io
 import math
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sentiment.errors import InputError
 
 TRUNCATIONS = ("head", "tail", "head_tail")
 POOLING_NAMES = ("last", "mean", "max", "attention", "concat", "rnn", "gru", "lstm")
+ARCHITECTURES = ("gpt2", "rnn", "gru", "lstm")
+BASELINES = ("majority", "lexicon", "tfidf_lr", "linear_svm", "nb_svm")
 OPTIMIZERS = ("adamw", "lion", "muon", "sgd")
 MONITORS = ("accuracy", "macro_f1", "loss")
 DTYPES = ("float32", "mixed_bfloat16")
@@ -25,6 +28,7 @@ BUNDLED_DATASET = "quickstart"
 MAX_SEED = 2**32 - 1  # NumPy's
 MIN_VOCABULARY_SIZE = 257  # the 256 bytes and the end-of-text token
 MODEL_FILE = "model.keras"
+PRESET_FOLDER = "preset"
 DEFAULT_CACHE_DIR = os.path.join(
     os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "sentiment"
 )
@@ -191,8 +195,65 @@ class DataConfig(CheckedConfig):
 
 
 @dataclass(frozen=True)
-class ModelConfig(CheckedConfig):
-    """Backbone, tokenizer and pooling."""
+class CorpusConfig(CheckedConfig):
+    """Where a language model's text comes from."""
+
+    dataset: str = setting("", "TFDS name of a set with a text feature.")
+    tfds_data_dir: str = setting(
+        "",
+        "TFDS folder; empty: TFDS's own default, ~/tensorflow_datasets.",
+        is_path=True,
+    )
+    splits: tuple[str, ...] = setting(
+        ("train",), "Comma-separated splits of --dataset, labelled or not."
+    )
+    exclude_splits: tuple[str, ...] = setting(
+        ("test",),
+        "Comma-separated splits of --dataset whose texts must not be learnt from; "
+        "empty: none.",
+    )
+    text_files: tuple[str, ...] = setting(
+        (),
+        "Comma-separated own files: CSV, TSV, JSONL or Parquet, or .txt with one "
+        "document a line.",
+        is_path=True,
+    )
+    exclude_files: tuple[str, ...] = setting(
+        (), "Comma-separated files whose texts must not be learnt from.", is_path=True
+    )
+    text_column: str = setting(
+        "", "Column of the text; empty: 'text', or the only text feature of a TFDS set."
+    )
+    validation_fraction: float = setting(
+        0.01, "Share of the documents that measure perplexity.", above=0, below=1
+    )
+    max_documents: int = setting(
+        0, "Learn from at most this many documents, drawn by seed; 0: all.", at_least=0
+    )
+    skip_bad_rows: bool = setting(
+        False, "Skip and count unusable rows of own files, instead of stopping."
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if bool(self.dataset) == bool(self.text_files):
+            raise InputError(
+                "Give either --dataset or --text_files. Received: "
+                f"dataset={self.dataset!r}, text_files={','.join(self.text_files)!r}."
+            )
+        if self.dataset and not self.splits:
+            raise InputError("--splits must name at least one split of --dataset.")
+        for split in self.splits:
+            if self.dataset and split in self.exclude_splits:
+                raise InputError(
+                    f"--splits and --exclude_splits both name {split!r}: it cannot be "
+                    "learnt from and left out."
+                )
+
+
+@dataclass(frozen=True)
+class BackboneConfig(CheckedConfig):
+    """Backbone and tokenizer."""
 
     preset: str = setting(
         "",
@@ -201,11 +262,20 @@ class ModelConfig(CheckedConfig):
         "random weights of the sizes below.",
         is_path=True,
     )
-    num_layers: int = setting(2, "Decoder blocks, without --preset.", at_least=1)
-    num_heads: int = setting(2, "Attention heads, without --preset.", at_least=1)
+    architecture: str = setting(
+        "gpt2",
+        "Kind of backbone, without --preset: GPT-2's decoder, or recurrent layers.",
+        choices=ARCHITECTURES,
+    )
+    num_layers: int = setting(
+        2, "Decoder blocks or recurrent layers, without --preset.", at_least=1
+    )
+    num_heads: int = setting(
+        2, "Attention heads of a decoder block, without --preset.", at_least=1
+    )
     hidden_dim: int = setting(128, "Width, without --preset.", at_least=1)
     intermediate_dim: int = setting(
-        512, "Width of the feed-forward layers, without --preset.", at_least=1
+        512, "Width of a block's feed-forward layers, without --preset.", at_least=1
     )
     vocabulary_size: int = setting(
         8192,
@@ -214,18 +284,15 @@ class ModelConfig(CheckedConfig):
         at_least=MIN_VOCABULARY_SIZE,
     )
     max_positions: int = setting(
-        512, "Length of the position table, without --preset.", at_least=3
+        512,
+        "Length of a decoder's position table, without --preset.",
+        at_least=3,
     )
     tokenizer: str = setting(
         "",
         "Folder with vocab.json and merges.txt, without --preset; empty: a byte-level "
         "BPE is trained on the training split alone.",
         is_path=True,
-    )
-    pooling: str = setting(
-        "last",
-        "How hidden states become one vector; concat is last, mean and max.",
-        choices=POOLING_NAMES,
     )
     dropout: float = setting(
         0.1, "Dropout rate of backbone and head.", at_least=0, below=1
@@ -236,9 +303,6 @@ class ModelConfig(CheckedConfig):
         "of a packed row; 0: 512 or the backbone's positions, whichever is less.",
         at_least=0,
     )
-    truncation: str = setting(
-        "head", "What is kept of a longer review.", choices=TRUNCATIONS
-    )
     lowercase: bool = setting(False, "Lowercase the text. Off for pretrained GPT-2.")
 
     def __post_init__(self):
@@ -248,7 +312,7 @@ class ModelConfig(CheckedConfig):
                 "--sequence_length must be at least 3 (start token, one token, end "
                 f"token). Received: {self.sequence_length}."
             )
-        if self.preset:
+        if self.preset or self.architecture != "gpt2":
             return
         if self.hidden_dim % self.num_heads:
             raise InputError(
@@ -264,8 +328,22 @@ class ModelConfig(CheckedConfig):
 
 
 @dataclass(frozen=True)
-class TrainingConfig(CheckedConfig):
-    """Optimisation, stopping, precision and devices."""
+class ModelConfig(BackboneConfig):
+    """A classifier: backbone, tokenizer and pooling."""
+
+    pooling: str = setting(
+        "last",
+        "How hidden states become one vector; concat is last, mean and max.",
+        choices=POOLING_NAMES,
+    )
+    truncation: str = setting(
+        "head", "What is kept of a longer review.", choices=TRUNCATIONS
+    )
+
+
+@dataclass(frozen=True)
+class OptimizationConfig(CheckedConfig):
+    """Optimizer, schedule, precision and devices."""
 
     batch_size: int = setting(
         16, "Rows in a micro-batch; a packed row holds several reviews.", at_least=1
@@ -293,6 +371,28 @@ class TrainingConfig(CheckedConfig):
     gradient_accumulation_steps: int = setting(
         1, "Micro-batches in one optimizer update.", at_least=1
     )
+    dtype: str = setting("float32", "Precision of the backbone.", choices=DTYPES)
+    num_devices: int = setting(
+        0, "Local devices that share each batch; 0: all there are.", at_least=0
+    )
+
+
+@dataclass(frozen=True)
+class TrainingConfig(OptimizationConfig):
+    """How a classifier is trained: optimisation, loss, stopping, packing."""
+
+    lm_loss_weight: float = setting(
+        0.0,
+        "Weight of a language model's loss on the same reviews, beside the "
+        "classifier's (GPT-1 took 0.5).",
+        at_least=0,
+    )
+    unfreeze_epochs: float = setting(
+        0.0,
+        "Epochs after which the next layer below learns, too: first the head alone, "
+        "then block by block (ULMFiT took 1). 0: all from the start.",
+        at_least=0,
+    )
     label_smoothing: float = setting(
         0.0, "Share of the uniform distribution in the target.", at_least=0, below=1
     )
@@ -310,16 +410,12 @@ class TrainingConfig(CheckedConfig):
     monitor: str = setting(
         "accuracy", "Validation score that picks the best epoch.", choices=MONITORS
     )
-    dtype: str = setting("float32", "Precision of the backbone.", choices=DTYPES)
     packing: bool = setting(True, "Let several reviews share a row.")
     row_length: int = setting(
         0,
         "Tokens in a packed row, at least those of the longest review read; 0: the "
         "length that costs the least time.",
         at_least=0,
-    )
-    num_devices: int = setting(
-        0, "Local devices that share each batch; 0: all there are.", at_least=0
     )
 
     def __post_init__(self):
@@ -343,6 +439,25 @@ class TrainingConfig(CheckedConfig):
                 f"numbers above 0. Received: {','.join(self.class_weight)}."
             )
         return weights
+
+
+@dataclass(frozen=True)
+class PretrainingConfig(OptimizationConfig):
+    """How a language model is trained."""
+
+    epochs: int = setting(1, "Passes over the documents.", at_least=1)
+    learning_rate: float = setting(
+        1e-3, "Peak learning rate, after the warm-up.", above=0
+    )
+    warmup_ratio: float = setting(
+        0.01, "Share of the updates in which the rate rises.", at_least=0, at_most=1
+    )
+    checkpoint_every: int = setting(
+        500,
+        "Updates between two checkpoints; each also measures perplexity. An "
+        "interrupted run goes on from the last one.",
+        at_least=1,
+    )
 
 
 @dataclass(frozen=True)
@@ -419,12 +534,83 @@ class RunConfig(CheckedConfig):
         return self._flagfile(self.data)
 
     def _flagfile(self, *groups: CheckedConfig) -> str:
-        lines = [
-            f"--{field.name}={_flag_value(field, getattr(group, field.name))}"
-            for group in groups
-            for field in dataclasses.fields(group)
-        ]
-        return "\n".join([*lines, f"--seed={self.seed}"]) + "\n"
+        return _flagfile(*groups) + f"--seed={self.seed}\n"
+
+
+@dataclass(frozen=True)
+class PretrainRunConfig(CheckedConfig):
+    """Everything that determines a pre-training run.
+
+    Attributes:
+        corpus: what is read.
+        backbone: what is trained.
+        training: how.
+        speed: fast paths and caches.
+        seed: the one source of randomness.
+    """
+
+    corpus: CorpusConfig
+    backbone: BackboneConfig
+    training: PretrainingConfig
+    speed: SpeedConfig = dataclasses.field(default_factory=SpeedConfig)
+    seed: int = setting(
+        0, "The one source of randomness.", at_least=0, at_most=MAX_SEED
+    )
+
+    def to_flagfile(self) -> str:
+        """The settings as a flagfile, see `RunConfig.to_flagfile`."""
+        groups = (self.corpus, self.backbone, self.training, self.speed)
+        return _flagfile(*groups) + f"--seed={self.seed}\n"
+
+
+@dataclass(frozen=True)
+class BaselineConfig(CheckedConfig):
+    """A classical classifier."""
+
+    method: str = setting(
+        "nb_svm",
+        "majority: the largest class; lexicon: rules over a list of words; tfidf_lr: "
+        "TF-IDF and logistic regression; linear_svm: TF-IDF and a linear SVM; nb_svm: "
+        "an SVM on n-grams weighted by naive Bayes.",
+        choices=BASELINES,
+    )
+    max_ngram: int = setting(2, "Longest n-gram of words.", at_least=1, at_most=5)
+    min_count: int = setting(
+        2, "Training texts that an n-gram must occur in.", at_least=1
+    )
+    inverse_penalty: float = setting(
+        1.0, "C of the regression or the SVM: greater fits the data closer.", above=0
+    )
+
+
+@dataclass(frozen=True)
+class BaselineRunConfig(CheckedConfig):
+    """Everything that determines a baseline.
+
+    Attributes:
+        data: where reviews come from.
+        baseline: the method.
+        seed: the one source of randomness.
+    """
+
+    data: DataConfig
+    baseline: BaselineConfig
+    seed: int = setting(
+        0, "The one source of randomness.", at_least=0, at_most=MAX_SEED
+    )
+
+    def to_flagfile(self) -> str:
+        """The settings as a flagfile, see `RunConfig.to_flagfile`."""
+        return _flagfile(self.data, self.baseline) + f"--seed={self.seed}\n"
+
+
+def _flagfile(*groups: CheckedConfig) -> str:
+    lines = [
+        f"--{field.name}={_flag_value(field, getattr(group, field.name))}\n"
+        for group in groups
+        for field in dataclasses.fields(group)
+    ]
+    return "".join(lines)
 
 
 def _check_names(flag: str, names: tuple[str, ...]):
@@ -441,12 +627,17 @@ def _flag_value(field, value) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
+        if field.metadata["is_path"]:
+            value = tuple(map(_absolute, value))
         line = io.StringIO()  # A name may hold a comma or a quote.
         csv.writer(line, lineterminator="").writerow(value)
         return line.getvalue()
-    if field.metadata["is_path"] and value and os.path.exists(value):
-        return os.path.abspath(value)
-    return str(value)
+    return _absolute(value) if field.metadata["is_path"] else str(value)
+
+
+def _absolute(path: str) -> str:
+    """A place on disk from any folder; anything else as it is."""
+    return os.path.abspath(path) if path and os.path.exists(path) else path
 
 
 @dataclass(frozen=True)
@@ -461,6 +652,95 @@ class TrainCommand(CheckedConfig):
         super().__post_init__()
         if not self.workdir:
             raise InputError("Say where the results go: --workdir=FOLDER.")
+
+
+@dataclass(frozen=True)
+class PretrainCommand(CheckedConfig):
+    """What scripts/pretrain.py is asked for."""
+
+    run: PretrainRunConfig
+    workdir: str = setting(
+        "", "Folder for checkpoints and results; made if missing. A run goes on there."
+    )
+    overwrite: bool = setting(
+        False, "Start anew and replace what a run has left in --workdir."
+    )
+    sample: int = setting(
+        0, "Print this many texts that the model makes up, when done.", at_least=0
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.workdir:
+            raise InputError("Say where the results go: --workdir=FOLDER.")
+
+
+@dataclass(frozen=True)
+class TwoStageCommand(CheckedConfig):
+    """What scripts/two_stage.py is asked for.
+
+    Attributes:
+        pretrain: the first stage; its result is the preset of the second.
+        train: the second stage.
+    """
+
+    pretrain: PretrainRunConfig
+    train: RunConfig
+    language_model: str = setting(
+        "", "Flagfile of the first stage, as for scripts/pretrain.py.", is_path=True
+    )
+    classifier: str = setting(
+        "",
+        "Flagfile of the second stage, as for scripts/train.py, without --preset.",
+        is_path=True,
+    )
+    tfds_data_dir: str = setting(
+        "", "TFDS folder of both stages; empty: what their flagfiles say.", is_path=True
+    )
+    workdir: str = setting("", "Folder for the results; made if missing.")
+    overwrite: bool = setting(False, "Replace the results of finished stages.")
+
+
+def stage_folders(workdir: str | Path) -> dict[str, Path]:
+    """The workdir of each stage of a two-stage run."""
+    return {name: Path(workdir) / name for name in ("language_model", "classifier")}
+
+
+@dataclass(frozen=True)
+class BaselineCommand(CheckedConfig):
+    """What scripts/baseline.py is asked for."""
+
+    run: BaselineRunConfig
+    workdir: str = setting("", "Folder for the results; made if missing.")
+    overwrite: bool = setting(False, "Replace the results of a finished run.")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.workdir:
+            raise InputError("Say where the results go: --workdir=FOLDER.")
+
+
+@dataclass(frozen=True)
+class CompareCommand(CheckedConfig):
+    """What scripts/compare.py is asked for.
+
+    Attributes:
+        runs: workdirs of runs with the same test data; the first is what the others
+            are compared with.
+    """
+
+    runs: tuple[str, ...]
+    output: str = setting("", "PNG file for a chart; empty: none.")
+    overwrite: bool = setting(False, "Replace --output if it exists.")
+    seed: int = setting(0, "Seed of the resamples.", at_least=0, at_most=MAX_SEED)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if len(self.runs) < 2 or len(set(self.runs)) < len(self.runs):
+            raise InputError(
+                "Give the workdirs of at least two different runs. Received: "
+                f"{' '.join(self.runs) or 'none'}."
+            )
 
 
 @dataclass(frozen=True)
@@ -482,7 +762,7 @@ class EvaluateCommand(CheckedConfig):
         at_most=MAX_SEED,
     )
     batch_size: int = setting(
-        0, "Rows computed at once; 0: as many as make 8,192 tokens.", at_least=0
+        0, "Rows computed at once; 0: as many as are fast.", at_least=0
     )
     output: str = setting("", "JSON file for the scores; empty: they are printed only.")
     overwrite: bool = setting(False, "Replace --output if it exists.")
@@ -511,7 +791,7 @@ class PredictCommand(CheckedConfig):
         False, "Leave unusable rows of --input out and count them."
     )
     batch_size: int = setting(
-        0, "Rows computed at once; 0: as many as make 8,192 tokens.", at_least=0
+        0, "Rows computed at once; 0: as many as are fast.", at_least=0
     )
 
     def __post_init__(self):

@@ -7,21 +7,35 @@ import pytest
 from sentiment import config as config_module
 from sentiment.config import (
     POOLING_NAMES,
+    BackboneConfig,
+    BaselineCommand,
+    BaselineConfig,
+    BaselineRunConfig,
     CheckedConfig,
+    CompareCommand,
+    CorpusConfig,
     DataConfig,
     EvaluateCommand,
     ModelConfig,
+    OptimizationConfig,
     PredictCommand,
+    PretrainCommand,
+    PretrainingConfig,
+    PretrainRunConfig,
     RunConfig,
     SpeedConfig,
     TrainCommand,
     TrainingConfig,
+    TwoStageCommand,
 )
 from sentiment.errors import InputError
 from sentiment.models.pooling import POOLINGS
 
 DATA = DataConfig(train_file="a.csv")
 RUN = RunConfig(DATA, ModelConfig(), TrainingConfig())
+CORPUS = CorpusConfig(text_files=("a.txt",))
+PRETRAIN = PretrainRunConfig(CORPUS, BackboneConfig(num_heads=1), PretrainingConfig())
+BASELINE = BaselineRunConfig(DATA, BaselineConfig())
 # The least that each config needs.
 VALID = [
     DATA,
@@ -32,6 +46,17 @@ VALID = [
     TrainCommand(RUN, workdir="w"),
     EvaluateCommand(DATA, model="m"),
     PredictCommand(model="m", text=("a",)),
+    CORPUS,
+    BackboneConfig(num_heads=1),
+    OptimizationConfig(),
+    PretrainingConfig(),
+    PRETRAIN,
+    PretrainCommand(PRETRAIN, workdir="w"),
+    TwoStageCommand(PRETRAIN, RUN),
+    BaselineConfig(),
+    BASELINE,
+    BaselineCommand(BASELINE, workdir="w"),
+    CompareCommand(("a", "b")),
 ]
 FIELDS = [
     pytest.param(valid, field, id=f"{type(valid).__name__}.{field.name}")
@@ -114,7 +139,9 @@ def test_limits_that_matter_are_there():
     for name in ("epochs", "num_layers", "gradient_accumulation_steps"):
         assert limits[name] == {">=": 1}
     assert {param.values[1].name for param in CHOSEN} == {
+        "architecture",
         "dtype",
+        "method",
         "monitor",
         "optimizer",
         "pooling",

@@ -6,8 +6,8 @@ import pytest
 
 from sentiment import memory
 
-# Pages touched for the first time in each call of a computation that allocates
-# 96 MB, once it has been called before.
+# Pages touched for the first time in a call of a computation that allocates 96 MB,
+# once it has been called before; the least of several calls.
 PROGRAM = """
 import resource
 import sentiment
@@ -25,10 +25,12 @@ def faults():
 
 for _ in range(3):
     compute(x).block_until_ready()
-before = faults()
-for _ in range(4):
+least = float("inf")  # The heap may still grow now and then.
+for _ in range(8):
+    before = faults()
     compute(x).block_until_ready()
-print((faults() - before) // 4)
+    least = min(least, faults() - before)
+print(least)
 """
 PAGES = 96_000_000 // 4096
 

@@ -136,6 +136,7 @@ LAYERS = {  # what each part of the package may import of the others
     "evaluation": {"data", "models"},
     "serving": {"data", "models"},
     "training": {"data", "models", "evaluation"},
+    "baselines": {"data", "evaluation", "training"},
 }
 
 

@@ -18,6 +18,7 @@ from benchmarks.workload import NUM_CLASSES, Workload
 from sentiment.config import SpeedConfig, TrainingConfig
 from sentiment.data.packing import RaggedTokens, choose_row_length
 from sentiment.data.pipeline import BatchPlan, EncodedExamples, batches_of
+from sentiment.models.packed_text_classifier import predict_batch_tokens
 from sentiment.runtime import prepare_process
 from sentiment.training.optimizers import make_optimizer
 
@@ -56,7 +57,7 @@ class Ours:
             rng = np.random.default_rng(SEED)
             count = len(workload.tokens)
             self._groups = in_turn(count, workload.task.reviews_per_round, rng)
-            self.setting = "rows of up to 8,192 tokens"
+            self.setting = f"batches of up to {predict_batch_tokens():,} tokens"
 
     def _prepare_training(self):
         tokens, task = self.workload.tokens, self.workload.task

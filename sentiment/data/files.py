@@ -306,15 +306,8 @@ def read_labelled(
     """
     path = Path(path)
     classes = {} if label_names is None else _classes(label_names)
-    texts, labels, num_bad, shown = [], [], 0, []
-
-    def bad_row(line: int, reason: object) -> None:
-        nonlocal num_bad
-        num_bad += 1
-        if num_bad <= _SHOWN_BAD_ROWS:
-            shown.append(f"\n  {_place(path)} {line}: {reason}")
-
-    for line, row in read_rows(path, (text_column, label_column), bad_row):
+    texts, labels, bad_rows = [], [], _BadRows(path)
+    for line, row in read_rows(path, (text_column, label_column), bad_rows.add):
         try:
             text, label = _text(row[text_column]), _label(row[label_column])
             if label_names is None:
@@ -322,7 +315,7 @@ def read_labelled(
             elif label not in classes:
                 raise ValueError(f"label {label!r:.60} is not in {label_names!r}")
         except ValueError as error:
-            bad_row(line, error)
+            bad_rows.add(line, error)
             continue
         if label_names is None and len(classes) > _MAX_LABELS:
             raise InputError(
@@ -332,20 +325,71 @@ def read_labelled(
         texts.append(text)
         labels.append(classes[label])
 
-    if num_bad > len(shown):
-        shown.append(f"\n  and {num_bad - len(shown)} more")
-    if num_bad and not skip_bad_rows:
-        raise InputError(
-            f"{path}: bad rows: {num_bad}. --skip_bad_rows skips them.{''.join(shown)}"
-        )
-    if not texts:
-        raise InputError(f"{path} has no usable row.{''.join(shown)}")
+    bad_rows.check(skip_bad_rows, usable=bool(texts))
     labels = np.array(labels, np.int32)
     if label_names is None:
         numeric = all(map(_INTEGER.fullmatch, classes))
         label_names = sorted(classes, key=int if numeric else None)
         labels = np.array([*map(label_names.index, classes)], np.int32)[labels]
-    return LabelledRows(texts, labels, tuple(label_names), num_bad)
+    return LabelledRows(texts, labels, tuple(label_names), bad_rows.count)
+
+
+def read_texts(
+    path: str | Path, text_column: str, skip_bad_rows: bool = False
+) -> tuple[list[str], int]:
+    """Reads the texts of a table, or of a .txt file with one text a line.
+
+    Args:
+        path: a table, see `read_rows`, or UTF-8 text. Blank lines are skipped.
+        text_column: column of strings, in a table.
+        skip_bad_rows: whether to leave out and count bad rows.
+
+    Returns:
+        `(texts, num_skipped)`.
+
+    Raises:
+        InputError: see `read_labelled`.
+    """
+    path = Path(path)
+    bad_rows = _BadRows(path)
+    if path.suffix.lower() == ".txt":
+        with _input_errors(path), _open_text(path) as stream:
+            texts = [line.rstrip("\r\n") for line in stream if line.strip()]
+    else:
+        texts = []
+        for line, row in read_rows(path, (text_column,), bad_rows.add):
+            try:
+                texts.append(_text(row[text_column]))
+            except ValueError as error:
+                bad_rows.add(line, error)
+    bad_rows.check(skip_bad_rows, usable=bool(texts))
+    return texts, bad_rows.count
+
+
+class _BadRows:
+    """Counts a file's bad rows, and shows the first of them."""
+
+    def __init__(self, path: Path):
+        self.count = 0
+        self._path = path
+        self._shown = []
+
+    def add(self, line: int, reason: object) -> None:
+        self.count += 1
+        if self.count <= _SHOWN_BAD_ROWS:
+            self._shown.append(f"\n  {_place(self._path)} {line}: {reason}")
+
+    def check(self, skip: bool, usable: bool) -> None:
+        shown = "".join(self._shown)
+        if self.count > len(self._shown):
+            shown += f"\n  and {self.count - len(self._shown)} more"
+        if self.count and not skip:
+            raise InputError(
+                f"{self._path}: bad rows: {self.count}. --skip_bad_rows skips them."
+                f"{shown}"
+            )
+        if not usable:
+            raise InputError(f"{self._path} has no usable row.{shown}")
 
 
 def _classes(label_names: Sequence[str]) -> dict[str, int]:

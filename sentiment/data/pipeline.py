@@ -161,6 +161,36 @@ class BatchPlan:
         return x, y, (x["segment_lengths"] > 0).astype(np.float32)
 
 
+@dataclass(frozen=True, eq=False)
+class NextTokenPlan(BatchPlan):
+    """How documents fall into rows and batches of a language model.
+
+    Attributes:
+        examples: `EncodedDocuments`.
+    """
+
+    def batch(self, rows: list[np.ndarray]):
+        """`(x, y, sample_weight)` for at most `batch_rows` rows.
+
+        `x` as of `pack_rows`; `y` int32 (batch_rows, row_length) is the token after
+        each, `sample_weight` float32 is 0 where there is none: in padding and at the
+        last token of each segment.
+        """
+        x = pack_rows(
+            self.examples.tokens,
+            rows,
+            self.row_length,
+            self.max_segments,
+            self.batch_rows,
+        )
+        y = np.roll(x["token_ids"], -1, axis=1)
+        ends = np.cumsum(x["segment_lengths"], axis=1)
+        sample_weight = np.arange(self.row_length) < ends[:, -1:]
+        row, slot = np.nonzero(x["segment_lengths"])
+        sample_weight[row, ends[row, slot] - 1] = False
+        return x, y, sample_weight.astype(np.float32)
+
+
 class _PlannedRows(grain.sources.RandomAccessDataSource):
     """Rows of batch `index`, counted on over the epochs."""
 
@@ -188,14 +218,25 @@ def batches(plan: BatchPlan, epochs: int = 1) -> grain.IterDataset:
     Keras cannot ask a Grain dataset for its length, so `fit` is to be given
     `steps_per_epoch=plan.num_batches`.
     """
-    return batches_of(plan, _PlannedRows(plan, epochs))
+    return batches_of(plan, planned_rows(plan, epochs))
 
 
-def batches_of(plan: BatchPlan, rows: Sequence[list[np.ndarray]]) -> grain.IterDataset:
+def planned_rows(plan: BatchPlan, epochs: int) -> Sequence[list[np.ndarray]]:
+    """The rows of each batch of all epochs, made when they are asked for."""
+    return _PlannedRows(plan, epochs)
+
+
+def batches_of(
+    plan: BatchPlan,
+    rows: Sequence[list[np.ndarray]],
+    part: slice = slice(None),
+) -> grain.IterDataset:
     """One batch of each group of rows, made while the model works on the last.
 
     Args:
         plan: how a batch is made.
         rows: the example indices of each row, for each batch.
+        part: which of the batches.
     """
-    return grain.MapDataset.source(rows).map(plan.batch).to_iter_dataset(READ_OPTIONS)
+    dataset = grain.MapDataset.source(rows).slice(part).map(plan.batch)
+    return dataset.to_iter_dataset(READ_OPTIONS)

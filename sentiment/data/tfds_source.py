@@ -71,14 +71,53 @@ class TfdsSource:
         return any(row[self._label] >= 0 for row in self._rows(split, 100))
 
     def _rows(self, split: str, limit: int | None = None) -> list[dict]:
-        try:
-            source = self._builder.as_data_source(split=split)
-            return source.__getitems__(list(range(len(source)))[:limit])
-        except Exception as error:  # A shard that is missing, cut or damaged.
+        return _read_rows(self._builder, split, limit)
+
+
+def read_tfds_texts(
+    name: str, data_dir: str, splits: Sequence[str], text_column: str = ""
+) -> dict[str, list[str]]:
+    """The texts of several splits, labelled or not.
+
+    Args:
+        name: of the data set.
+        data_dir: TFDS folder; empty: TFDS's own default.
+        splits: names of splits, or parts such as `train[:10%]`.
+        text_column: the text feature; empty: the only one.
+
+    Returns:
+        The texts of each split.
+
+    Raises:
+        InputError: see `TfdsSource`; or there is no such split.
+    """
+    builder = _prepared_builder(name, data_dir)
+    import tensorflow_datasets as tfds
+
+    text = _feature(builder.info.features, tfds.features.Text, text_column, "text")
+    for split in splits:
+        if split.partition("[")[0] not in builder.info.splits:
             raise InputError(
-                f"The split {split!r} in {self._builder.data_dir} cannot be read: "
-                f"{error}. Copy the folder again or prepare it anew."
-            ) from error
+                f"{name} has no split {split!r}. It has: "
+                f"{', '.join(builder.info.splits)}."
+            )
+    return {
+        split: [
+            row[text].decode("utf-8", "replace") for row in _read_rows(builder, split)
+        ]
+        for split in splits
+    }
+
+
+def _read_rows(builder, split: str, limit: int | None = None) -> list[dict]:
+    try:
+        source = builder.as_data_source(split=split)
+        return source.__getitems__(list(range(len(source)))[:limit])
+    except Exception as error:  # A shard that is missing, cut or damaged.
+        raise InputError(
+            f"The split {split!r} in {builder.data_dir} cannot be read: {error}. Copy "
+            "the folder again or prepare it anew."
+        ) from error
 
 
 def _prepared_builder(name: str, data_dir: str):

@@ -3,9 +3,13 @@ from sentiment.models.gpt2_text_classifier_preprocessor import (
     GPT2TextClassifierPreprocessor,
 )
 from sentiment.models.gpt2_tokenizer import ByteLevelGPT2Tokenizer
+from sentiment.models.rnn_backbone import RNNBackbone
+from sentiment.models.rnn_text_classifier import RNNTextClassifier
 
 __all__ = [
     "ByteLevelGPT2Tokenizer",
     "GPT2TextClassifier",
     "GPT2TextClassifierPreprocessor",
+    "RNNBackbone",
+    "RNNTextClassifier",
 ]

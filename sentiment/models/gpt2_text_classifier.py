@@ -5,12 +5,13 @@ import keras_hub
 
 from sentiment.config import SpeedConfig
 from sentiment.errors import InputError
+from sentiment.models.architectures import packed_layers
 from sentiment.models.gpt2_text_classifier_preprocessor import (
     DEFAULT_SEQUENCE_LENGTH,
     GPT2TextClassifierPreprocessor,
 )
 from sentiment.models.packed_backbone import SegmentLayout, embed_tokens
-from sentiment.models.packed_decoder import PackedDecoder
+from sentiment.models.packed_causal_lm import AuxiliaryLanguageLoss
 from sentiment.models.packed_text_classifier import PackedTextClassifier
 from sentiment.models.pooling import POOLINGS
 
@@ -99,9 +100,8 @@ class GPT2TextClassifier(PackedTextClassifier):
         self.backbone = backbone
         self.preprocessor = preprocessor
         self.segment_layout = SegmentLayout(name="segment_layout")
-        self.decoder = PackedDecoder(
-            backbone, reads_last=pooling == "last", name="decoder"
-        )
+        self.decoder = packed_layers(backbone, reads_last=pooling == "last")
+        self.language_loss = AuxiliaryLanguageLoss(backbone, name="language_loss")
         self.pooler = POOLINGS[pooling](name="pooler")
         self.pooled_dropout = keras.layers.Dropout(
             dropout, dtype="float32", name="pooled_dropout"
@@ -124,6 +124,9 @@ class GPT2TextClassifier(PackedTextClassifier):
         segment_ids, positions = self.segment_layout(token_ids, segment_lengths)
         embeddings = embed_tokens(backbone, token_ids, positions)
         hidden_states = self.decoder(embeddings, segment_ids, segment_lengths)
+        hidden_states = self.language_loss(
+            hidden_states, token_ids, segment_ids, segment_lengths
+        )
         pooled = self.pooler(hidden_states, segment_ids, segment_lengths)
         outputs = self.logits_dense(self.pooled_dropout(pooled))
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
@@ -149,6 +152,18 @@ class GPT2TextClassifier(PackedTextClassifier):
     def speed(self, value: SpeedConfig):
         self.decoder.speed = value
         # What was compiled took the old paths.
+        self.train_function = self.test_function = self.predict_function = None
+
+    @property
+    def lm_loss_weight(self) -> float:
+        """Weight of the auxiliary language model's loss; not saved."""
+        return self.language_loss.weight
+
+    @lm_loss_weight.setter
+    def lm_loss_weight(self, value: float):
+        self.language_loss.weight = value
+        # Every hidden state is read then.
+        self.decoder.reads_last = self.pooling == "last" and not value
         self.train_function = self.test_function = self.predict_function = None
 
     @classmethod

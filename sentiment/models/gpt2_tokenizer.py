@@ -49,6 +49,12 @@ class ByteLevelGPT2Tokenizer(keras_hub.models.GPT2Tokenizer):
             )
         ]
 
+    def decode_batch(self, sequences: list[list[int]]) -> list[str]:
+        """The texts of token ids; what is no UTF-8 becomes a replacement sign."""
+        self._check_vocabulary()
+        self._maybe_initialized_tokenizers()
+        return self._tokenizer.decode_batch(sequences, skip_special_tokens=False)
+
     def _set_vocabulary_and_merges_tokenizers(self, vocabulary, merges):
         self.vocabulary = dict(vocabulary)
         self.merges = [m for m in merges if m and not m.startswith("#version:")]

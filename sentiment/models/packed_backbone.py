@@ -63,8 +63,13 @@ def segment_attention_mask(segment_ids):
 
 
 def embed_tokens(backbone, token_ids, positions):
-    """Token plus position embeddings, (batch, row_length, hidden_dim)."""
+    """Token plus position embeddings, (batch, row_length, hidden_dim).
+
+    A recurrent backbone has no positions.
+    """
     tokens = backbone.token_embedding(token_ids)
+    if not hasattr(backbone, "position_embedding"):
+        return tokens
     return backbone.embeddings_add(
         (tokens, backbone.position_embedding(tokens, positions=positions))
     )

@@ -6,17 +6,25 @@ from pathlib import Path
 import huggingface_hub
 import keras_hub
 
-from sentiment.config import ModelConfig
+from sentiment.config import BackboneConfig, ModelConfig
 from sentiment.errors import InputError
 from sentiment.models.gpt2_text_classifier import fit_sequence_length
 from sentiment.models.gpt2_text_classifier_preprocessor import (
     GPT2TextClassifierPreprocessor,
 )
+from sentiment.models.gpt2_tokenizer import ByteLevelGPT2Tokenizer
+from sentiment.models.packed_causal_lm import check_cleaning
+from sentiment.models.rnn_backbone import RNNBackbone, RNNTokenizer
 from sentiment.network import has_network
 
 HF_PREFIX = "hf://"
 HF_HOST = "huggingface.co"
 KAGGLE_PREFIX = "kaggle://"
+GPT2 = "GPT2Backbone"
+_CLASSES = {
+    GPT2: (keras_hub.models.GPT2Backbone, keras_hub.models.GPT2Tokenizer),
+    "RNNBackbone": (RNNBackbone, RNNTokenizer),
+}
 LOCAL_WAY = (
     "Without network, download it elsewhere and give the folder: --preset=FOLDER, "
     "either a KerasHub preset (as Kaggle's download or save_to_preset leaves it) or a "
@@ -36,37 +44,61 @@ def load_pretrained(config: ModelConfig, dtype: str = "float32"):
         `GPT2TextClassifierPreprocessor` with GPT-2's exact tokenizer.
 
     Raises:
-        InputError: no such preset, not GPT-2, a broken folder, no network, or a
-            sequence length beyond the backbone's positions.
+        InputError: see `load_backbone`; or a sequence length beyond the backbone's
+            positions.
     """
-    _check_preset(config.preset)
+    backbone, tokenizer = load_backbone(config, dtype)
+    preprocessor = GPT2TextClassifierPreprocessor(
+        tokenizer,
+        sequence_length=config.sequence_length or None,
+        truncation=config.truncation,
+        lowercase=config.lowercase,
+    )
+    fit_sequence_length(preprocessor, backbone.max_sequence_length)
+    return backbone, preprocessor
+
+
+def load_backbone(config: BackboneConfig, dtype: str = "float32"):
+    """The backbone and tokenizer of `config.preset`.
+
+    Returns:
+        `(backbone, tokenizer)`: a `keras_hub.models.GPT2Backbone` or an
+        `RNNBackbone`, and a `ByteLevelGPT2Tokenizer`.
+
+    Raises:
+        InputError: no such preset, neither GPT-2 nor recurrent, a broken folder, a
+            language model of other cleaning, or no network.
+    """
+    kind = _check_preset(config.preset)
+    check_cleaning(config.preset, config.lowercase)
     try:
-        backbone = keras_hub.models.GPT2Backbone.from_preset(
+        backbone_class, tokenizer_class = _CLASSES[kind]
+        backbone = backbone_class.from_preset(
             config.preset, dropout=config.dropout, dtype=dtype
         )
-        preprocessor = GPT2TextClassifierPreprocessor.from_preset(
-            config.preset,
-            sequence_length=config.sequence_length or None,
-            truncation=config.truncation,
-            lowercase=config.lowercase,
+        tokenizer = ByteLevelGPT2Tokenizer.from_tokenizer(
+            tokenizer_class.from_preset(config.preset)
         )
     except Exception as error:  # Each hub and file format fails in its own way.
         raise InputError(
             f"The preset {config.preset!r} cannot be loaded: {error}\n{LOCAL_WAY}"
         ) from error
-    fit_sequence_length(preprocessor, backbone.max_sequence_length)
-    num_tokens = preprocessor.tokenizer.vocabulary_size()
+    num_tokens = tokenizer.vocabulary_size()
     if num_tokens > backbone.vocabulary_size:
         raise InputError(
             f"The preset {config.preset!r} has a tokenizer of {num_tokens} tokens and "
             f"a backbone that knows {backbone.vocabulary_size}, which would give NaN. "
             "They do not belong together."
         )
-    return backbone, preprocessor
+    return backbone, tokenizer
 
 
-def _check_preset(preset: str):
-    """What can be told before a library starts to retry or to load."""
+def _check_preset(preset: str) -> str:
+    """What can be told before a library starts to retry or to load.
+
+    Returns:
+        The kind of backbone, a key of `_CLASSES`.
+    """
     if preset.startswith(HF_PREFIX):
         # The Hugging Face client retries for half a minute before it gives up.
         if not (_is_cached(preset) or has_network(HF_HOST)):
@@ -74,16 +106,16 @@ def _check_preset(preset: str):
                 f"The preset {preset!r} must be downloaded, and {HF_HOST} cannot be "
                 f"reached. {LOCAL_WAY}"
             )
-        return
+        return GPT2
     builtin = keras_hub.models.GPT2Backbone.presets
     if preset.startswith(KAGGLE_PREFIX) or preset in builtin:
-        return  # Kaggle's client fails at once.
+        return GPT2  # Kaggle's client fails at once.
     if not Path(preset).is_dir():
         raise InputError(
             f"The preset {preset!r} is no folder here, no kaggle:// or hf:// handle "
             f"and none of KerasHub's GPT-2 presets: {', '.join(builtin)}."
         )
-    _check_folder(Path(preset))
+    return _check_folder(Path(preset))
 
 
 def _is_cached(preset: str) -> bool:
@@ -98,7 +130,7 @@ def _is_cached(preset: str) -> bool:
     return isinstance(found, str)
 
 
-def _check_folder(folder: Path):
+def _check_folder(folder: Path) -> str:
     path = folder / "config.json"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
@@ -112,7 +144,10 @@ def _check_folder(folder: Path):
     if not isinstance(config, dict):
         raise InputError(f"{path} must hold one JSON object. Received: {config!r}.")
     kind = config.get("model_type") or config.get("class_name")
-    if kind not in ("gpt2", "GPT2Backbone"):
+    kind = GPT2 if kind == "gpt2" else kind
+    if kind not in _CLASSES:
         raise InputError(
-            f"The preset folder {str(folder)!r} holds {kind!r}, not a GPT-2 backbone."
+            f"The preset folder {str(folder)!r} holds {kind!r}, not a GPT-2 backbone "
+            "or a recurrent one of this project."
         )
+    return kind

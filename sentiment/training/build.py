@@ -7,7 +7,7 @@ import keras_hub
 import numpy as np
 import tokenizers
 
-from sentiment.config import ModelConfig
+from sentiment.config import BackboneConfig, ModelConfig
 from sentiment.data import cleaning, vocabulary
 from sentiment.data.cache import ArrayCache, fingerprint
 from sentiment.data.datasets import Splits
@@ -18,6 +18,8 @@ from sentiment.models.gpt2_text_classifier_preprocessor import (
 )
 from sentiment.models.gpt2_tokenizer import ByteLevelGPT2Tokenizer
 from sentiment.models.presets import load_pretrained
+from sentiment.models.rnn_backbone import RNNBackbone
+from sentiment.models.rnn_text_classifier import RNNTextClassifier
 
 
 def prepare_parts(config: ModelConfig, dtype: str):
@@ -59,22 +61,17 @@ def build_classifier(
         backbone, preprocessor = pretrained
     else:
         preprocessor = GPT2TextClassifierPreprocessor(
-            _make_tokenizer(config, splits.train.texts, cache_dir),
+            make_tokenizer(config, splits.train.texts, cache_dir),
             sequence_length=config.sequence_length or None,
             truncation=config.truncation,
             lowercase=config.lowercase,
         )
-        backbone = keras_hub.models.GPT2Backbone(
-            vocabulary_size=preprocessor.tokenizer.vocabulary_size(),
-            num_layers=config.num_layers,
-            num_heads=config.num_heads,
-            hidden_dim=config.hidden_dim,
-            intermediate_dim=config.intermediate_dim,
-            dropout=config.dropout,
-            max_sequence_length=config.max_positions,
-            dtype=dtype,
+        backbone = make_backbone(
+            config, preprocessor.tokenizer.vocabulary_size(), dtype
         )
-    return GPT2TextClassifier(
+    is_recurrent = isinstance(backbone, RNNBackbone)
+    classifier_class = RNNTextClassifier if is_recurrent else GPT2TextClassifier
+    return classifier_class(
         backbone,
         num_classes=len(splits.label_names),
         preprocessor=preprocessor,
@@ -84,9 +81,39 @@ def build_classifier(
     )
 
 
-def _make_tokenizer(
-    config: ModelConfig, texts: list[str], cache_dir: str
+def make_backbone(config: BackboneConfig, vocabulary_size: int, dtype: str):
+    """A backbone with random weights, of the kind and sizes in `config`."""
+    if config.architecture != "gpt2":
+        return RNNBackbone(
+            vocabulary_size,
+            config.num_layers,
+            config.hidden_dim,
+            config.architecture,
+            config.dropout,
+            dtype=dtype,
+        )
+    return keras_hub.models.GPT2Backbone(
+        vocabulary_size=vocabulary_size,
+        num_layers=config.num_layers,
+        num_heads=config.num_heads,
+        hidden_dim=config.hidden_dim,
+        intermediate_dim=config.intermediate_dim,
+        dropout=config.dropout,
+        max_sequence_length=config.max_positions,
+        dtype=dtype,
+    )
+
+
+def make_tokenizer(
+    config: BackboneConfig, texts: list[str], cache_dir: str = ""
 ) -> ByteLevelGPT2Tokenizer:
+    """The tokenizer of `config`, or one trained on `texts`.
+
+    Args:
+        config: names a tokenizer folder, or the size of the vocabulary.
+        texts: what a vocabulary is trained on, not cleaned yet.
+        cache_dir: folder that keeps it for the next run on the same texts.
+    """
     if config.tokenizer:
         return ByteLevelGPT2Tokenizer(*read_vocabulary(config.tokenizer))
     cache = ArrayCache(cache_dir and Path(cache_dir) / "vocabularies")

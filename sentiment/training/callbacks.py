@@ -29,17 +29,21 @@ class StopOnDivergence(keras.callbacks.Callback):
 
     Args:
         every: steps between two looks.
+        first_step: steps of the run before the first of this `fit`.
 
     Raises:
         InputError: a loss is NaN or infinite.
     """
 
-    def __init__(self, every=16):
+    def __init__(self, every=16, first_step=0):
         super().__init__()
         self.every = every
+        self.first_step = first_step
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._epoch = epoch
+        self._in_epoch = (
+            f" of epoch {epoch + 1}" if self.params.get("epochs") != 1 else ""
+        )
 
     def on_train_batch_end(self, batch, logs=None):
         if batch % self.every == 0:
@@ -55,9 +59,9 @@ class StopOnDivergence(keras.callbacks.Callback):
         loss = float(logs[name])
         if not math.isfinite(loss):
             raise InputError(
-                f"The loss became {loss} by step {step} of epoch {self._epoch + 1}, so "
-                "training was stopped. Try a lower --learning_rate, a longer "
-                "--warmup_ratio or --dtype=float32."
+                f"The loss became {loss} by step {self.first_step + step}"
+                f"{self._in_epoch}, so training was stopped. Try a lower "
+                "--learning_rate, a longer --warmup_ratio or --dtype=float32."
             )
 
 

@@ -6,11 +6,11 @@ import os
 import jax
 import keras
 
-from sentiment.config import TrainingConfig
+from sentiment.config import OptimizationConfig
 from sentiment.errors import InputError
 
 
-def sharding_scope(config: TrainingConfig) -> contextlib.AbstractContextManager:
+def sharding_scope(config: OptimizationConfig) -> contextlib.AbstractContextManager:
     """The scope in which rows are sharded over the chosen local devices.
 
     Models must be made inside. With one device it changes nothing.

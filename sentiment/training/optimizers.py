@@ -3,11 +3,12 @@
 import re
 
 import jax
+import jax.numpy as jnp
 import keras
 import optax
 from optax.contrib import MuonDimensionNumbers
 
-from sentiment.config import TrainingConfig
+from sentiment.config import OptimizationConfig
 
 SGD_MOMENTUM = 0.9
 # Gives Muon's updates the root mean square of Adam's, so that one learning
@@ -87,7 +88,10 @@ class OptaxOptimizer(keras.optimizers.Optimizer):
 
 
 def make_optimizer(
-    config: TrainingConfig, num_layers: int, num_updates: int
+    config: OptimizationConfig,
+    num_layers: int,
+    num_updates: int,
+    unfreeze_updates: int = 0,
 ) -> OptaxOptimizer:
     """The optimizer of a run: clipping, update rule, layer-wise rates, schedule.
 
@@ -95,19 +99,23 @@ def make_optimizer(
         config: the training settings.
         num_layers: decoder blocks of the backbone.
         num_updates: optimizer updates of the whole run.
+        unfreeze_updates: updates after which the next layer below learns, too; 0:
+            all learn from the start.
     """
     rules = [_update_rule(config)]
     if config.clip_norm:
         rules.insert(0, optax.clip_by_global_norm(config.clip_norm))
     if config.layerwise_lr_decay != 1.0:
         rules.append(_layerwise(config.layerwise_lr_decay, num_layers))
+    if unfreeze_updates:
+        rules.append(gradual_unfreezing(unfreeze_updates, num_layers))
     return OptaxOptimizer(
         optax.chain(*rules),
         warmup_cosine(config.learning_rate, num_updates, config.warmup_ratio),
     )
 
 
-def _update_rule(config: TrainingConfig) -> optax.GradientTransformation:
+def _update_rule(config: OptimizationConfig) -> optax.GradientTransformation:
     decay = config.weight_decay
     if config.optimizer == "adamw":
         return optax.adamw(1.0, weight_decay=decay, mask=is_decayed)
@@ -156,7 +164,7 @@ def layer_depth(path: str, num_layers: int) -> int:
     """0 for embeddings, i + 1 for decoder block i, num_layers + 1 above."""
     if "embedding/" in path:
         return 0
-    block = re.match(r"transformer_layer_(\d+)/", path)
+    block = re.match(r"(?:transformer|recurrent)_layer_(\d+)/", path)
     return int(block.group(1)) + 1 if block else num_layers + 1
 
 
@@ -170,3 +178,29 @@ def _layerwise(decay: float, num_layers: int) -> optax.GradientTransformation:
         }
 
     return optax.stateless(scale)
+
+
+def gradual_unfreezing(updates: int, num_layers: int) -> optax.GradientTransformation:
+    """Holds layers back, the lower the longer (Howard & Ruder 2018, section 3.3).
+
+    The head learns from the start, the block d layers below it after d times
+    `updates`. It comes last in a chain: moments of held layers gather meanwhile, so
+    that their first update is not too great.
+    """
+
+    def init(params):
+        return optax.ScaleByScheduleState(count=jnp.zeros([], jnp.int32))
+
+    def update(changes, state, params=None):
+        def is_free(path):
+            return state.count >= updates * (
+                num_layers + 1 - layer_depth(path, num_layers)
+            )
+
+        changes = {
+            path: jnp.where(is_free(path), change, jnp.zeros_like(change))
+            for path, change in changes.items()
+        }
+        return changes, optax.ScaleByScheduleState(state.count + 1)
+
+    return optax.GradientTransformation(init, update)

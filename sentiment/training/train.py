@@ -23,7 +23,7 @@ from sentiment.data.pipeline import (
     encode_examples,
 )
 from sentiment.errors import InputError
-from sentiment.evaluation.evaluate import evaluate_encoded
+from sentiment.evaluation.evaluate import evaluate_encoded, scores_of
 from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
 from sentiment.models.losses import ReviewCrossentropy
 from sentiment.runtime import prepare_process
@@ -35,7 +35,7 @@ from sentiment.training.callbacks import (
 )
 from sentiment.training.devices import device_name, sharding_scope
 from sentiment.training.optimizers import make_optimizer
-from sentiment.training.workdir import Workdir
+from sentiment.training.workdir import TrainingWorkdir
 
 MONITORED = {
     "accuracy": ("val_accuracy", "max"),
@@ -80,7 +80,7 @@ def train_and_evaluate(
     """
     started = time.monotonic()
     prepare_process(config.speed)
-    folder = Workdir(workdir)
+    folder = TrainingWorkdir(workdir)
     folder.prepare(overwrite)
     keras.utils.set_random_seed(config.seed)
     with sharding_scope(config.training):
@@ -97,6 +97,7 @@ def train_and_evaluate(
             config.speed.cache_dir,
         )
         classifier.speed = config.speed
+        classifier.lm_loss_weight = config.training.lm_loss_weight
         encode = functools.partial(
             encode_examples,
             classifier.preprocessor,
@@ -113,11 +114,7 @@ def train_and_evaluate(
         }
         device = device_name()
     best_epoch = _best_epoch(history, config.training.monitor)
-    metrics = {
-        name: evaluation.metrics
-        for name, evaluation in evaluations.items()
-        if evaluation is not None
-    }
+    metrics, predictions = scores_of(evaluations, splits)
     metrics["run"] = {
         "seed": config.seed,
         "versions": versions(),
@@ -133,7 +130,7 @@ def train_and_evaluate(
         "num_train_examples": len(splits.train),
         "num_skipped_rows": splits.num_skipped_rows,
     }
-    folder.save_results(config, metrics, history, evaluations, best_epoch)
+    folder.save_results(config, metrics, history, evaluations, best_epoch, predictions)
     return TrainingResult(classifier, metrics, history)
 
 
@@ -163,7 +160,10 @@ def fit(
     )
     classifier.compile(
         make_optimizer(
-            training, classifier.backbone.num_layers, plan.num_batches * training.epochs
+            training,
+            classifier.backbone.num_layers,
+            plan.num_batches * training.epochs,
+            round(training.unfreeze_epochs * plan.num_batches),
         ),
         ReviewCrossentropy(training.label_smoothing, class_weight),
         gradient_accumulation_steps=training.gradient_accumulation_steps,

@@ -8,26 +8,21 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from sentiment.config import MODEL_FILE, RunConfig
+from sentiment.config import MODEL_FILE, PRESET_FOLDER, RunConfig
 from sentiment.errors import InputError
 from sentiment.evaluation import plots
+from sentiment.evaluation.predictions import (
+    PREDICTIONS_FILE,
+    Predictions,
+    write_predictions,
+)
 
-PRESET_FOLDER = "preset"
 METRICS_FILE = "metrics.json"
 HISTORY_FILE = "history.csv"
 CONFIG_FILE = "config.cfg"
 DATA_CONFIG_FILE = "data.cfg"
 PLOTS_FOLDER = "plots"
 STAGING_FOLDER = "unfinished"
-RESULTS = (
-    MODEL_FILE,
-    PRESET_FOLDER,
-    CONFIG_FILE,
-    DATA_CONFIG_FILE,
-    HISTORY_FILE,
-    PLOTS_FOLDER,
-    METRICS_FILE,  # last
-)
 
 
 class Workdir:
@@ -36,7 +31,12 @@ class Workdir:
     Everything is written to the folder `unfinished` first, and moves to its
     place when it is whole. So a run that is stopped, or finds the disk full,
     leaves an older one as it was, and what it had trained in `unfinished`.
+
+    Attributes:
+        results: names of what a finished run leaves, metrics last.
     """
+
+    results: tuple[str, ...] = (METRICS_FILE,)
 
     def __init__(self, path: str | Path):
         self.path = Path(path)
@@ -52,7 +52,7 @@ class Workdir:
                 would replace, and not `overwrite`; or it cannot be written to.
         """
         try:
-            present = [name for name in RESULTS if (self.path / name).exists()]
+            present = [name for name in self.results if (self.path / name).exists()]
             if not overwrite and METRICS_FILE in present:
                 raise InputError(
                     f"The workdir {self.path} already holds a finished run. Give "
@@ -70,13 +70,53 @@ class Workdir:
                 f"The workdir {self.path} cannot be written to: {error}"
             ) from error
 
+    def publish(self):
+        """Moves what was written to its place."""
+        # Metrics go first and come last: where they stand, the run is whole.
+        (self.path / METRICS_FILE).unlink(missing_ok=True)
+        for name in self.results:
+            target = self.path / name
+            if target.is_dir():
+                shutil.rmtree(target)
+            elif target.exists():
+                target.unlink()
+            if (self.staging / name).exists():  # Some runs have no test.
+                os.replace(self.staging / name, target)
+        self.staging.rmdir()
+
+    @contextlib.contextmanager
+    def writing(self):
+        """Around what writes: a full disk becomes an `InputError`."""
+        try:
+            yield
+        except OSError as error:
+            raise InputError(
+                f"The results cannot be written: {error}. Make room; what could be "
+                f"written is in {self.staging}."
+            ) from error
+
+
+class TrainingWorkdir(Workdir):
+    """The results of a training run."""
+
+    results = (
+        MODEL_FILE,
+        PRESET_FOLDER,
+        CONFIG_FILE,
+        DATA_CONFIG_FILE,
+        HISTORY_FILE,
+        PLOTS_FOLDER,
+        PREDICTIONS_FILE,
+        METRICS_FILE,
+    )
+
     def save_classifier(self, classifier):
         """Saves `model.keras` and `preset/` to `unfinished`.
 
         Raises:
             InputError: they cannot be written, as on a full disk.
         """
-        with self._writing():
+        with self.writing():
             shutil.rmtree(self.staging, ignore_errors=True)
             self.staging.mkdir()
             classifier.save(self.staging / MODEL_FILE)
@@ -89,8 +129,17 @@ class Workdir:
         history: dict[str, list[float]],
         evaluations: dict,
         best_epoch: int,
+        predictions: Predictions | None,
     ):
         """Saves config, history, plots and metrics, and moves all to its place.
+
+        Args:
+            config: the run's settings.
+            metrics: what `metrics.json` is to hold.
+            history: what `history.csv` is to hold.
+            evaluations: `validation` and `test`, which may be `None`.
+            best_epoch: marked in the plots.
+            predictions: of the test texts, if there are any.
 
         Raises:
             InputError: they cannot be written, as on a full disk.
@@ -100,35 +149,18 @@ class Workdir:
             DATA_CONFIG_FILE: config.to_data_flagfile(),
             METRICS_FILE: json.dumps(metrics, indent=2) + "\n",
         }
-        with self._writing():
+        with self.writing():
             for name, text in texts.items():
                 (self.staging / name).write_text(text, encoding="utf-8")
-            _write_history(history, self.staging / HISTORY_FILE)
+            write_history(history, self.staging / HISTORY_FILE)
             _draw_plots(history, evaluations, best_epoch, self.staging / PLOTS_FOLDER)
-            self._publish()
-
-    def _publish(self):
-        # Metrics go first and come last: where they stand, the run is whole.
-        (self.path / METRICS_FILE).unlink(missing_ok=True)
-        for name in RESULTS:
-            target = self.path / name
-            if target.is_dir():
-                shutil.rmtree(target)
-            os.replace(self.staging / name, target)
-        self.staging.rmdir()
-
-    @contextlib.contextmanager
-    def _writing(self):
-        try:
-            yield
-        except OSError as error:
-            raise InputError(
-                f"The results cannot be written: {error}. Make room; what could be "
-                f"written is in {self.staging}."
-            ) from error
+            if predictions is not None:
+                write_predictions(predictions, self.staging / PREDICTIONS_FILE)
+            self.publish()
 
 
-def _write_history(history: dict[str, list[float]], path: Path):
+def write_history(history: dict[str, list[float]], path: Path):
+    """Writes a history as CSV, one line per epoch."""
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(history)
@@ -138,6 +170,11 @@ def _write_history(history: dict[str, list[float]], path: Path):
 def _draw_plots(history, evaluations, best_epoch, folder: Path):
     folder.mkdir()
     plots.plot_learning_curves(history, best_epoch, folder / "learning_curves.png")
+    draw_evaluation_plots(evaluations, folder)
+
+
+def draw_evaluation_plots(evaluations, folder: Path):
+    """Draws confusion matrix and reliability of the test, or of the validation."""
     shown = evaluations["test"] or evaluations["validation"]
     label_names = list(shown.metrics["per_class"])
     plots.plot_confusion_matrix(

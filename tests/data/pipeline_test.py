@@ -5,13 +5,17 @@ import pytest
 
 import sentiment
 from sentiment.data import pipeline
+from sentiment.data.corpus import EncodedDocuments
 from sentiment.data.examples import Examples
 from sentiment.data.packing import RaggedTokens
 from sentiment.data.pipeline import (
     BatchPlan,
     EncodedExamples,
+    NextTokenPlan,
     batches,
+    batches_of,
     encode_examples,
+    planned_rows,
 )
 
 ROW_LENGTH = 16
@@ -204,3 +208,24 @@ def test_labels_stay_with_their_texts_from_string_to_batch(preprocessor, tokeniz
             ):
                 seen[tokenizer.detokenize(part[1:-1].tolist())] = label
     assert seen == {text: i for i, text in enumerate(texts)}
+
+
+def test_next_token_plan_by_hand():
+    tokens = RaggedTokens.from_sequences([[7, 8, 9], [5, 6]])
+    plan = NextTokenPlan(EncodedDocuments(tokens, 5), 2, 6)
+    x, y, weight = plan.batch([np.array([0, 1])])
+    assert x["token_ids"].tolist() == [[7, 8, 9, 5, 6, 0], [0] * 6]
+    wanted = [[True, True, False, True, False, False], [False] * 6]
+    assert (weight > 0).tolist() == wanted
+    assert y[0][weight[0] > 0].tolist() == [8, 9, 6]
+    assert weight.dtype == np.float32
+
+
+def test_batches_of_a_part_are_those_of_the_whole(make_plan):
+    plan = make_plan(seed=3)
+    rows = planned_rows(plan, 2)
+    whole = list(batches_of(plan, rows))
+    part = list(batches_of(plan, rows, slice(2, 5)))
+    assert len(part) == 3
+    for one, other in zip(part, whole[2:5], strict=True):
+        np.testing.assert_array_equal(one[0]["token_ids"], other[0]["token_ids"])

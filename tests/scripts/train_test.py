@@ -30,6 +30,7 @@ from sentiment.config import (
 from sentiment.data import datasets, tfds_source, vocabulary
 from sentiment.errors import InputError
 from sentiment.models import packed_decoder
+from sentiment.models.packed_causal_lm import PackedCausalLM
 from sentiment.training import train
 from sentiment.training.optimizers import make_optimizer
 from tests.scripts.conftest import CLASSES, TINY, reviews
@@ -225,6 +226,14 @@ def test_preset__leaves_the_settings_of_reading_to_the_flags(start, trained):
     assert trained.classifier.preprocessor.lowercase
     classifier = start(f"--preset={trained.workdir}/preset").classifier
     assert not classifier.preprocessor.lowercase
+
+
+@pytest.mark.parametrize("name", ["rnn", "gru", "lstm"])
+def test_architecture__is_the_kind_of_backbone(start, name):
+    classifier = start(f"--architecture={name}").classifier
+    assert type(classifier) is sentiment.RNNTextClassifier
+    assert classifier.backbone.cell == name
+    assert type(start().classifier) is sentiment.GPT2TextClassifier
 
 
 def test_num_layers__is_the_number_of_blocks(start):
@@ -500,6 +509,73 @@ def test_dtype__holds_for_a_preset(start, trained):
     preset = f"--preset={trained.workdir}/preset"
     backbone = start(preset, "--dtype=mixed_bfloat16").classifier.backbone
     assert backbone.transformer_layers[0].compute_dtype == "bfloat16"
+
+
+def test_unfreeze_epochs__hold_lower_layers_back_longer(start):
+    started = start(
+        "--num_layers=2",
+        "--optimizer=sgd",
+        "--clip_norm=0",
+        "--weight_decay=0",
+        "--batch_size=4",
+        "--unfreeze_epochs=0.5",
+    )
+    variables = started.classifier.trainable_variables
+    ones = {v.path: np.ones(v.shape) for v in variables}
+    rule = started.classifier.optimizer.transformation
+    state, first = rule.init(ones), {}
+    for step in range(2 * started.steps_per_epoch):
+        changes, state = rule.update(ones, state, ones)
+        for path, change in changes.items():
+            if np.any(change):
+                first.setdefault(path, step)
+    half = round(0.5 * started.steps_per_epoch)
+    assert half > 1
+    assert first["logits/bias"] == 0
+    assert first["transformer_layer_1/feedforward_layer_norm/beta"] == half
+    assert first["transformer_layer_0/feedforward_layer_norm/beta"] == 2 * half
+    assert first["token_embedding/embeddings"] == 3 * half
+
+
+@pytest.mark.parametrize("pooling", ["last", "mean"])
+def test_lm_loss_weight__adds_the_mean_loss_of_each_review(start, pooling):
+    def losses(*arguments):
+        started = start("--dropout=0", f"--pooling={pooling}", *arguments)
+        classifier = started.classifier
+        x = {
+            "token_ids": started.token_ids,
+            "segment_lengths": started.segment_lengths,
+        }
+        trainable = [v.value for v in classifier.trainable_variables]
+        frozen = [v.value for v in classifier.non_trainable_variables]
+        loss, _ = classifier.compute_loss_and_updates(
+            trainable,
+            frozen,
+            [],
+            x,
+            started.labels,
+            started.weights,
+            training=True,
+            optimizer_variables=[],
+        )
+        return float(loss), classifier, x
+
+    plain, classifier, x = losses()
+    weighted, _, _ = losses("--lm_loss_weight=0.5")
+    model = PackedCausalLM(classifier.backbone)
+    logits = np.asarray(model.logits(model(x)))
+    expected = 0.0
+    for ids, lengths, scores in zip(
+        x["token_ids"], x["segment_lengths"], logits, strict=True
+    ):
+        for end, length in zip(np.cumsum(lengths), lengths, strict=True):
+            if length:
+                rows = np.arange(end - length, end - 1)
+                of_next = jax.nn.log_softmax(scores[rows])[
+                    np.arange(length - 1), ids[rows + 1]
+                ]
+                expected -= 0.5 * float(of_next.mean())
+    assert weighted - plain == pytest.approx(expected, rel=1e-4)
 
 
 def test_label_smoothing__mixes_in_the_uniform_distribution(start):

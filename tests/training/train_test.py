@@ -169,6 +169,7 @@ def test_the_files_of_a_run(base):
         "config.cfg",
         "data.cfg",
         "plots",
+        "test_predictions.csv",
     }
 
 

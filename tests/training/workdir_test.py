@@ -9,8 +9,7 @@ from sentiment.config import DataConfig, ModelConfig, RunConfig, TrainingConfig
 from sentiment.errors import InputError
 from sentiment.evaluation import plots
 from sentiment.evaluation.evaluate import Evaluation
-from sentiment.evaluation.metrics import classification_metrics, reliability_bins
-from sentiment.training.workdir import Workdir
+from sentiment.training.workdir import TrainingWorkdir
 
 CONFIG = RunConfig(DataConfig(train_file="a.csv"), ModelConfig(), TrainingConfig())
 HISTORY = {"epoch": [1, 2], "loss": [0.1 + 0.2, 1e-7]}
@@ -32,16 +31,14 @@ class FakeClassifier:
 
 def make_evaluation():
     labels, probabilities = [0, 1], np.array([[0.75, 0.25], [0.75, 0.25]])
-    return Evaluation(
-        classification_metrics(labels, probabilities, ["a", "b"]),
-        reliability_bins(labels, probabilities),
-    )
+    return Evaluation.of(labels, probabilities, ["a", "b"])
 
 
 def save_run(folder, name="first", metrics=None):
     folder.save_classifier(FakeClassifier(name))
     evaluations = {"validation": make_evaluation(), "test": None}
-    folder.save_results(CONFIG, metrics or {"name": name}, HISTORY, evaluations, 1)
+    metrics = metrics or {"name": name}
+    folder.save_results(CONFIG, metrics, HISTORY, evaluations, 1, None)
 
 
 def contents(path):
@@ -54,20 +51,20 @@ def contents(path):
 
 @pytest.fixture
 def finished(tmp_path):
-    folder = Workdir(tmp_path / "run")
+    folder = TrainingWorkdir(tmp_path / "run")
     folder.prepare(overwrite=False)
     save_run(folder)
     return folder
 
 
 def test_prepare_makes_the_folder_with_its_parents(tmp_path):
-    Workdir(tmp_path / "a" / "b").prepare(overwrite=False)
+    TrainingWorkdir(tmp_path / "a" / "b").prepare(overwrite=False)
     assert list((tmp_path / "a" / "b").iterdir()) == []
 
 
 def test_prepare_leaves_other_files_alone(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
-    Workdir(str(tmp_path)).prepare(overwrite=False)
+    TrainingWorkdir(str(tmp_path)).prepare(overwrite=False)
     assert contents(tmp_path) == {"notes.txt": b"mine"}
 
 
@@ -80,7 +77,7 @@ def test_a_finished_run_is_refused_and_left_untouched(finished):
 
 
 def test_an_unfinished_run_is_not_refused(tmp_path):
-    folder = Workdir(tmp_path)
+    folder = TrainingWorkdir(tmp_path)
     folder.prepare(overwrite=False)
     folder.save_classifier(FakeClassifier("first"))
     folder.prepare(overwrite=False)
@@ -96,16 +93,16 @@ def test_files_that_are_not_a_runs_are_not_replaced_unasked(tmp_path, name):
     else:
         mine.mkdir()
     with pytest.raises(InputError, match=f"holds {name}, which the run would replace"):
-        Workdir(tmp_path).prepare(overwrite=False)
+        TrainingWorkdir(tmp_path).prepare(overwrite=False)
     assert mine.exists()
-    Workdir(tmp_path).prepare(overwrite=True)
+    TrainingWorkdir(tmp_path).prepare(overwrite=True)
 
 
 def test_a_folder_that_cannot_be_is_an_input_error(tmp_path):
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file", tmp_path / "file" / "run"):
         with pytest.raises(InputError, match="cannot be written to"):
-            Workdir(path).prepare(overwrite=False)
+            TrainingWorkdir(path).prepare(overwrite=False)
 
 
 def test_the_files_of_a_run(finished):
@@ -124,7 +121,7 @@ def test_the_files_of_a_run(finished):
 
 def test_settings_metrics_and_history_read_back_exactly(tmp_path):
     metrics = {"test": {"accuracy": 1 / 3}, "run": {"seed": 0}}
-    save_run(Workdir(tmp_path), metrics=metrics)
+    save_run(TrainingWorkdir(tmp_path), metrics=metrics)
     assert json.loads((tmp_path / "metrics.json").read_text()) == metrics
     assert (tmp_path / "config.cfg").read_text() == CONFIG.to_flagfile()
     with open(tmp_path / "history.csv", newline="") as file:
@@ -146,9 +143,9 @@ def test_plots_show_the_test_and_without_one_the_validation(tmp_path, monkeypatc
         {"validation": validation, "test": None},
         {"validation": validation, "test": test},
     ):
-        folder = Workdir(tmp_path)
+        folder = TrainingWorkdir(tmp_path)
         folder.save_classifier(FakeClassifier("any"))
-        folder.save_results(CONFIG, {}, HISTORY, evaluations, 1)
+        folder.save_results(CONFIG, {}, HISTORY, evaluations, 1, None)
     assert drawn == [[[1, 0], [1, 0]], [[7, 0], [0, 7]]]
 
 

@@ -1,0 +1,192 @@
+"""A causal language model over packed rows."""
+
+import json
+from pathlib import Path
+
+import keras
+import keras_hub
+from keras import ops
+
+from sentiment.config import SpeedConfig
+from sentiment.errors import InputError
+from sentiment.models.architectures import packed_layers
+from sentiment.models.next_token_loss import next_token_loss
+from sentiment.models.packed_backbone import SegmentLayout, embed_tokens
+from sentiment.models.packed_training import (
+    packed_train_step,
+    update_packed_metrics,
+)
+from sentiment.models.rnn_backbone import RNNBackbone, RNNTokenizer
+
+CLEANING_FILE = "cleaning.json"
+
+
+class PackedCausalLM(keras.Model):
+    """Predicts each next token of several documents per row.
+
+    The head is the token embedding, transposed, as in GPT-2. Its targets are
+    tokens, see `packed_training`: the logged loss is in nats per token, and its
+    exponential the perplexity.
+
+    Args:
+        backbone: a `keras_hub.models.GPT2Backbone` or an `RNNBackbone`; it is
+            trained in place.
+
+    Inputs:
+        token_ids: int (batch, row_length).
+        segment_lengths: int (batch, max_segments), tokens of each document in the
+            row, 0 in unused slots, which come last.
+
+    Returns:
+        float (batch, row_length, hidden_dim), hidden states. `logits` turns them
+        into scores of the next token.
+    """
+
+    gradient_accumulation_steps = 1
+
+    def __init__(self, backbone, **kwargs):
+        # === Layers ===
+        segment_layout = SegmentLayout(name="segment_layout")
+        decoder = packed_layers(backbone)
+
+        # === Functional Model ===
+        token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+        segment_lengths = keras.Input((None,), dtype="int32", name="segment_lengths")
+        segment_ids, positions = segment_layout(token_ids, segment_lengths)
+        embeddings = embed_tokens(backbone, token_ids, positions)
+        outputs = decoder(embeddings, segment_ids, segment_lengths)
+        inputs = {"token_ids": token_ids, "segment_lengths": segment_lengths}
+        super().__init__(inputs=inputs, outputs=outputs, **kwargs)
+        self.backbone = backbone
+        self.decoder = decoder
+
+    @property
+    def speed(self) -> SpeedConfig:
+        """The fast paths in use."""
+        return self.decoder.speed
+
+    @speed.setter
+    def speed(self, value: SpeedConfig):
+        self.decoder.speed = value
+        # What was compiled took the old paths.
+        self.train_function = self.test_function = None
+
+    def logits(self, hidden_states):
+        """float32 (..., vocabulary_size), unnormalised scores of the next token."""
+        logits = self.backbone.token_embedding(hidden_states, reverse=True)
+        return ops.cast(logits, "float32")
+
+    def train_step(self, state, data):
+        """One optimizer update."""
+        return packed_train_step(self, state, data)
+
+    def _update_metrics_variables(self, *arguments):
+        return update_packed_metrics(self, *arguments)
+
+    def compute_loss(
+        self, x=None, y=None, y_pred=None, sample_weight=None, training=True
+    ):
+        """Nats, summed over the batch's targets.
+
+        Args:
+            x: not used.
+            y: int (batch, row_length), the token after each.
+            y_pred: hidden states.
+            sample_weight: float (batch, row_length), 0 where there is no target.
+            training: not used.
+        """
+        embedding = ops.convert_to_tensor(self.backbone.token_embedding.embeddings)
+        return next_token_loss(y_pred, embedding, y, sample_weight)
+
+
+@keras.saving.register_keras_serializable(package="sentiment")
+class AuxiliaryLanguageLoss(keras.layers.Layer):
+    """Adds a language model's loss to a classifier's, in training.
+
+    For each review the mean over its tokens of -log p(next token), times `weight`
+    (Radford et al. 2018, section 3.2, where it is 0.5). Hidden states pass unchanged.
+
+    Args:
+        backbone: its token embedding is the head.
+
+    Call arguments:
+        hidden_states: float (batch, row_length, hidden_dim).
+        token_ids: int (batch, row_length).
+        segment_ids: int (batch, row_length), 0 is padding.
+        segment_lengths: int (batch, max_segments).
+    """
+
+    def __init__(self, backbone, **kwargs):
+        super().__init__(dtype=backbone.dtype_policy, **kwargs)
+        self.backbone = backbone
+        self.weight = 0.0
+        self.built = True  # The backbone is.
+
+    def call(
+        self, hidden_states, token_ids, segment_ids, segment_lengths, training=False
+    ):
+        if training and self.weight:
+            targets = ops.roll(token_ids, -1, axis=1)
+            following = ops.roll(segment_ids, -1, axis=1)
+            has_next = (following == segment_ids) & (segment_ids > 0)
+            has_next &= ops.arange(token_ids.shape[1]) < token_ids.shape[1] - 1
+            slot = ops.maximum(segment_ids - 1, 0)
+            lengths = ops.take_along_axis(segment_lengths, slot, axis=1)
+            weights = has_next / ops.maximum(lengths - 1, 1)
+            embedding = ops.convert_to_tensor(self.backbone.token_embedding.embeddings)
+            loss = next_token_loss(hidden_states, embedding, targets, weights)
+            self.add_loss(self.weight * loss)
+        return hidden_states
+
+    def compute_output_spec(self, hidden_states, *_, **__):
+        return keras.KerasTensor(hidden_states.shape, dtype=self.compute_dtype)
+
+
+def save_language_model(backbone, tokenizer, folder, lowercase=False):
+    """Saves a preset that KerasHub loads without this package.
+
+    `keras_hub.models.GPT2CausalLM.from_preset(folder)` generates from it, and
+    `scripts/train.py --preset=folder` fine-tunes it.
+
+    Args:
+        backbone: a `keras_hub.models.GPT2Backbone`. An `RNNBackbone` can be saved,
+            too; that preset needs this package.
+        tokenizer: its `ByteLevelGPT2Tokenizer`; beside a GPT-2 backbone it is saved
+            as KerasHub's own class.
+        folder: path; made if missing.
+        lowercase: whether its texts were lowercased; kept in `cleaning.json`, for
+            fine-tuning must read texts in the same way.
+    """
+    if isinstance(backbone, RNNBackbone):
+        backbone.save_to_preset(str(folder))
+        RNNTokenizer(dict(tokenizer.vocabulary), tokenizer.merges).save_to_preset(
+            str(folder)
+        )
+    else:
+        _save_gpt2(backbone, tokenizer, folder)
+    cleaning = json.dumps({"lowercase": lowercase}) + "\n"
+    (Path(folder) / CLEANING_FILE).write_text(cleaning)
+
+
+def _save_gpt2(backbone, tokenizer, folder):
+    preprocessor = keras_hub.models.GPT2CausalLMPreprocessor(
+        keras_hub.models.GPT2Tokenizer(
+            vocabulary=dict(tokenizer.vocabulary), merges=list(tokenizer.merges)
+        ),
+        sequence_length=backbone.max_sequence_length,
+    )
+    causal_lm = keras_hub.models.GPT2CausalLM(backbone, preprocessor)
+    causal_lm.save_to_preset(str(folder))
+
+
+def check_cleaning(folder, lowercase):
+    """Raises an `InputError` where a preset was trained on other cleaning."""
+    path = Path(folder) / CLEANING_FILE
+    if not path.is_file():
+        return
+    wanted = json.loads(path.read_text())["lowercase"]
+    if wanted != lowercase:
+        raise InputError(
+            f"The language model in {folder} was trained with --lowercase={wanted}; "
+            f"received --lowercase={lowercase}. Give the same."
+        )

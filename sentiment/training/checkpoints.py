@@ -1,0 +1,106 @@
+"""Checkpoints that a run goes on from, exactly."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+from sentiment.errors import InputError
+
+KEPT = 2
+
+
+class Checkpoints:
+    """A model's and its optimizer's state, by the number of updates made.
+
+    Orbax writes in the background and gives a checkpoint its name when it is
+    whole, so a half-written one is never taken for a whole one.
+
+    Args:
+        folder: where they go; made when the first one is written.
+    """
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder).absolute()
+        self._manager = ocp.CheckpointManager(
+            self.folder,
+            options=ocp.CheckpointManagerOptions(max_to_keep=KEPT, create=True),
+        )
+
+    @property
+    def latest(self) -> int | None:
+        """Updates made by the newest checkpoint; `None` if there is none."""
+        return self._manager.latest_step()
+
+    def save(self, step: int, model, about: dict):
+        """Begins to write a checkpoint; training may go on meanwhile.
+
+        Args:
+            step: updates made.
+            model: a compiled model. Weights, optimizer and random state are kept.
+            about: what else there is to know, as JSON.
+        """
+        # Copies: the next step takes the arrays' memory for its own.
+        arrays = [np.array(variable.value) for variable in _variables(model)]
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardSave(_named(arrays)),
+                about=ocp.args.JsonSave(about),
+            ),
+        )
+
+    def about(self) -> dict:
+        """What was to know about the newest checkpoint."""
+        restored = self._manager.restore(
+            self.latest, args=ocp.args.Composite(about=ocp.args.JsonRestore())
+        )
+        return restored["about"]
+
+    def restore(self, model):
+        """Sets a compiled and built model to the newest checkpoint.
+
+        Raises:
+            InputError: it is of another model, or damaged.
+        """
+        variables = _variables(model)
+        wanted = _named([jax.ShapeDtypeStruct(v.shape, v.dtype) for v in variables])
+        try:
+            restored = self._manager.restore(
+                self.latest,
+                args=ocp.args.Composite(state=ocp.args.StandardRestore(wanted)),
+            )
+            arrays = restored["state"]
+        except Exception as error:  # Orbax and tensorstore fail in many ways.
+            raise InputError(
+                f"The checkpoint of update {self.latest} in {self.folder} cannot be "
+                f"read: {error}. Delete its folder to go on from the one before, or "
+                "give --overwrite to start anew."
+            ) from error
+        for variable, name in zip(variables, wanted, strict=True):
+            variable.assign(arrays[name])
+
+    def close(self):
+        """Waits for what is being written.
+
+        Raises:
+            InputError: it cannot be written, as on a full disk.
+        """
+        try:
+            self._manager.wait_until_finished()
+        except Exception as error:
+            raise InputError(
+                f"A checkpoint in {self.folder} could not be written: {error}. The one "
+                "before is whole; make room and start the same command again."
+            ) from error
+        self._manager.close()
+
+
+def _variables(model) -> list:
+    # Metrics start anew after each checkpoint, so they hold nothing to keep.
+    return [*model.variables, *model.optimizer.variables]
+
+
+def _named(values) -> dict:
+    return {f"{i:05d}": value for i, value in enumerate(values)}

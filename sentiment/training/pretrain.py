@@ -1,0 +1,389 @@
+"""Training a language model, from scratch or further."""
+
+import dataclasses
+import itertools
+import json
+import math
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+import numpy as np
+from tqdm.auto import tqdm
+
+from sentiment.config import PRESET_FOLDER, PretrainRunConfig
+from sentiment.data.cache import fingerprint
+from sentiment.data.corpus import (
+    Corpus,
+    EncodedDocuments,
+    encode_documents,
+    load_corpus,
+)
+from sentiment.data.pipeline import NextTokenPlan, batches, batches_of, planned_rows
+from sentiment.data.vocabulary import read_vocabulary
+from sentiment.errors import InputError
+from sentiment.evaluation import plots
+from sentiment.models.gpt2_text_classifier_preprocessor import DEFAULT_SEQUENCE_LENGTH
+from sentiment.models.gpt2_tokenizer import ByteLevelGPT2Tokenizer
+from sentiment.models.packed_causal_lm import PackedCausalLM, save_language_model
+from sentiment.models.presets import load_backbone
+from sentiment.runtime import prepare_process
+from sentiment.training.build import make_backbone, make_tokenizer
+from sentiment.training.callbacks import StopOnDivergence
+from sentiment.training.checkpoints import Checkpoints
+from sentiment.training.devices import device_name, sharding_scope
+from sentiment.training.optimizers import make_optimizer
+from sentiment.training.train import versions
+from sentiment.training.workdir import (
+    CONFIG_FILE,
+    HISTORY_FILE,
+    METRICS_FILE,
+    PLOTS_FOLDER,
+    Workdir,
+    write_history,
+)
+
+CHECKPOINTS_FOLDER = "checkpoints"
+# Settings that another machine may have otherwise, without changing the run.
+NOT_COMPARED = ("tfds_data_dir", "num_devices")
+
+
+@dataclass(frozen=True, eq=False)
+class PretrainingResult:
+    """What `pretrain` leaves in memory.
+
+    Attributes:
+        model: the language model.
+        tokenizer: its tokenizer.
+        metrics: what `metrics.json` holds.
+        history: one list of values per logged name, as in `history.csv`.
+    """
+
+    model: PackedCausalLM
+    tokenizer: ByteLevelGPT2Tokenizer
+    metrics: dict
+    history: dict[str, list[float]]
+
+
+class PretrainingWorkdir(Workdir):
+    """The results of a pre-training run, and its checkpoints on the way."""
+
+    results = (PRESET_FOLDER, CONFIG_FILE, HISTORY_FILE, PLOTS_FOLDER, METRICS_FILE)
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where an interrupted run goes on from."""
+        return self.path / CHECKPOINTS_FOLDER
+
+    def prepare(self, overwrite: bool):
+        super().prepare(overwrite)
+        if overwrite:
+            shutil.rmtree(self.checkpoints, ignore_errors=True)
+
+    def save(self, config, model, tokenizer, metrics, history):
+        """Saves everything and moves it to its place; checkpoints go.
+
+        Raises:
+            InputError: it cannot be written, as on a full disk.
+        """
+        texts = {
+            CONFIG_FILE: config.to_flagfile(),
+            METRICS_FILE: json.dumps(metrics, indent=2) + "\n",
+        }
+        with self.writing():
+            shutil.rmtree(self.staging, ignore_errors=True)
+            (self.staging / PLOTS_FOLDER).mkdir(parents=True)
+            save_language_model(
+                model.backbone,
+                tokenizer,
+                self.staging / PRESET_FOLDER,
+                lowercase=config.backbone.lowercase,
+            )
+            for name, text in texts.items():
+                (self.staging / name).write_text(text, encoding="utf-8")
+            write_history(history, self.staging / HISTORY_FILE)
+            plots.plot_perplexity(
+                history, self.staging / PLOTS_FOLDER / "perplexity.png"
+            )
+            self.publish()
+        shutil.rmtree(self.checkpoints)
+
+
+def pretrain(
+    config: PretrainRunConfig, workdir: str | Path, overwrite: bool = False
+) -> PretrainingResult:
+    """Trains a causal language model and saves it to `workdir`.
+
+    The folder then holds `preset/`, `metrics.json`, `history.csv`, `config.cfg` and
+    `plots/`. Until then it holds checkpoints, from which the same call goes on; the
+    result is the same, bit for bit, as that of a run that was never interrupted.
+
+    Args:
+        config: what to train on, what and how.
+        workdir: folder for checkpoints and results; made if missing.
+        overwrite: whether to start anew and replace what is there.
+
+    Raises:
+        InputError: anything the user can mend: settings, text, preset, a finished
+            run or checkpoints of another one in `workdir`, a loss that diverges.
+    """
+    prepare_process(config.speed)
+    folder = PretrainingWorkdir(workdir)
+    folder.prepare(overwrite)
+    keras.utils.set_random_seed(config.seed)
+    training = config.training
+    with sharding_scope(training):
+        parts = _load_parts(config)
+        corpus = load_corpus(config.corpus, config.seed, config.backbone.lowercase)
+        _print_corpus(corpus)
+        backbone, tokenizer = parts or _make_parts(config, corpus)
+        row_length = _row_length(config, backbone)
+        train, validation = (
+            encode_documents(tokenizer, documents, row_length, config.speed.cache_dir)
+            for documents in (corpus.train, corpus.validation)
+        )
+        plan = NextTokenPlan(
+            train,
+            training.batch_size * training.gradient_accumulation_steps,
+            row_length,
+            seed=config.seed,
+        )
+        model = PackedCausalLM(backbone)
+        model.speed = config.speed
+        num_updates = plan.num_batches * training.epochs
+        model.compile(
+            make_optimizer(training, backbone.num_layers, num_updates), loss=None
+        )
+        model.gradient_accumulation_steps = training.gradient_accumulation_steps
+        run = _Run(config, model, plan, validation, folder.checkpoints)
+        history, seconds = run.fit()
+        device = device_name()
+    metrics = {
+        "validation": _scores(history["val_loss"][-1], validation),
+        "corpus": {
+            "num_train_documents": len(corpus.train),
+            "num_validation_documents": len(corpus.validation),
+            "num_excluded": corpus.num_excluded,
+            "num_repeated": corpus.num_repeated,
+            "num_skipped_rows": corpus.num_skipped_rows,
+            "num_train_tokens": len(train.tokens.flat),
+        },
+        "run": {
+            "seed": config.seed,
+            "versions": versions(),
+            "device": device,
+            "seconds": round(seconds, 1),
+            "num_updates": num_updates,
+            "fill_ratio": plan.fill_ratio,
+            "row_length": row_length,
+            "num_parameters": model.count_params(),
+        },
+    }
+    folder.save(config, model, tokenizer, metrics, history)
+    return PretrainingResult(model, tokenizer, metrics, history)
+
+
+class _Run:
+    """Fits from one checkpoint to the next."""
+
+    def __init__(self, config, model, plan, validation, checkpoints: Path):
+        self.config, self.model, self.plan = config, model, plan
+        self.validation = validation
+        self.checkpoints = Checkpoints(checkpoints)
+        self.rows = planned_rows(plan, config.training.epochs)
+        self.about = {"settings": _settings(config), "data": _data_fingerprint(plan)}
+        self.history: dict[str, list[float]] = {}
+        self.seconds = 0.0
+
+    def fit(self) -> tuple[dict[str, list[float]], float]:
+        """Trains to the end; the history, and the seconds of all sittings."""
+        done = self._go_on()
+        every = self.config.training.checkpoint_every
+        total = len(self.rows)
+        bounds = [*range(0, total, every), total]
+        tokens_per_update = self.plan.examples.num_targets / self.plan.num_batches
+        with _progress(total, done, tokens_per_update) as bar:
+            for start, stop in itertools.pairwise(bounds):
+                if start >= done:
+                    self._fit_part(start, stop, bar)
+        self.checkpoints.close()
+        return self.history, self.seconds
+
+    def _go_on(self) -> int:
+        """Sets the model to the newest checkpoint; the updates made."""
+        model, step = self.model, self.checkpoints.latest
+        model.optimizer.build(model.trainable_variables)
+        if step is None:
+            return 0
+        about = self.checkpoints.about()
+        differences = _differences(about, self.about)
+        if differences:
+            raise InputError(
+                f"{self.checkpoints.folder} holds checkpoints of another run. Give "
+                "another --workdir, --overwrite, or the settings it was begun with:\n  "
+                + "\n  ".join(differences)
+            )
+        self.checkpoints.restore(model)
+        self.history, self.seconds = about["history"], about["seconds"]
+        print(f"Going on after update {step:,}.")
+        return step
+
+    def _fit_part(self, start: int, stop: int, bar):
+        started = time.monotonic()
+        validation = NextTokenPlan(
+            self.validation,
+            self.config.training.batch_size,
+            self.plan.row_length,
+        )
+        result = self.model.fit(
+            batches_of(self.plan, self.rows, slice(start, stop)),
+            steps_per_epoch=stop - start,
+            epochs=1,
+            validation_data=batches(validation),
+            validation_steps=validation.num_batches,
+            shuffle=False,
+            verbose=0,
+            callbacks=[_Progress(bar), StopOnDivergence(first_step=start)],
+        )
+        logs = {name: values[0] for name, values in result.history.items()}
+        scores = _scores(logs["val_loss"], self.validation)
+        bar.write(
+            f"update {stop:,}: loss {logs['loss']:.4f}, validation perplexity "
+            f"{scores['perplexity']:.2f}, {scores['bits_per_byte']:.4f} bits per byte"
+        )
+        row = {
+            "update": stop,
+            "loss": logs["loss"],
+            "val_loss": logs["val_loss"],
+            "val_perplexity": scores["perplexity"],
+            "val_bits_per_byte": scores["bits_per_byte"],
+        }
+        for name, value in row.items():
+            self.history.setdefault(name, []).append(value)
+        self.seconds += time.monotonic() - started
+        about = self.about | {"history": self.history, "seconds": self.seconds}
+        self.checkpoints.save(stop, self.model, about)
+
+
+class _Progress(keras.callbacks.Callback):
+    """Moves a bar over real tokens; looks at the loss now and then."""
+
+    def __init__(self, bar, every=8):
+        super().__init__()
+        self.bar, self.every = bar, every
+
+    def on_train_batch_end(self, batch, logs=None):
+        if (batch + 1) % self.every == 0:
+            self.bar.set_postfix(loss=f"{float(logs['loss']):.4f}", refresh=False)
+        self.bar.update(1)
+
+
+def _progress(total: int, done: int, tokens_per_update: float):
+    """A bar whose unit is real tokens."""
+    return _TokenBar(
+        tokens_per_update,
+        total=total,
+        initial=done,
+        desc="Pre-training",
+        bar_format="{desc}: {percentage:3.0f}%|{bar:20}| {elapsed}<{remaining}, "
+        "{tokens_per_second}{postfix}",
+    )
+
+
+class _TokenBar(tqdm):
+    """Counts updates, shows tokens a second."""
+
+    def __init__(self, tokens_per_update, *args, **kwargs):
+        self.tokens_per_update = tokens_per_update
+        super().__init__(*args, **kwargs)
+
+    @property
+    def format_dict(self):
+        shown = super().format_dict
+        rate = shown["rate"]
+        if not rate and shown["elapsed"]:
+            rate = (self.n - self.initial) / shown["elapsed"]
+        tokens = (rate or 0) * self.tokens_per_update
+        shown["tokens_per_second"] = f"{tokens:,.0f} tokens/s"
+        return shown
+
+
+def _load_parts(config: PretrainRunConfig):
+    """Backbone and tokenizer of a preset; `None` if they are to be made.
+
+    Before text is read, for loading can fail.
+    """
+    backbone = config.backbone
+    if backbone.preset:
+        return load_backbone(backbone, config.training.dtype)
+    if backbone.tokenizer:
+        read_vocabulary(backbone.tokenizer)  # Raises now what it would later.
+    return None
+
+
+def _make_parts(config: PretrainRunConfig, corpus: Corpus):
+    tokenizer = make_tokenizer(config.backbone, corpus.train, config.speed.cache_dir)
+    size = tokenizer.vocabulary_size()
+    return make_backbone(config.backbone, size, config.training.dtype), tokenizer
+
+
+def _row_length(config: PretrainRunConfig, backbone) -> int:
+    positions = backbone.max_sequence_length
+    wanted = config.backbone.sequence_length
+    if wanted > positions:
+        raise InputError(
+            f"--sequence_length={wanted} is beyond the backbone's {positions} "
+            "positions, which would give NaN."
+        )
+    return wanted or min(DEFAULT_SEQUENCE_LENGTH, positions)
+
+
+def _print_corpus(corpus: Corpus):
+    print(
+        f"{len(corpus.train):,} documents to learn from, {len(corpus.validation):,} "
+        f"for validation; left out: {corpus.num_excluded:,} that are test texts, "
+        f"{corpus.num_repeated:,} repeated."
+    )
+    if corpus.num_skipped_rows:
+        print(f"Skipped {corpus.num_skipped_rows:,} bad rows.")
+
+
+def _scores(loss: float, documents: EncodedDocuments) -> dict:
+    """Perplexity, and bits per byte, which compare over tokenizers."""
+    bits = loss * documents.num_targets / math.log(2)
+    return {
+        "loss": loss,
+        "perplexity": math.exp(min(loss, 700.0)),  # beyond, no float holds it
+        "bits_per_byte": bits / documents.num_bytes,
+        "num_tokens": documents.num_targets,
+        "num_bytes": documents.num_bytes,
+    }
+
+
+def _settings(config: PretrainRunConfig) -> dict[str, str]:
+    groups = (config.corpus, config.backbone, config.training)
+    settings = {
+        name: str(value)
+        for group in groups
+        for name, value in dataclasses.asdict(group).items()
+        if name not in NOT_COMPARED
+    }
+    return settings | {"seed": str(config.seed)}
+
+
+def _data_fingerprint(plan: NextTokenPlan) -> str:
+    tokens = plan.examples.tokens
+    return fingerprint(np.ascontiguousarray(tokens.flat).tobytes(), str(len(tokens)))
+
+
+def _differences(old: dict, new: dict) -> list[str]:
+    lines = [
+        f"--{name}: {old['settings'].get(name)} then, {value} now"
+        for name, value in new["settings"].items()
+        if old["settings"].get(name) != value
+    ]
+    if not lines and old["data"] != new["data"]:
+        lines.append("the texts have changed since then")
+    return lines

@@ -1,0 +1,65 @@
+"""A language model on the domain's text, then a classifier on top of it."""
+
+import json
+from pathlib import Path
+
+from sentiment.config import PretrainRunConfig, RunConfig, stage_folders
+from sentiment.errors import InputError
+from sentiment.training.pretrain import pretrain
+from sentiment.training.train import train_and_evaluate
+from sentiment.training.workdir import CONFIG_FILE, METRICS_FILE
+
+
+def train_in_two_stages(
+    pretrain_config: PretrainRunConfig,
+    train_config: RunConfig,
+    workdir: str | Path,
+    overwrite: bool = False,
+) -> dict:
+    """Runs both stages; one that is finished is not run again.
+
+    Args:
+        pretrain_config: the first stage.
+        train_config: the second; its preset is what the first leaves.
+        workdir: folder for the results: `language_model/`, `classifier/` and
+            `metrics.json`, which holds the metrics of both.
+        overwrite: whether to run finished stages anew.
+
+    Returns:
+        What `metrics.json` holds.
+
+    Raises:
+        InputError: see `pretrain` and `train_and_evaluate`; or a finished stage had
+            other settings.
+    """
+    folders = stage_folders(workdir)
+    stages = {
+        "language_model": (pretrain_config, pretrain),
+        "classifier": (train_config, train_and_evaluate),
+    }
+    for name, (config, _) in stages.items():  # Before hours of work.
+        if not overwrite:
+            _check_settings(folders[name], config)
+    metrics = {}
+    for name, (config, run) in stages.items():
+        folder = folders[name]
+        if overwrite or not (folder / METRICS_FILE).exists():
+            run(config, folder, overwrite)
+        else:
+            print(f"Finished already: {folder}.")
+        metrics[name] = json.loads((folder / METRICS_FILE).read_text())
+    (Path(workdir) / METRICS_FILE).write_text(json.dumps(metrics, indent=2) + "\n")
+    return metrics
+
+
+def _check_settings(folder: Path, config: PretrainRunConfig | RunConfig):
+    if not (folder / METRICS_FILE).exists():
+        return
+    then = set((folder / CONFIG_FILE).read_text(encoding="utf-8").splitlines())
+    changed = sorted(set(config.to_flagfile().splitlines()) - then)
+    changed = [line for line in changed if not line.startswith("--preset=")]
+    if changed:
+        raise InputError(
+            f"{folder} holds a finished stage with other settings. Give --overwrite to "
+            "run it anew, or another --workdir. New are:\n  " + "\n  ".join(changed)
+        )

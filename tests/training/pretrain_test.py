@@ -1,0 +1,274 @@
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+
+from sentiment.config import (
+    BackboneConfig,
+    CorpusConfig,
+    PretrainingConfig,
+    PretrainRunConfig,
+    SpeedConfig,
+)
+from sentiment.errors import InputError
+from sentiment.models.presets import load_backbone
+from sentiment.training import pretrain as module
+from sentiment.training.pretrain import pretrain
+
+WORDS = "the film was a great deal of fun but dull in parts and far too long"
+
+
+@pytest.fixture(scope="module")
+def text_file(tmp_path_factory):
+    """120 texts whose every word follows from the one before."""
+    rng = np.random.default_rng(0)
+    lines, words = [], WORDS.split()
+    for number in range(120):
+        start, count = rng.integers(len(words)), rng.integers(4, 30)
+        chosen = [words[(start + i) % len(words)] for i in range(count)]
+        lines.append(f"{number} " + " ".join(chosen))
+    path = tmp_path_factory.mktemp("text") / "text.txt"
+    path.write_text("\n".join(lines) + "\n")
+    return str(path)
+
+
+@pytest.fixture
+def config(text_file):
+    return PretrainRunConfig(
+        CorpusConfig(text_files=(text_file,), validation_fraction=0.1),
+        BackboneConfig(
+            num_layers=1,
+            num_heads=2,
+            hidden_dim=16,
+            intermediate_dim=32,
+            vocabulary_size=300,
+            max_positions=32,
+            sequence_length=32,
+            dropout=0.1,
+        ),
+        PretrainingConfig(
+            batch_size=4, epochs=4, learning_rate=0.02, checkpoint_every=12
+        ),
+        SpeedConfig(cache_dir=""),
+    )
+
+
+def weights_of(workdir, config):
+    backbone, _ = load_backbone(
+        dataclasses.replace(config.backbone, preset=str(workdir / "preset"))
+    )
+    return backbone.get_weights()
+
+
+def assert_same_run(one, other, config):
+    for a, b in zip(weights_of(one, config), weights_of(other, config), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert (one / "history.csv").read_text() == (other / "history.csv").read_text()
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Runs that were never interrupted, by settings."""
+    made = {}
+
+    def run(config):
+        if config not in made:
+            workdir = tmp_path_factory.mktemp("whole")
+            made[config] = workdir, pretrain(config, workdir)
+        return made[config]
+
+    return run
+
+
+def test_perplexity_falls_and_fits_what_is_reported(config, whole):
+    workdir, result = whole(config)
+    history = result.history
+    assert history["update"][:2] == [12, 24]
+    assert history["val_perplexity"][-1] < history["val_perplexity"][0] / 2
+    scores = json.loads((workdir / "metrics.json").read_text())["validation"]
+    assert scores["perplexity"] == pytest.approx(np.exp(history["val_loss"][-1]))
+    bits = history["val_loss"][-1] * scores["num_tokens"] / np.log(2)
+    assert scores["bits_per_byte"] == pytest.approx(bits / scores["num_bytes"])
+    assert 0 < scores["bits_per_byte"] < 4
+    assert not (workdir / "checkpoints").exists()
+    assert (workdir / "plots" / "perplexity.png").stat().st_size > 5000
+
+
+def test_metrics_count_what_was_left_out(config, text_file, tmp_path):
+    some = tmp_path / "test.txt"
+    with open(text_file) as file:
+        some.write_text("".join(file.readlines()[:7]))
+    corpus = dataclasses.replace(config.corpus, exclude_files=(str(some),))
+    training = dataclasses.replace(config.training, epochs=1)
+    config = dataclasses.replace(config, corpus=corpus, training=training)
+    counts = pretrain(config, tmp_path / "run").metrics["corpus"]
+    assert counts["num_excluded"] == 7
+    assert counts["num_train_documents"] + counts["num_validation_documents"] == 113
+
+
+@pytest.mark.parametrize("stop_at", [0, 1, 2])
+def test_interrupted_run_ends_like_the_whole_one(
+    config, whole, tmp_path, monkeypatch, stop_at
+):
+    fit_part, calls = module._Run._fit_part, []
+
+    def stopping(self, *arguments):
+        if len(calls) == stop_at:
+            raise KeyboardInterrupt
+        calls.append(arguments)
+        fit_part(self, *arguments)
+
+    monkeypatch.setattr(module._Run, "_fit_part", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(config, tmp_path)
+    monkeypatch.undo()
+    pretrain(config, tmp_path)
+    assert_same_run(tmp_path, whole(config)[0], config)
+
+
+@pytest.mark.parametrize("architecture", ["lstm"])
+def test_recurrent_model_learns_and_resumes(
+    config, whole, tmp_path, monkeypatch, architecture
+):
+    backbone = dataclasses.replace(config.backbone, architecture=architecture)
+    config = dataclasses.replace(config, backbone=backbone)
+    _, result = whole(config)
+    perplexity = result.history["val_perplexity"]
+    assert perplexity[-1] < perplexity[0]
+
+
+KILLED = """
+    import os, signal, sys
+    import sentiment, flags
+    from sentiment.training import pretrain as module
+
+    command = flags.parse_pretrain(["pretrain.py", *sys.argv[2:]])
+    fit_part = module._Run._fit_part
+
+    def kill(self, start, stop, bar):
+        if start >= int(sys.argv[1]):
+            self.checkpoints.close() if sys.argv[1] == "24" else None
+            os.kill(os.getpid(), signal.SIGKILL)
+        fit_part(self, start, stop, bar)
+
+    module._Run._fit_part = kill
+    module.pretrain(command.run, command.workdir)
+"""
+
+
+@pytest.mark.parametrize("at", [12, 24])
+def test_killed_process_goes_on(config, whole, tmp_path, at):
+    """SIGKILL while a checkpoint is being written, and after one is whole."""
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    flagfile = tmp_path / "run.cfg"
+    flagfile.write_text(config.to_flagfile())
+    command = [f"--flagfile={flagfile}", f"--workdir={tmp_path / 'run'}"]
+    program = textwrap.dedent(KILLED)
+    environment = os.environ | {"PYTHONPATH": f"{root}:{root}/scripts"}
+    killed = subprocess.run(
+        [sys.executable, "-c", program, str(at), *command],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    again = subprocess.run(
+        [sys.executable, f"{root}/scripts/pretrain.py", *command],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert again.returncode == 0, again.stderr
+    if at == 24:
+        assert "Going on after update 24." in again.stdout
+    assert_same_run(tmp_path / "run", whole(config)[0], config)
+
+
+def interrupted(config, workdir, monkeypatch):
+    fit_part = module._Run._fit_part
+
+    def once(self, start, stop, bar):
+        if start:
+            self.checkpoints.close()
+            raise KeyboardInterrupt
+        fit_part(self, start, stop, bar)
+
+    monkeypatch.setattr(module._Run, "_fit_part", once)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(config, workdir)
+    monkeypatch.undo()
+
+
+def test_other_settings_are_refused_with_their_names(config, tmp_path, monkeypatch):
+    interrupted(config, tmp_path, monkeypatch)
+    training = dataclasses.replace(config.training, learning_rate=0.01)
+    changed = dataclasses.replace(config, training=training, seed=1)
+    with pytest.raises(InputError, match=r"--learning_rate: 0.02 then, 0.01 now") as e:
+        pretrain(changed, tmp_path)
+    assert "--seed: 0 then, 1 now" in str(e.value)
+    pretrain(changed, tmp_path, overwrite=True)
+
+
+def test_other_text_is_refused(config, tmp_path, monkeypatch):
+    path = tmp_path / "text.txt"
+    with open(config.corpus.text_files[0]) as file:
+        lines = file.readlines()
+    path.write_text("".join(lines))
+    corpus = dataclasses.replace(config.corpus, text_files=(str(path),))
+    config = dataclasses.replace(config, corpus=corpus)
+    interrupted(config, tmp_path / "run", monkeypatch)
+    path.write_text("".join([*lines[:-1], "another line\n"]))
+    with pytest.raises(InputError, match="the texts have changed"):
+        pretrain(config, tmp_path / "run")
+
+
+def test_damaged_checkpoint_is_reported(config, tmp_path, monkeypatch):
+    interrupted(config, tmp_path, monkeypatch)
+    state = tmp_path / "checkpoints" / "12" / "state"
+    for file in state.rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"")
+    with pytest.raises(InputError, match=r"checkpoint of update 12 .* cannot be read"):
+        pretrain(config, tmp_path)
+
+
+def test_finished_run_is_not_replaced_unasked(config, whole):
+    workdir, _ = whole(config)
+    with pytest.raises(InputError, match="already holds a finished run"):
+        pretrain(config, workdir)
+
+
+def test_preset_is_trained_further(config, whole, tmp_path):
+    workdir, result = whole(config)
+    backbone = dataclasses.replace(config.backbone, preset=str(workdir / "preset"))
+    training = dataclasses.replace(config.training, epochs=1, learning_rate=1e-5)
+    further = dataclasses.replace(config, backbone=backbone, training=training)
+    again = pretrain(further, tmp_path)
+    start = again.history["val_loss"][0]
+    assert start == pytest.approx(result.history["val_loss"][-1], rel=0.05)
+
+
+def test_rows_beyond_the_positions_are_refused(config, whole, tmp_path):
+    workdir, _ = whole(config)
+    backbone = dataclasses.replace(
+        config.backbone, preset=str(workdir / "preset"), sequence_length=64
+    )
+    with pytest.raises(InputError, match="beyond the backbone's 32 positions"):
+        pretrain(dataclasses.replace(config, backbone=backbone), tmp_path)
+
+
+def test_bar_counts_real_tokens(monkeypatch):
+    bar = module._progress(10, 2, tokens_per_update=100.0)
+    bar.start_t = time.time() - 1
+    bar.last_print_t = bar.start_t
+    bar.update(4)
+    shown = int(bar.format_dict["tokens_per_second"].split()[0].replace(",", ""))
+    assert shown == pytest.approx(400, rel=0.1)
+    bar.close()

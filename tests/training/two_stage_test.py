@@ -1,0 +1,103 @@
+import csv
+import dataclasses
+import json
+
+import pytest
+
+from sentiment.config import (
+    BackboneConfig,
+    CorpusConfig,
+    DataConfig,
+    ModelConfig,
+    PretrainingConfig,
+    PretrainRunConfig,
+    RunConfig,
+    SpeedConfig,
+    TrainingConfig,
+    stage_folders,
+)
+from sentiment.errors import InputError
+from sentiment.training import two_stage as module
+from sentiment.training.two_stage import train_in_two_stages
+
+SIZES = {
+    "num_layers": 1,
+    "num_heads": 2,
+    "hidden_dim": 8,
+    "intermediate_dim": 16,
+    "vocabulary_size": 300,
+    "max_positions": 32,
+}
+
+
+@pytest.fixture
+def configs(tmp_path, write_reviews):
+    path = write_reviews(tmp_path / "reviews.csv", 60, seed=0)
+    with open(path, newline="") as file:
+        texts = [row["text"] for row in csv.DictReader(file)]
+    (tmp_path / "text.txt").write_text("\n".join(texts))
+    speed = SpeedConfig(cache_dir="")
+    workdir = tmp_path / "run"
+    preset = str(stage_folders(workdir)["language_model"] / "preset")
+    return (
+        PretrainRunConfig(
+            CorpusConfig(text_files=(str(tmp_path / "text.txt"),)),
+            BackboneConfig(**SIZES, sequence_length=32),
+            PretrainingConfig(batch_size=4, epochs=2, learning_rate=0.01),
+            speed,
+        ),
+        RunConfig(
+            DataConfig(train_file=path),
+            ModelConfig(preset=preset, sequence_length=32),
+            TrainingConfig(batch_size=4, epochs=1),
+            speed,
+        ),
+        workdir,
+    )
+
+
+def test_second_stage_starts_from_the_first_and_both_are_reported(configs, monkeypatch):
+    received = []
+    train = module.train_and_evaluate
+
+    def watching(config, *arguments):
+        received.append(config.model.preset)
+        return train(config, *arguments)
+
+    monkeypatch.setattr(module, "train_and_evaluate", watching)
+    metrics = train_in_two_stages(*configs)
+    workdir = configs[2]
+    assert received == [str(workdir / "language_model" / "preset")]
+    assert metrics == json.loads((workdir / "metrics.json").read_text())
+    assert metrics["language_model"]["validation"]["perplexity"] > 1
+    assert 0 <= metrics["classifier"]["validation"]["accuracy"] <= 1
+
+
+def test_finished_stages_are_not_run_again(configs, monkeypatch, capsys):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "train_and_evaluate", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train_in_two_stages(*configs)
+
+    def never(*_):
+        raise AssertionError("run again")
+
+    monkeypatch.setattr(module, "pretrain", never)
+    first = train_in_two_stages(*configs)
+    monkeypatch.setattr(module, "train_and_evaluate", never)
+    assert train_in_two_stages(*configs) == first
+    assert capsys.readouterr().out.count("Finished already") == 3
+    with pytest.raises(AssertionError, match="run again"):
+        train_in_two_stages(*configs, overwrite=True)
+
+
+def test_other_settings_of_a_finished_stage_are_refused(configs):
+    pretrain_config, train_config, workdir = configs
+    train_in_two_stages(*configs)
+    training = dataclasses.replace(pretrain_config.training, epochs=3)
+    changed = dataclasses.replace(pretrain_config, training=training)
+    with pytest.raises(InputError, match=r"other settings.*\n  --epochs=3"):
+        train_in_two_stages(changed, train_config, workdir)
