@@ -124,8 +124,12 @@ def measure(task: str, mode: str, workload_path: str) -> dict:
             peaks.append(peak.round()["flops_per_second"])
         peer.stop()
         if None in turns[peer]:
-            results[name] = {"failure": peer.message or "it ended during the rounds"}
+            results[name] = {"failure": f"it ended during the rounds: {peer.message}"}
             continue
+        if ours and None in turns[ours]:
+            ours.stop()
+            results[OURS] = {"failure": f"it ended during the rounds: {ours.message}"}
+            ours, turns = None, {peer: turns[peer]}
         results[name] |= {"rounds": turns[peer], "ours": turns.get(ours, [])}
         if ours:
             results[OURS].setdefault("rounds", []).extend(turns[ours])

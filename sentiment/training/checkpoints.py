@@ -1,5 +1,6 @@
 """Checkpoints that a run goes on from, exactly."""
 
+import contextlib
 from pathlib import Path
 
 import jax
@@ -40,16 +41,21 @@ class Checkpoints:
             step: updates made.
             model: a compiled model. Weights, optimizer and random state are kept.
             about: what else there is to know, as JSON.
+
+        Raises:
+            InputError: this one or the one before cannot be written, as on a full
+                disk.
         """
         # Copies: the next step takes the arrays' memory for its own.
         arrays = [np.array(variable.value) for variable in _variables(model)]
-        self._manager.save(
-            step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(_named(arrays)),
-                about=ocp.args.JsonSave(about),
-            ),
-        )
+        with self._writing():
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(_named(arrays)),
+                    about=ocp.args.JsonSave(about),
+                ),
+            )
 
     def about(self) -> dict:
         """What was to know about the newest checkpoint."""
@@ -87,14 +93,19 @@ class Checkpoints:
         Raises:
             InputError: it cannot be written, as on a full disk.
         """
-        try:
+        with self._writing():
             self._manager.wait_until_finished()
-        except Exception as error:
+            self._manager.close()
+
+    @contextlib.contextmanager
+    def _writing(self):
+        try:
+            yield
+        except Exception as error:  # Orbax and tensorstore fail in many ways.
             raise InputError(
                 f"A checkpoint in {self.folder} could not be written: {error}. The one "
                 "before is whole; make room and start the same command again."
             ) from error
-        self._manager.close()
 
 
 def _variables(model) -> list:

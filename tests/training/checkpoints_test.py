@@ -1,0 +1,92 @@
+import keras
+import numpy as np
+import pytest
+
+from sentiment.errors import InputError
+from sentiment.training.checkpoints import KEPT, Checkpoints
+
+
+@pytest.fixture
+def model():
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [keras.Input((3,)), keras.layers.Dropout(0.5), keras.layers.Dense(2)]
+    )
+    model.compile("adam", "mse")
+    model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def train(model, steps=2):
+    x = np.random.default_rng(0).normal(size=(4 * steps, 3))
+    model.fit(x, x[:, :2], batch_size=4, epochs=1, shuffle=False, verbose=0)
+
+
+def state(model):
+    variables = [*model.variables, *model.optimizer.variables]
+    return [np.array(v.value) for v in variables]
+
+
+def assert_same(one, other):
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_state_comes_back_with_optimizer_and_random_state(model, tmp_path):
+    checkpoints = Checkpoints(tmp_path / "c")
+    assert checkpoints.latest is None
+    train(model)
+    saved = state(model)
+    checkpoints.save(2, model, {"seen": [1, 2]})
+    train(model)  # while it is being written
+    wanted = state(model)
+    checkpoints.close()
+    assert any(np.any(a != b) for a, b in zip(saved, wanted, strict=True))
+
+    again = Checkpoints(tmp_path / "c")
+    assert again.latest == 2
+    assert again.about() == {"seen": [1, 2]}
+    again.restore(model)
+    assert_same(state(model), saved)
+    train(model)  # The same dropout as the first time.
+    assert_same(state(model), wanted)
+
+
+def test_the_newest_are_kept(model, tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    for step in range(1, KEPT + 3):
+        checkpoints.save(step, model, {"step": step})
+    checkpoints.close()
+    steps = sorted(int(path.name) for path in tmp_path.iterdir())
+    assert steps == list(range(3, KEPT + 3))
+    assert Checkpoints(tmp_path).about() == {"step": KEPT + 2}
+
+
+def test_a_half_written_checkpoint_is_not_taken_for_a_whole_one(model, tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, model, {})
+    checkpoints.close()
+    (tmp_path / "2.orbax-checkpoint-tmp").mkdir()
+    assert Checkpoints(tmp_path).latest == 1
+
+
+def test_another_models_checkpoint_is_refused(model, tmp_path):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.save(1, model, {})
+    checkpoints.close()
+    other = keras.Sequential([keras.Input((3,)), keras.layers.Dense(5)])
+    other.compile("adam", "mse")
+    other.optimizer.build(other.trainable_variables)
+    with pytest.raises(InputError, match="cannot be read"):
+        Checkpoints(tmp_path).restore(other)
+
+
+def test_what_cannot_be_written_says_what_to_do(model, tmp_path, monkeypatch):
+    checkpoints = Checkpoints(tmp_path)
+
+    def full(*_, **__):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(checkpoints._manager, "save", full)
+    with pytest.raises(InputError, match=r"No space left on device. The one before is"):
+        checkpoints.save(1, model, {})
