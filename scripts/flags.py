@@ -124,14 +124,15 @@ def parse_two_stage(argv: list[str]) -> TwoStageCommand:
     for name in ("language_model", "classifier", "workdir"):
         if not values[name]:
             raise InputError(f"--{name} is missing. See --help.")
+    folders = stage_folders(values["workdir"])
     stages = {
         stage: [argv[0], f"--flagfile={_found(values[stage])}", f"--workdir={folder}"]
-        for stage, folder in stage_folders(values["workdir"]).items()
+        for stage, folder in folders.items()
     }
     if values["tfds_data_dir"]:
         for arguments in stages.values():
             arguments.append(f"--tfds_data_dir={values['tfds_data_dir']}")
-    preset = stage_folders(values["workdir"])["language_model"] / PRESET_FOLDER
+    preset = folders["language_model"] / PRESET_FOLDER
     stages["classifier"].append(f"--preset={preset}")
     return read(
         TwoStageCommand,

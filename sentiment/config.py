@@ -650,8 +650,7 @@ class TrainCommand(CheckedConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        if not self.workdir:
-            raise InputError("Say where the results go: --workdir=FOLDER.")
+        _require_workdir(self.workdir)
 
 
 @dataclass(frozen=True)
@@ -671,8 +670,7 @@ class PretrainCommand(CheckedConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        if not self.workdir:
-            raise InputError("Say where the results go: --workdir=FOLDER.")
+        _require_workdir(self.workdir)
 
 
 @dataclass(frozen=True)
@@ -716,8 +714,7 @@ class BaselineCommand(CheckedConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        if not self.workdir:
-            raise InputError("Say where the results go: --workdir=FOLDER.")
+        _require_workdir(self.workdir)
 
 
 @dataclass(frozen=True)
@@ -801,6 +798,11 @@ class PredictCommand(CheckedConfig):
             raise InputError("Give either --text or --input.")
         if bool(self.input) != bool(self.output):
             raise InputError("--input and --output go together.")
+
+
+def _require_workdir(workdir: str):
+    if not workdir:
+        raise InputError("Say where the results go: --workdir=FOLDER.")
 
 
 def _require_model(model: str):

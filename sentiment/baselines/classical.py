@@ -126,7 +126,7 @@ class NBSVM(ClassifierMixin, BaseEstimator):
 
 
 def log_count_ratio(x, is_class) -> np.ndarray:
-    """R of each n-gram, see `NBSVM`; float (n-grams,)."""
+    """The ratio r of each n-gram, see `NBSVM`; float (n-grams,)."""
     p = 1 + np.asarray(x[is_class].sum(axis=0)).ravel()
     q = 1 + np.asarray(x[~is_class].sum(axis=0)).ravel()
     return np.log((p / p.sum()) / (q / q.sum()))

@@ -1,8 +1,6 @@
 """A classical baseline, from data to metrics."""
 
 import dataclasses
-import json
-import shutil
 import time
 from pathlib import Path
 
@@ -34,15 +32,10 @@ class BaselineWorkdir(Workdir):
         Raises:
             InputError: it cannot be written, as on a full disk.
         """
-        texts = {
-            CONFIG_FILE: config.to_flagfile(),
-            METRICS_FILE: json.dumps(metrics, indent=2) + "\n",
-        }
         with self.writing():
-            shutil.rmtree(self.staging, ignore_errors=True)
-            (self.staging / PLOTS_FOLDER).mkdir(parents=True)
-            for name, text in texts.items():
-                (self.staging / name).write_text(text, encoding="utf-8")
+            self.clear_staging()
+            (self.staging / PLOTS_FOLDER).mkdir()
+            self.write_config_and_metrics(config, metrics)
             draw_evaluation_plots(evaluations, self.staging / PLOTS_FOLDER)
             if predictions is not None:
                 write_predictions(predictions, self.staging / PREDICTIONS_FILE)

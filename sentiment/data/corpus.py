@@ -63,18 +63,19 @@ def load_corpus(config: CorpusConfig, seed: int, lowercase: bool = False) -> Cor
         InputError: a source cannot be read, or leaves fewer than two documents.
     """
     texts, excluded, num_skipped = _read(config)
-    forbidden = {_normalised(text) for text in excluded}
+    forbidden = {_key(clean_text(text)) for text in excluded}
     documents, seen = [], set()
     num_excluded = num_repeated = 0
     for text in tqdm(texts, "Reading", unit=" texts", disable=len(texts) < 5000):
-        key = _normalised(text)
+        cleaned = clean_text(text, lowercase)
+        key = _key(cleaned)
         if key in forbidden:
             num_excluded += 1
         elif key in seen:
             num_repeated += 1
         elif key:
             seen.add(key)
-            documents.append(clean_text(text, lowercase))
+            documents.append(cleaned)
     order = np.random.default_rng(seed).permutation(len(documents))
     if config.max_documents:
         order = order[: config.max_documents]
@@ -113,8 +114,9 @@ def _read(config: CorpusConfig) -> tuple[list[str], list[str], int]:
     return texts, excluded, num_skipped
 
 
-def _normalised(text: str) -> str:
-    return " ".join(clean_text(text, lowercase=True).split())
+def _key(cleaned: str) -> str:
+    """Equal for texts that differ in case and spacing alone."""
+    return " ".join(cleaned.lower().split())
 
 
 @dataclass(frozen=True, eq=False)

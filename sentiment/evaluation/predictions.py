@@ -1,6 +1,7 @@
 """The test predictions that a run leaves, so that runs can be compared."""
 
 import csv
+import functools
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,10 +32,15 @@ class Predictions:
     probabilities: np.ndarray
     label_names: tuple[str, ...]
 
+    @functools.cached_property
+    def predicted(self) -> np.ndarray:
+        """Int (N,), the most likely classes."""
+        return self.probabilities.argmax(axis=1)
+
     @property
     def is_correct(self) -> np.ndarray:
         """Bool (N,), whether the most likely class is the true one."""
-        return self.probabilities.argmax(axis=1) == self.labels
+        return self.predicted == self.labels
 
 
 def text_keys(texts: Sequence[str]) -> list[str]:

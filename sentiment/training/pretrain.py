@@ -2,7 +2,6 @@
 
 import dataclasses
 import itertools
-import json
 import math
 import shutil
 import time
@@ -88,21 +87,16 @@ class PretrainingWorkdir(Workdir):
         Raises:
             InputError: it cannot be written, as on a full disk.
         """
-        texts = {
-            CONFIG_FILE: config.to_flagfile(),
-            METRICS_FILE: json.dumps(metrics, indent=2) + "\n",
-        }
         with self.writing():
-            shutil.rmtree(self.staging, ignore_errors=True)
-            (self.staging / PLOTS_FOLDER).mkdir(parents=True)
+            self.clear_staging()
+            (self.staging / PLOTS_FOLDER).mkdir()
+            self.write_config_and_metrics(config, metrics)
             save_language_model(
                 model.backbone,
                 tokenizer,
                 self.staging / PRESET_FOLDER,
                 lowercase=config.backbone.lowercase,
             )
-            for name, text in texts.items():
-                (self.staging / name).write_text(text, encoding="utf-8")
             write_history(history, self.staging / HISTORY_FILE)
             plots.plot_perplexity(
                 history, self.staging / PLOTS_FOLDER / "perplexity.png"

@@ -70,6 +70,25 @@ class Workdir:
                 f"The workdir {self.path} cannot be written to: {error}"
             ) from error
 
+    def clear_staging(self):
+        """Begins anew in the folder `unfinished`."""
+        shutil.rmtree(self.staging, ignore_errors=True)
+        self.staging.mkdir()
+
+    def write_config_and_metrics(self, config, metrics: dict):
+        """Writes what every run leaves: its flagfile and its `metrics.json`.
+
+        Args:
+            config: a run's config, with `to_flagfile`.
+            metrics: what JSON can hold.
+        """
+        texts = {
+            CONFIG_FILE: config.to_flagfile(),
+            METRICS_FILE: json.dumps(metrics, indent=2) + "\n",
+        }
+        for name, text in texts.items():
+            (self.staging / name).write_text(text, encoding="utf-8")
+
     def publish(self):
         """Moves what was written to its place."""
         # Metrics go first and come last: where they stand, the run is whole.
@@ -117,8 +136,7 @@ class TrainingWorkdir(Workdir):
             InputError: they cannot be written, as on a full disk.
         """
         with self.writing():
-            shutil.rmtree(self.staging, ignore_errors=True)
-            self.staging.mkdir()
+            self.clear_staging()
             classifier.save(self.staging / MODEL_FILE)
             classifier.save_to_preset(self.staging / PRESET_FOLDER)
 
@@ -144,14 +162,10 @@ class TrainingWorkdir(Workdir):
         Raises:
             InputError: they cannot be written, as on a full disk.
         """
-        texts = {
-            CONFIG_FILE: config.to_flagfile(),
-            DATA_CONFIG_FILE: config.to_data_flagfile(),
-            METRICS_FILE: json.dumps(metrics, indent=2) + "\n",
-        }
         with self.writing():
-            for name, text in texts.items():
-                (self.staging / name).write_text(text, encoding="utf-8")
+            self.write_config_and_metrics(config, metrics)
+            data_config = config.to_data_flagfile()
+            (self.staging / DATA_CONFIG_FILE).write_text(data_config, encoding="utf-8")
             write_history(history, self.staging / HISTORY_FILE)
             _draw_plots(history, evaluations, best_epoch, self.staging / PLOTS_FOLDER)
             if predictions is not None:

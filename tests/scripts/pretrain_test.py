@@ -7,8 +7,6 @@ import pytest
 from sentiment.training import pretrain as module
 from tests.scripts.conftest import TINY, reviews
 
-SIZES = tuple(flag for flag in TINY)
-
 
 @pytest.fixture(scope="module")
 def text_file(tmp_path_factory):
@@ -21,7 +19,7 @@ def test_pretrain_then_fine_tune_and_predict(run_script, text_file, files, tmp_p
     """The whole way, in fresh processes, from another folder."""
     command = (
         f"--text_files={text_file}",
-        *SIZES,
+        *TINY,
         "--lowercase",
         "--epochs=2",
         "--batch_size=4",
@@ -48,7 +46,7 @@ def test_pretrain_then_fine_tune_and_predict(run_script, text_file, files, tmp_p
 
 
 def test_two_stages_in_one_command(run_script, text_file, files, tmp_path):
-    sizes = [*SIZES, "--batch_size=4", "--epochs=1"]
+    sizes = [*TINY, "--batch_size=4", "--epochs=1"]
     (tmp_path / "lm.cfg").write_text("\n".join([f"--text_files={text_file}", *sizes]))
     lines = [*files.flags, "--batch_size=4", "--epochs=1"]
     (tmp_path / "classifier.cfg").write_text("\n".join(lines))
@@ -77,7 +75,7 @@ def test_two_stage_names_what_is_missing(missing):
 def test_lstm_goes_the_same_way(run_script, text_file, files, tmp_path):
     command = (
         f"--text_files={text_file}",
-        *SIZES,
+        *TINY,
         "--architecture=lstm",
         "--epochs=1",
         "--batch_size=4",
@@ -122,7 +120,7 @@ def test_checkpoints_come_every_so_many_updates(text_file, tmp_path, monkeypatch
         [
             "pretrain.py",
             f"--text_files={text_file}",
-            *SIZES,
+            *TINY,
             "--batch_size=4",
             "--checkpoint_every=3",
             "--cache_dir=",
