@@ -7,6 +7,8 @@ then costs a fifth of the step. Other C libraries are left as they are.
 
 import ctypes
 import os
+from importlib.metadata import entry_points
+from importlib.util import find_spec
 
 # Parameters of mallopt, from glibc's <malloc.h>.
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
@@ -18,12 +20,22 @@ def share_one_arena() -> bool:
     Arenas of other threads cannot grow to the size of a step's activations, so
     glibc would map those whatever it has been told. glibc reads the limit once,
     when the first other thread allocates: before JAX is imported. A limit of the
-    user's own (`MALLOC_ARENA_MAX`) stays.
+    user's own (`MALLOC_ARENA_MAX`) stays, and so does everything where an accelerator
+    does the training.
+
+    The tokenizer's threads, which allocate a string for each token, would wait for
+    each other three times longer than they save: it gets one, unless the user has
+    set `TOKENIZERS_PARALLELISM`.
 
     Returns:
         Whether the C library took it.
     """
-    return "MALLOC_ARENA_MAX" not in os.environ and _set((_ARENA_MAX, 1))
+    if "MALLOC_ARENA_MAX" in os.environ or _has_accelerator():
+        return False
+    taken = _set((_ARENA_MAX, 1))
+    if taken:
+        os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    return taken
 
 
 def keep_freed_memory() -> bool:
@@ -33,6 +45,11 @@ def keep_freed_memory() -> bool:
         Whether the C library took it.
     """
     return _set((_MMAP_MAX, 0), (_TRIM_THRESHOLD, -1))  # -1: never
+
+
+def _has_accelerator() -> bool:
+    """Whether JAX has a back end beside the CPU's, seen without importing it."""
+    return bool(entry_points(group="jax_plugins")) or find_spec("libtpu") is not None
 
 
 def _set(*parameters) -> bool:

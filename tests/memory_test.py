@@ -62,3 +62,41 @@ def test_a_limit_of_the_users_own_stays(monkeypatch):
     monkeypatch.setenv("MALLOC_ARENA_MAX", "2")
     monkeypatch.setattr(memory, "_set", never)
     assert not memory.share_one_arena()
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """What reaches the C library, with neither variable set by the user."""
+    received = []
+    monkeypatch.setattr(memory, "_set", lambda *args: received.append(args) or True)
+    for name in ("MALLOC_ARENA_MAX", "TOKENIZERS_PARALLELISM"):
+        monkeypatch.setenv(name, "")  # is restored to what it was
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(memory, "_has_accelerator", lambda: False)
+    return received
+
+
+def test_one_arena_leaves_the_tokenizer_one_thread(calls):
+    assert memory.share_one_arena() and calls
+    assert os.environ["TOKENIZERS_PARALLELISM"] == "false"
+
+
+def test_the_users_own_tokenizer_threads_stay(calls, monkeypatch):
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "true")
+    assert memory.share_one_arena()
+    assert os.environ["TOKENIZERS_PARALLELISM"] == "true"
+
+
+def test_arenas_and_threads_stay_where_an_accelerator_trains(calls, monkeypatch):
+    monkeypatch.setattr(memory, "_has_accelerator", lambda: True)
+    assert not memory.share_one_arena()
+    assert not calls and "TOKENIZERS_PARALLELISM" not in os.environ
+
+
+@pytest.mark.parametrize("plugins", [["a plugin"], []])
+def test_an_accelerator_is_known_by_its_plugin(plugins, monkeypatch):
+    monkeypatch.setattr(memory, "entry_points", lambda group: plugins)
+    monkeypatch.setattr(memory, "find_spec", lambda name: None)
+    assert memory._has_accelerator() == bool(plugins)
+    monkeypatch.setattr(memory, "find_spec", lambda name: "libtpu's")
+    assert memory._has_accelerator()

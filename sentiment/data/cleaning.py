@@ -14,7 +14,6 @@ _TAG = re.compile(r"<(?:/?[A-Za-z]|!)[^<>]*>")
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 # The last character of a URL is no punctuation: "(see www.a.org)!" keeps ")!".
 _URL = re.compile(r"(?:https?://|\bwww\.)[^\s<>\"]*[^\s<>\".,!?;:)\]}']", re.IGNORECASE)
-_WHITESPACE = re.compile(r"\s+")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _CONTROL = {
     code: None
@@ -54,9 +53,10 @@ def clean_text(text: str, lowercase: bool = False) -> str:
         text = _TAG.sub(" ", text)
     if "&" in text:
         text = _ENTITY.sub(_character, text)
-    text = _URL.sub(" ", text)
+    if "://" in text or "www." in text.lower():
+        text = _URL.sub(" ", text)
     text = _SURROGATE.sub("\ufffd", text).translate(_CONTROL)
-    text = _WHITESPACE.sub(" ", text).strip()
+    text = " ".join(text.split())
     return text.lower() if lowercase else text
 
 
