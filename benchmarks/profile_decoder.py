@@ -16,13 +16,14 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
+from sentiment.config import SpeedConfig  # isort: skip, before JAX: see memory.py
+
 import jax
 import jax.numpy as jnp
 import keras_hub
 import numpy as np
 from absl import app, flags
 
-from sentiment.config import SpeedConfig
 from sentiment.memory import keep_freed_memory
 from sentiment.models.packed_decoder import PackedDecoder
 

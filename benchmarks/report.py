@@ -9,7 +9,8 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-OURS = "ours"
+from benchmarks.worker import OURS
+
 PACKAGES = ("jax", "jaxlib", "keras", "keras-hub", "numpy", "torch", "transformers")
 HEADER = (
     "| contender | real tokens/s | ours is | reviews/s | fill | share of peak "
@@ -22,7 +23,7 @@ def summary(result: dict) -> dict[str, dict]:
     """Medians over the rounds of each contender that worked.
 
     A peer's rounds alternate with ours, so the ratio is the median of those within
-    a turn.
+    a turn; there is none where ours did not run beside it.
     """
     shown = {}
     for name, contender in result["contenders"].items():
@@ -34,10 +35,11 @@ def summary(result: dict) -> dict[str, dict]:
             return statistics.median(value(r) for r in rounds)
 
         speeds = _speeds(rounds)
-        ours = _speeds(contender.get("ours", rounds))
+        ours = speeds if name == OURS else _speeds(contender.get("ours", []))
         shown[name] = {
             "tokens_per_second": statistics.median(speeds),
-            "ours_is": statistics.median(
+            "ours_is": ours
+            and statistics.median(
                 mine / theirs for mine, theirs in zip(ours, speeds, strict=True)
             ),
             "reviews_per_second": median(lambda r: r["reviews"] / r["seconds"]),
@@ -68,9 +70,10 @@ def table(measured: list[dict]) -> str:
             HEADER,
         ]
         for name, s in summary(result).items():
+            ratio = f"{s['ours_is']:.2f}x" if s["ours_is"] else "-"
             parts.append(
                 f"| {name}: {s['setting']} | {s['tokens_per_second']:.0f} "
-                f"| {s['ours_is']:.2f}x | {s['reviews_per_second']:.2f} "
+                f"| {ratio} | {s['reviews_per_second']:.2f} "
                 f"| {s['fill_ratio']:.1%} | {s['share_of_peak']:.0%} "
                 f"| {s['compilations']} | {s['compile_seconds']:.1f} "
                 f"| {s['first_round_seconds']:.0f} | {s['peak_memory'] / 1e9:.1f} |"

@@ -23,13 +23,10 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 from absl import app, flags
 
 from benchmarks import report
-from benchmarks.report import OURS
-from benchmarks.worker import CONTENDERS, PEAK
+from benchmarks.worker import CONTENDERS, OURS, PEAK, environment
 from benchmarks.workload import SIZES, TASKS, load_workload
 
 ROOT = Path(__file__).resolve().parent.parent
-# glibc's own default, for `import sentiment` sets another.
-PEER_ENVIRONMENT = {"MALLOC_ARENA_MAX": str(8 * os.cpu_count())}
 FLAGS = flags.FLAGS
 flags.DEFINE_multi_enum("task", list(TASKS), list(TASKS), "What is computed.")
 flags.DEFINE_multi_enum(
@@ -56,13 +53,14 @@ flags.DEFINE_string(
 class Worker:
     """A contender's process."""
 
-    def __init__(self, name: str, *arguments: str):
+    def __init__(self, name: str, workload_path: str, mode: str, device: str, dtype):
         self.name = name
+        arguments = (workload_path, mode, device, dtype)
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115, closed by `stop`
         self._process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.worker", name, *arguments],
             cwd=ROOT,
-            env=os.environ | ({} if name.startswith(OURS) else PEER_ENVIRONMENT),
+            env=os.environ | environment(name, device),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
@@ -74,10 +72,10 @@ class Worker:
         line = self._process.stdout.readline()
         return json.loads(line) if line else None
 
-    def round(self) -> dict | None:
-        """Asks for a round and waits for it."""
+    def round(self, turn: int) -> dict | None:
+        """Asks for a round and waits for it; `None` if the contender has failed."""
         try:
-            self._process.stdin.write("round\n")
+            self._process.stdin.write(f"{turn}\n")
             self._process.stdin.flush()
         except BrokenPipeError:
             return None
@@ -107,9 +105,7 @@ def measure(task: str, mode: str, workload_path: str) -> dict:
     """
     arguments = (workload_path, mode, FLAGS.device, FLAGS.dtype)
     ours, results = start(OURS, arguments)
-    peak = Worker(PEAK, *arguments)
-    peak.answer()
-    peaks = []
+    peak = Peak(arguments)
     for name in FLAGS.contender:
         if name == OURS:
             continue
@@ -117,35 +113,70 @@ def measure(task: str, mode: str, workload_path: str) -> dict:
         results |= about
         if peer is None:
             continue
-        turns = {worker: [] for worker in (ours, peer) if worker}
-        for _ in range(FLAGS.rounds):
-            for worker, rounds in turns.items():
-                rounds.append(worker.round())
-            peaks.append(peak.round()["flops_per_second"])
+        turns = take_turns([ours, peer], FLAGS.rounds, peak)
         peer.stop()
-        if None in turns[peer]:
-            results[name] = {"failure": f"it ended during the rounds: {peer.message}"}
-            continue
-        if ours and None in turns[ours]:
+        if turns[name] is None:
+            results[name] = ended(peer)
+        else:
+            results[name]["rounds"] = turns[name]
+        if ours and turns[OURS] is None:
             ours.stop()
-            results[OURS] = {"failure": f"it ended during the rounds: {ours.message}"}
-            ours, turns = None, {peer: turns[peer]}
-        results[name] |= {"rounds": turns[peer], "ours": turns.get(ours, [])}
+            results[OURS], ours = ended(ours), None
+        if ours and turns[name]:
+            results[name]["ours"] = turns[OURS]
         if ours:
-            results[OURS].setdefault("rounds", []).extend(turns[ours])
-        speeds = {worker.name: speed(rounds) for worker, rounds in turns.items()}
-        print(f"  {task} {mode} tokens/s: {speeds}", flush=True)
-    if ours and not results[OURS].get("rounds"):  # no peer
-        results[OURS]["rounds"] = [ours.round() for _ in range(FLAGS.rounds)]
-        peaks = [peak.round()["flops_per_second"] for _ in range(FLAGS.rounds)]
-    for worker in filter(None, (ours, peak)):
-        worker.stop()
+            results[OURS].setdefault("rounds", []).extend(turns[OURS])
+        print(f"  {task} {mode} tokens/s: {speeds(turns)}", flush=True)
+    if ours and "rounds" not in results[OURS]:  # no peer
+        turns = take_turns([ours], FLAGS.rounds, peak)
+        ours.stop()
+        results[OURS] |= {"rounds": turns[OURS]} if turns[OURS] else ended(ours)
+    elif ours:
+        ours.stop()
+    peaks = peak.stop()
     return {
         "task": task,
         "mode": mode,
         "contenders": results,
         "peak": statistics.median(peaks or [float("nan")]),
     }
+
+
+class Peak:
+    """The matrix product, measured again in each turn."""
+
+    def __init__(self, arguments: tuple[str, ...]):
+        self._worker, _ = start(PEAK, arguments)
+        self._found: list[float] = []
+
+    def measure(self, turn: int):
+        """Measures once; without a worker nothing."""
+        reply = self._worker and self._worker.round(turn)
+        if reply:
+            self._found.append(reply["flops_per_second"])
+
+    def stop(self) -> list[float]:
+        """FLOP/s of each turn."""
+        if self._worker:
+            self._worker.stop()
+        return self._found
+
+
+def take_turns(workers, count: int, peak: Peak) -> dict[str, list[dict] | None]:
+    """The rounds of each worker, `None` for one that ended on the way."""
+    turns = {worker.name: [] for worker in workers if worker}
+    for turn in range(count):
+        for worker in workers:
+            if worker and turns[worker.name] is not None:
+                reply = worker.round(turn)
+                turns[worker.name] = reply and [*turns[worker.name], reply]
+        peak.measure(turn)
+    return turns
+
+
+def ended(worker) -> dict:
+    """Why a worker has no figures, known when it is stopped."""
+    return {"failure": f"it ended during the rounds: {worker.message}"}
 
 
 def start(name: str, arguments: tuple[str, ...]) -> tuple[Worker | None, dict]:
@@ -160,9 +191,13 @@ def start(name: str, arguments: tuple[str, ...]) -> tuple[Worker | None, dict]:
     return worker, {name: about}
 
 
-def speed(rounds: list[dict]) -> float:
-    """Median real tokens a second."""
-    return round(statistics.median(r["tokens"] / r["seconds"] for r in rounds), 1)
+def speeds(turns: dict[str, list[dict] | None]) -> dict[str, float]:
+    """Median real tokens a second of each worker that did not end."""
+    return {
+        name: round(statistics.median(r["tokens"] / r["seconds"] for r in rounds), 1)
+        for name, rounds in turns.items()
+        if rounds
+    }
 
 
 def main(_):

@@ -11,8 +11,9 @@ import time
 
 STARTED = time.perf_counter()
 PEAK_SIZE = 2048
+OURS = "ours"
 CONTENDERS = {
-    "ours": ("benchmarks.contenders.ours", "Ours"),
+    OURS: ("benchmarks.contenders.ours", "Ours"),
     "ours, stock layers": ("benchmarks.contenders.ours", "OursWithoutFastPaths"),
     "transformers": ("benchmarks.contenders.transformers_peer", "Transformers"),
     "transformers, by length": (
@@ -60,8 +61,27 @@ def matrix_product_peak(device: str, dtype: str) -> float:
     return repeats * 2 * size**3 / (time.perf_counter() - started)
 
 
+def environment(name: str, device: str) -> dict[str, str]:
+    """What a contender's process finds in its environment, beside what is there."""
+    is_torch = name.startswith("transformers")
+    added = {"JAX_PLATFORMS": "cpu"} if is_torch or device == "cpu" else {}
+    if device == "gpu":  # Several processes share its memory.
+        added["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+    if name != OURS:  # glibc's own default, for `import sentiment` sets another.
+        added["MALLOC_ARENA_MAX"] = str(8 * os.cpu_count())
+    return added
+
+
+def check_device(device: str):
+    """Raises unless JAX computes where it is meant to."""
+    import jax
+
+    if jax.default_backend() != device:
+        raise RuntimeError(f"JAX computes on {jax.default_backend()}, not {device}.")
+
+
 def main(name, workload_path, mode, device, dtype):
-    """Answers `round` with what was done, anything else by ending."""
+    """Answers each number, a turn's, with what was done in it."""
     replies = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # What libraries print is no reply.
     os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -70,6 +90,7 @@ def main(name, workload_path, mode, device, dtype):
         print(json.dumps(values), file=replies, flush=True)
 
     if name == PEAK:
+        check_device(device)
         reply(setting="")
         for _ in sys.stdin:
             reply(flops_per_second=matrix_product_peak(device, dtype))
@@ -83,6 +104,8 @@ def main(name, workload_path, mode, device, dtype):
     compilations = Compilations()
     workload = Workload.load(workload_path)
     training = mode == "train"
+    if "torch" not in sys.modules:
+        check_device(device)
     contender = contender_class(workload, training, device, dtype)
     contender.warm_up()
     reply(
@@ -91,9 +114,9 @@ def main(name, workload_path, mode, device, dtype):
         compilations=compilations.count,
         compile_seconds=compilations.seconds,
     )
-    for _ in sys.stdin:
+    for line in sys.stdin:
         started = time.perf_counter()
-        work = contender.round()
+        work = contender.round(int(line))
         seconds = time.perf_counter() - started
         reply(
             seconds=seconds,

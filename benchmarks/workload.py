@@ -55,7 +55,7 @@ GPU_SCALE = 4
 TASKS = {
     "imdb512": Task("imdb_reviews", 512, 16, 1, 48, (1, 2, 4)),
     "imdb1024": Task("imdb_reviews", 1024, 16, 1, 48, (1, 2, 4)),
-    "sst2": Task("glue/sst2", 64, 128, 1, 512, (4, 8, 32)),
+    "sst2": Task("glue/sst2", 64, 128, 1, 512, (4, 8, 16, 32)),
 }
 # GPT-2 small, and one for trying the benchmark out.
 SIZES = {

@@ -8,8 +8,8 @@ from flags import parse_baseline, run_script
 
 def main(command):
     """Fits, evaluates and saves."""
-    from sentiment.baselines.run import run_baseline
     from sentiment.evaluation.summary import print_splits
+    from sentiment.training.baseline import run_baseline
 
     print_splits(run_baseline(command.run, command.workdir, command.overwrite))
     print(f"Saved in {command.workdir}.")

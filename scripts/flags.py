@@ -32,6 +32,7 @@ from sentiment.config import (
     BaselineCommand,
     BaselineConfig,
     BaselineRunConfig,
+    BundleCommand,
     CompareCommand,
     CorpusConfig,
     DataConfig,
@@ -46,6 +47,7 @@ from sentiment.config import (
     TrainCommand,
     TrainingConfig,
     TwoStageCommand,
+    UnlabelledConfig,
     stage_folders,
 )
 from sentiment.errors import InputError
@@ -102,6 +104,7 @@ def parse_train(argv: list[str]) -> TrainCommand:
         "model": ModelConfig,
         "training": TrainingConfig,
         "speed": SpeedConfig,
+        "unlabelled": UnlabelledConfig,
     }
     return _parse_run(argv, groups, RunConfig, TrainCommand)
 
@@ -175,6 +178,11 @@ def parse_predict(argv: list[str]) -> PredictCommand:
     flag_values = _parse(argv, SpeedConfig, PredictCommand)
     speed = read(SpeedConfig, flag_values)
     return read(PredictCommand, flag_values, speed=speed)
+
+
+def parse_bundle(argv: list[str]) -> BundleCommand:
+    """What the command line asks of scripts/bundle.py."""
+    return read(BundleCommand, _parse(argv, BundleCommand))
 
 
 def _parse_run(argv: list[str], groups: dict[str, type], run_class, command_class):

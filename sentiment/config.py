@@ -20,11 +20,13 @@ from sentiment.errors import InputError
 TRUNCATIONS = ("head", "tail", "head_tail")
 POOLING_NAMES = ("last", "mean", "max", "attention", "concat", "rnn", "gru", "lstm")
 ARCHITECTURES = ("gpt2", "rnn", "gru", "lstm")
-BASELINES = ("majority", "lexicon", "tfidf_lr", "linear_svm", "nb_svm")
+TEACHERS = ("tfidf_lr", "linear_svm", "nb_svm")
+BASELINES = ("majority", "lexicon", *TEACHERS)
 OPTIMIZERS = ("adamw", "lion", "muon", "sgd")
 MONITORS = ("accuracy", "macro_f1", "loss")
 DTYPES = ("float32", "mixed_bfloat16")
 BUNDLED_DATASET = "quickstart"
+BUNDLED_CLASSIFIER = "imdb_mini_sentiment"
 MAX_SEED = 2**32 - 1  # NumPy's
 MIN_VOCABULARY_SIZE = 257  # the 256 bytes and the end-of-text token
 MODEL_FILE = "model.keras"
@@ -252,14 +254,45 @@ class CorpusConfig(CheckedConfig):
 
 
 @dataclass(frozen=True)
+class UnlabelledConfig(CheckedConfig):
+    """Texts without labels that a classifier learns from, too, and what labels them."""
+
+    teacher: str = setting(
+        "none",
+        "Classical classifier, see scripts/baseline.py, that is fitted to the training "
+        "examples and gives each unlabelled text the probabilities it is to have "
+        "(Hinton et al. 2015).",
+        choices=("none", *TEACHERS),
+    )
+    unlabelled_split: str = setting(
+        "", "Split of --dataset for --teacher; labels it may have are not read."
+    )
+    unlabelled_file: str = setting(
+        "",
+        "Own texts for --teacher: CSV, TSV, JSONL or Parquet, or .txt with one text a "
+        "line.",
+        is_path=True,
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.unlabelled_split and self.unlabelled_file:
+            raise InputError(
+                "Give either --unlabelled_split or --unlabelled_file. Received: "
+                f"{self.unlabelled_split!r} and {self.unlabelled_file!r}."
+            )
+
+
+@dataclass(frozen=True)
 class BackboneConfig(CheckedConfig):
     """Backbone and tokenizer."""
 
     preset: str = setting(
         "",
         "Pretrained backbone: a KerasHub preset (gpt2_base_en), kaggle:// or hf:// "
-        "handle, or a local folder in KerasHub's or Hugging Face's format. Empty: "
-        "random weights of the sizes below.",
+        "handle, a local folder in KerasHub's or Hugging Face's format, or a name of "
+        "those that come with this package (imdb_mini). Empty: random weights of the "
+        "sizes below.",
         is_path=True,
     )
     architecture: str = setting(
@@ -462,7 +495,10 @@ class PretrainingConfig(OptimizationConfig):
 
 @dataclass(frozen=True)
 class SpeedConfig(CheckedConfig):
-    """Fast paths, which change no result, and caches."""
+    """Fast paths, which change no prediction, and caches.
+
+    In training they draw other dropout masks, all but `remat` and `keep_memory`.
+    """
 
     chunked_attention: bool = setting(
         True,
@@ -484,8 +520,9 @@ class SpeedConfig(CheckedConfig):
     )
     keep_memory: bool = setting(
         True,
-        "Keep freed memory for the next step. Off: hand it back to the operating "
-        "system, to be asked for and cleared again each step.",
+        "Keep freed memory for the next step, on a CPU. Off: hand it back to the "
+        "operating system, to be asked for and cleared again each step. That all "
+        "threads share one arena, which this needs, MALLOC_ARENA_MAX alone undoes.",
     )
     cache_dir: str = setting(
         DEFAULT_CACHE_DIR,
@@ -511,6 +548,7 @@ class RunConfig(CheckedConfig):
         model: what is trained.
         training: how.
         speed: fast paths and caches.
+        unlabelled: further texts, without labels.
         seed: the one source of randomness.
     """
 
@@ -518,16 +556,34 @@ class RunConfig(CheckedConfig):
     model: ModelConfig
     training: TrainingConfig
     speed: SpeedConfig = dataclasses.field(default_factory=SpeedConfig)
+    unlabelled: UnlabelledConfig = dataclasses.field(default_factory=UnlabelledConfig)
     seed: int = setting(
         0, "The one source of randomness.", at_least=0, at_most=MAX_SEED
     )
+
+    def __post_init__(self):
+        super().__post_init__()
+        split, path = self.unlabelled.unlabelled_split, self.unlabelled.unlabelled_file
+        if (self.unlabelled.teacher != "none") != bool(split or path):
+            raise InputError(
+                "--teacher goes with --unlabelled_split or --unlabelled_file. "
+                f"Received: teacher={self.unlabelled.teacher!r}, "
+                f"unlabelled_split={split!r}, unlabelled_file={path!r}."
+            )
+        if split and self.data.dataset in ("", BUNDLED_DATASET):
+            raise InputError(
+                f"--unlabelled_split={split} is a split of a TFDS --dataset. Received: "
+                f"dataset={self.data.dataset!r}. Give --unlabelled_file."
+            )
 
     def to_flagfile(self) -> str:
         """The settings as a flagfile, one `--name=value` a line.
 
         Paths are absolute, so that the file works from any folder.
         """
-        return self._flagfile(self.data, self.model, self.training, self.speed)
+        return self._flagfile(
+            self.data, self.model, self.training, self.speed, self.unlabelled
+        )
 
     def to_data_flagfile(self) -> str:
         """The data settings and the seed alone, as scripts/evaluate.py reads them."""
@@ -741,13 +797,31 @@ class CompareCommand(CheckedConfig):
 
 
 @dataclass(frozen=True)
+class BundleCommand(CheckedConfig):
+    """What scripts/bundle.py is asked for."""
+
+    preset: str = setting("", "Preset folder that is to come with the package.")
+    name: str = setting("", "What it is to be called.")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.preset or not self.name.isidentifier():
+            raise InputError(
+                "Give --preset=FOLDER and --name=NAME, a name of letters, digits and "
+                f"underscores. Received: preset={self.preset!r}, name={self.name!r}."
+            )
+
+
+@dataclass(frozen=True)
 class EvaluateCommand(CheckedConfig):
     """What scripts/evaluate.py is asked for."""
 
     data: DataConfig
     speed: SpeedConfig = dataclasses.field(default_factory=SpeedConfig)
     model: str = setting(
-        "", "A run's workdir, its model.keras, or a preset folder of a classifier."
+        BUNDLED_CLASSIFIER,
+        "A run's workdir, its model.keras, or a preset folder of a classifier; or the "
+        "name of one that comes with this package.",
     )
     split: str = setting(
         "test", "Which split to score.", choices=("train", "validation", "test")
@@ -775,7 +849,9 @@ class PredictCommand(CheckedConfig):
 
     speed: SpeedConfig = dataclasses.field(default_factory=SpeedConfig)
     model: str = setting(
-        "", "A run's workdir, its model.keras, or a preset folder of a classifier."
+        BUNDLED_CLASSIFIER,
+        "A run's workdir, its model.keras, or a preset folder of a classifier; or the "
+        "name of one that comes with this package.",
     )
     text: tuple[str, ...] = setting(
         (), "A text to classify; may be given several times.", repeated=True

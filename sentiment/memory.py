@@ -30,7 +30,7 @@ def share_one_arena() -> bool:
     Returns:
         Whether the C library took it.
     """
-    if "MALLOC_ARENA_MAX" in os.environ or _has_accelerator():
+    if "MALLOC_ARENA_MAX" in os.environ or has_accelerator():
         return False
     taken = _set((_ARENA_MAX, 1))
     if taken:
@@ -47,7 +47,7 @@ def keep_freed_memory() -> bool:
     return _set((_MMAP_MAX, 0), (_TRIM_THRESHOLD, -1))  # -1: never
 
 
-def _has_accelerator() -> bool:
+def has_accelerator() -> bool:
     """Whether JAX has a back end beside the CPU's, seen without importing it."""
     return bool(entry_points(group="jax_plugins")) or find_spec("libtpu") is not None
 

@@ -11,6 +11,7 @@ from sentiment.config import (
     BaselineCommand,
     BaselineConfig,
     BaselineRunConfig,
+    BundleCommand,
     CheckedConfig,
     CompareCommand,
     CorpusConfig,
@@ -27,6 +28,7 @@ from sentiment.config import (
     TrainCommand,
     TrainingConfig,
     TwoStageCommand,
+    UnlabelledConfig,
 )
 from sentiment.errors import InputError
 from sentiment.models.pooling import POOLINGS
@@ -57,6 +59,8 @@ VALID = [
     BASELINE,
     BaselineCommand(BASELINE, workdir="w"),
     CompareCommand(("a", "b")),
+    UnlabelledConfig(),
+    BundleCommand("p", "n"),
 ]
 FIELDS = [
     pytest.param(valid, field, id=f"{type(valid).__name__}.{field.name}")
@@ -146,6 +150,7 @@ def test_limits_that_matter_are_there():
         "optimizer",
         "pooling",
         "split",
+        "teacher",
         "truncation",
     }
 
@@ -221,6 +226,30 @@ def test_other_class_weights_are_an_input_error(weights):
         TrainingConfig(class_weight=weights)
 
 
+def test_unlabelled_texts_come_from_one_place():
+    with pytest.raises(InputError, match="either --unlabelled_split or"):
+        UnlabelledConfig("nb_svm", "unsupervised", "a.txt")
+
+
+@pytest.mark.parametrize(
+    "unlabelled", [UnlabelledConfig("nb_svm"), UnlabelledConfig(unlabelled_file="a")]
+)
+def test_a_teacher_and_unlabelled_texts_go_together(unlabelled):
+    with pytest.raises(InputError, match="--teacher goes with"):
+        dataclasses.replace(RUN, unlabelled=unlabelled)
+
+
+def test_own_files_have_no_unlabelled_split():
+    with pytest.raises(InputError, match="is a split of a TFDS --dataset"):
+        dataclasses.replace(RUN, unlabelled=UnlabelledConfig("nb_svm", "unsupervised"))
+
+
+@pytest.mark.parametrize("settings", [("", "n"), ("p", ""), ("p", "a/b"), ("p", "..")])
+def test_what_is_bundled_has_a_plain_name(settings):
+    with pytest.raises(InputError, match="--name=NAME"):
+        BundleCommand(*settings)
+
+
 # --- Flagfile
 
 
@@ -231,7 +260,13 @@ def parse_flagfile(text):
 def test_flagfile_has_one_line_for_every_setting():
     names = [
         field.name
-        for group in (DataConfig, ModelConfig, TrainingConfig, SpeedConfig)
+        for group in (
+            DataConfig,
+            ModelConfig,
+            TrainingConfig,
+            SpeedConfig,
+            UnlabelledConfig,
+        )
         for field in dataclasses.fields(group)
     ]
     lines = RUN.to_flagfile().splitlines()
@@ -290,8 +325,9 @@ def test_paths_in_the_flagfile_work_from_any_folder(tmp_path, monkeypatch):
 @pytest.mark.parametrize("command", [EvaluateCommand, PredictCommand])
 def test_a_model_must_be_named(command):
     arguments = {"data": DATA} if command is EvaluateCommand else {"text": ("a",)}
+    assert command(**arguments).model == "imdb_mini_sentiment"
     with pytest.raises(InputError, match="--model="):
-        command(**arguments)
+        command(**arguments, model="")
 
 
 def test_a_workdir_must_be_named():

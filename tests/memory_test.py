@@ -72,7 +72,7 @@ def calls(monkeypatch):
     for name in ("MALLOC_ARENA_MAX", "TOKENIZERS_PARALLELISM"):
         monkeypatch.setenv(name, "")  # is restored to what it was
         monkeypatch.delenv(name)
-    monkeypatch.setattr(memory, "_has_accelerator", lambda: False)
+    monkeypatch.setattr(memory, "has_accelerator", lambda: False)
     return received
 
 
@@ -88,7 +88,7 @@ def test_the_users_own_tokenizer_threads_stay(calls, monkeypatch):
 
 
 def test_arenas_and_threads_stay_where_an_accelerator_trains(calls, monkeypatch):
-    monkeypatch.setattr(memory, "_has_accelerator", lambda: True)
+    monkeypatch.setattr(memory, "has_accelerator", lambda: True)
     assert not memory.share_one_arena()
     assert not calls and "TOKENIZERS_PARALLELISM" not in os.environ
 
@@ -97,6 +97,6 @@ def test_arenas_and_threads_stay_where_an_accelerator_trains(calls, monkeypatch)
 def test_an_accelerator_is_known_by_its_plugin(plugins, monkeypatch):
     monkeypatch.setattr(memory, "entry_points", lambda group: plugins)
     monkeypatch.setattr(memory, "find_spec", lambda name: None)
-    assert memory._has_accelerator() == bool(plugins)
+    assert memory.has_accelerator() == bool(plugins)
     monkeypatch.setattr(memory, "find_spec", lambda name: "libtpu's")
-    assert memory._has_accelerator()
+    assert memory.has_accelerator()

@@ -135,8 +135,8 @@ LAYERS = {  # what each part of the package may import of the others
     "models": {"data"},
     "evaluation": {"data", "models"},
     "serving": {"data", "models"},
-    "training": {"data", "models", "evaluation"},
-    "baselines": {"data", "evaluation", "training"},
+    "baselines": {"data"},
+    "training": {"data", "models", "evaluation", "baselines"},
 }
 
 
@@ -163,3 +163,12 @@ def test_version_is_that_of_pyproject():
 def test_public_names_exist_and_input_error_is_a_value_error():
     assert all(hasattr(sentiment, name) for name in sentiment.__all__)
     assert issubclass(sentiment.InputError, ValueError)
+
+
+def test_importing_leaves_jax_asleep():
+    program = "import sentiment; from jax._src import xla_bridge as jax; "
+    program += "print(jax._backends)"
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "{}"

@@ -41,8 +41,14 @@ class Contender(Protocol):
     def warm_up(self):
         """Compiles, and chooses the best setting."""
 
-    def round(self) -> Work:
+    def round(self, turn: int) -> Work:
         """Does the work of one round; returns when it is done."""
+
+
+def reviews_of_turn(workload: Workload, turn: int) -> np.ndarray:
+    """What all contenders predict in the same turn, indices in random order."""
+    order = np.random.default_rng([SEED, turn]).permutation(len(workload.tokens))
+    return order[: workload.task.reviews_per_round]
 
 
 def in_turn(count: int, size: int, rng: np.random.Generator):

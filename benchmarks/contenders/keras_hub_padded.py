@@ -12,6 +12,7 @@ from benchmarks.contenders.base import (
     WEIGHT_DECAY,
     Work,
     in_turn,
+    reviews_of_turn,
 )
 from benchmarks.workload import NUM_CLASSES, Workload
 
@@ -58,17 +59,18 @@ class KerasHubPadded:
         )
         self.setting = f"batch {self.batch_size} of {task.sequence_length}"
         rng = np.random.default_rng(SEED)
-        # Padding costs the same whatever the reviews are, so a few will do.
-        size = task.reviews_per_update if training else 4 * self.batch_size
-        self._groups = in_turn(len(workload.tokens), size, rng)
+        self._groups = in_turn(len(workload.tokens), task.reviews_per_update, rng)
 
     def warm_up(self):
         """Compiles."""
-        self.round()
+        self.round(0)
 
-    def round(self) -> Work:
+    def round(self, turn: int) -> Work:
         """One update, or a few batches of prediction."""
-        reviews = next(self._groups)
+        if self.training:
+            reviews = next(self._groups)
+        else:  # Padding costs the same whatever the reviews are: a few will do.
+            reviews = reviews_of_turn(self.workload, turn)[: 4 * self.batch_size]
         length = self.workload.task.sequence_length
         tokens = self.workload.tokens
         token_ids = np.zeros((len(reviews), length), np.int32)

@@ -12,7 +12,7 @@ from benchmarks.contenders.base import (
     SEED,
     WEIGHT_DECAY,
     Work,
-    in_turn,
+    reviews_of_turn,
 )
 from benchmarks.workload import NUM_CLASSES, Workload
 from sentiment.config import SpeedConfig, TrainingConfig
@@ -23,6 +23,7 @@ from sentiment.runtime import prepare_process
 from sentiment.training.optimizers import make_optimizer
 
 MANY_UPDATES = 1_000_000
+WARM_UP_TURN = 1_000_000
 
 
 class Ours:
@@ -54,9 +55,6 @@ class Ours:
         if training:
             self._prepare_training()
         else:
-            rng = np.random.default_rng(SEED)
-            count = len(workload.tokens)
-            self._groups = in_turn(count, workload.task.reviews_per_round, rng)
             self.setting = f"batches of up to {predict_batch_tokens():,} tokens"
 
     def _prepare_training(self):
@@ -86,9 +84,9 @@ class Ours:
 
     def warm_up(self):
         """Compiles the train step, or what prediction takes."""
-        self.round()
+        self.round(WARM_UP_TURN)
 
-    def round(self) -> Work:
+    def round(self, turn: int) -> Work:
         """Trains on the next batches, or predicts the next reviews."""
         tokens = self.workload.tokens
         if self.training:
@@ -103,7 +101,7 @@ class Ours:
             positions = updates * self._plan.batch_rows * self._plan.row_length
             reviews = np.concatenate([r for batch in rows for r in batch])
             return Work(tokens.lengths[reviews], positions)
-        reviews = next(self._groups)
+        reviews = reviews_of_turn(self.workload, turn)
         chosen = RaggedTokens.from_sequences([tokens[i] for i in reviews])
         positions = 0
         predict = self.classifier.predict_on_batch

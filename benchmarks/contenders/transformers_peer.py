@@ -1,6 +1,7 @@
 """Hugging Face `GPT2ForSequenceClassification`, dynamic padding."""
 
 import contextlib
+import itertools
 import os
 import time
 
@@ -16,11 +17,14 @@ from benchmarks.contenders.base import (
     WEIGHT_DECAY,
     Work,
     in_turn,
+    reviews_of_turn,
 )
 from benchmarks.workload import NUM_CLASSES, Workload
 
 # Like Trainer's `group_by_length`: sorted within this many batches.
 GROUPED_BATCHES = 50
+TRIAL_BATCHES = 6  # of each size
+TRIAL_TURN = 1_000_000  # Its reviews are none of a round's.
 
 
 class Transformers:
@@ -68,50 +72,58 @@ class Transformers:
         self._rng = np.random.default_rng(SEED)
 
     def warm_up(self):
-        """Tries the batch sizes on the same reviews and keeps the fastest."""
+        """Tries the batch sizes on batches like the rounds'; the fastest stays."""
         sizes = self.workload.task.batch_sizes
         if self.compiled:
             sizes = sizes[-2:-1] or sizes  # each takes minutes to compile
-        trial = self._rng.permutation(len(self.workload.tokens))[: max(sizes)]
-        if self.grouped:
-            trial = trial[np.argsort(-self.workload.tokens.lengths[trial])]
         speeds = {}
-        self._run(trial[:2], 2)  # Kernels are warm then.
         for size in sizes:
+            trial = self._trial(size)
+            self._run_all(trial[:1])  # Kernels are warm then.
             started = time.perf_counter()
-            self._run(trial, size)
-            speeds[size] = len(trial) / (time.perf_counter() - started)
+            work = self._run_all(trial)
+            speeds[size] = work.lengths.sum() / (time.perf_counter() - started)
         self.batch_size = max(speeds, key=speeds.get)
-        shown = ", ".join(f"{size}: {speed:.2f}" for size, speed in speeds.items())
-        self.setting = f"batch {self.batch_size} (reviews/s tried: {shown})"
-        self._batches = self._in_batches()
+        shown = ", ".join(f"{size}: {speed:.0f}" for size, speed in speeds.items())
+        self.setting = f"batch {self.batch_size} (tokens/s tried: {shown})"
+        self._batches = self._in_batches(self.batch_size)
         self._update()
 
-    def round(self) -> Work:
-        """The next updates, or the next reviews."""
+    def _trial(self, size) -> list[np.ndarray]:
+        """Batches of a size as the rounds have them, short and long ones."""
+        if self.training:
+            batches = list(itertools.islice(self._in_batches(size), GROUPED_BATCHES))
+            batches.sort(key=lambda batch: self.workload.tokens.lengths[batch].max())
+        else:
+            batches = self._split(reviews_of_turn(self.workload, TRIAL_TURN), size)
+        places = np.linspace(0, len(batches) - 1, TRIAL_BATCHES + 2)[1:-1]
+        return [batches[round(place)] for place in places]
+
+    def round(self, turn: int) -> Work:
+        """The next updates, or the turn's reviews."""
         task = self.workload.task
         if not self.training:
-            reviews = self._rng.permutation(len(self.workload.tokens))
-            return self._predict(reviews[: task.reviews_per_round])
+            reviews = reviews_of_turn(self.workload, turn)
+            return self._run_all(self._split(reviews, self.batch_size))
         works = []
         for _ in range(task.updates_per_round):
             count = 0
             while count < task.reviews_per_update:
-                batch = next(self._batches)
-                works.append(self._run(batch, self.batch_size))
-                count += len(batch)
+                works.append(self._run_all([next(self._batches)]))
+                count += len(works[-1].lengths)
             self._update()
         return _joined(works)
 
-    def _predict(self, reviews) -> Work:
+    def _split(self, reviews, size) -> list[np.ndarray]:
+        """Batches of reviews to predict."""
         if self.grouped:
             reviews = reviews[np.argsort(-self.workload.tokens.lengths[reviews])]
-        return self._run(reviews, self.batch_size)
+        return [reviews[i : i + size] for i in range(0, len(reviews), size)]
 
-    def _in_batches(self):
+    def _in_batches(self, size):
         """Endless micro-batches, in the order of training."""
         lengths = self.workload.tokens.lengths
-        size = min(self.batch_size, self.workload.task.reviews_per_update)
+        size = min(size, self.workload.task.reviews_per_update)
         if not self.grouped:
             yield from in_turn(len(lengths), size, self._rng)
         for group in in_turn(len(lengths), size * GROUPED_BATCHES, self._rng):
@@ -119,10 +131,8 @@ class Transformers:
             batches = order.reshape(GROUPED_BATCHES, size)
             yield from batches[self._rng.permutation(GROUPED_BATCHES)]
 
-    def _run(self, reviews, size) -> Work:
-        works = []
-        for start in range(0, len(reviews), size):
-            works.append(self._run_batch(reviews[start : start + size]))
+    def _run_all(self, batches) -> Work:
+        works = [self._run_batch(reviews) for reviews in batches]
         if self.device.type == "cuda":
             torch.cuda.synchronize()
         return _joined(works)

@@ -1,5 +1,7 @@
 """Classical classifiers, to be measured against."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -12,13 +14,36 @@ from sklearn.svm import LinearSVC
 
 from sentiment.baselines.lexicon import tone_scores
 from sentiment.config import BaselineConfig
+from sentiment.data.cleaning import clean_text
+from sentiment.data.datasets import Splits
 
 TOKEN_PATTERN = r"\w+|[^\w\s]"  # punctuation tells, too
 MAX_ITERATIONS = 1000
 
 
+def fit_baseline(config: BaselineConfig, splits: Splits, seed: int) -> "Baseline":
+    """A classical classifier of raw texts, fitted to a run's training examples.
+
+    Args:
+        config: the method and its settings.
+        splits: `train` is fitted to; `validation` scales the probabilities.
+        seed: of what is drawn.
+    """
+    print(f"Fitting {config.method} on {len(splits.train):,} texts.")
+    classifier = make_baseline(config, seed)
+    classifier.fit(_cleaned(splits.train.texts), splits.train.labels)
+    validation = splits.validation
+    return Baseline(
+        classifier, validation.texts, validation.labels, len(splits.label_names)
+    )
+
+
+def _cleaned(texts: Sequence[str]) -> list[str]:
+    return [clean_text(text, lowercase=True) for text in texts]
+
+
 def make_baseline(config: BaselineConfig, seed: int):
-    """An unfitted scikit-learn classifier from cleaned texts to classes.
+    """An unfitted scikit-learn classifier from cleaned, lowercased texts to classes.
 
     Args:
         config: the method and its settings.
@@ -132,7 +157,7 @@ def log_count_ratio(x, is_class) -> np.ndarray:
     return np.log((p / p.sum()) / (q / q.sum()))
 
 
-class Scaled:
+class Baseline:
     """Probabilities from a fitted classifier that may know scores alone.
 
     Scores go through a logistic regression fitted on held-out examples (Platt 1999).
@@ -149,24 +174,23 @@ class Scaled:
         self._scaler = None
         if not hasattr(classifier, "predict_proba"):
             self._scaler = LogisticRegression(max_iter=MAX_ITERATIONS)
-            self._scaler.fit(self._scores(texts), labels)
+            self._scaler.fit(self._scores(_cleaned(texts)), labels)
 
-    def predict(self, texts) -> np.ndarray:
-        """float64 (N, num_classes)."""
+    def predict(self, texts: Sequence[str]) -> np.ndarray:
+        """float64 (N, num_classes) of raw texts."""
+        cleaned = _cleaned(texts)
         if self._scaler is None:
-            found, classes = (
-                self._classifier.predict_proba(texts),
-                self._classifier.classes_,
-            )
+            found = self._classifier.predict_proba(cleaned)
+            classes = self._classifier.classes_
         else:
-            found = self._scaler.predict_proba(self._scores(texts))
+            found = self._scaler.predict_proba(self._scores(cleaned))
             classes = self._scaler.classes_
         probabilities = np.zeros((len(texts), self._num_classes))
         probabilities[:, classes] = found
         return probabilities
 
-    def _scores(self, texts):
-        scores = self._classifier.decision_function(texts)
+    def _scores(self, cleaned):
+        scores = self._classifier.decision_function(cleaned)
         return scores[:, None] if scores.ndim == 1 else scores
 
 

@@ -4,6 +4,7 @@ Entries are keyed by a hash of everything that they depend on, so none is ever
 out of date, and any may be deleted at any time.
 """
 
+import contextlib
 import hashlib
 import os
 import tempfile
@@ -56,9 +57,10 @@ class ArrayCache:
         try:
             with np.load(path, allow_pickle=False) as entry:
                 arrays = dict(entry)
-            os.utime(path)  # used now
         except (OSError, ValueError, EOFError, zipfile.BadZipFile):
             return None
+        with contextlib.suppress(OSError):  # A shared cache may be read-only.
+            os.utime(path)  # used now
         return arrays
 
     def save(self, key: str, arrays: dict[str, np.ndarray]):

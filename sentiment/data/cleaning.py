@@ -60,6 +60,11 @@ def clean_text(text: str, lowercase: bool = False) -> str:
     return text.lower() if lowercase else text
 
 
+def comparison_key(text: str) -> str:
+    """Equal for texts that differ in markup, case and spacing alone."""
+    return clean_text(text).casefold()
+
+
 def _character(match: re.Match) -> str:
     entity = match.group()
     if entity[1] == "#":

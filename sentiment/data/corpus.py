@@ -1,7 +1,7 @@
 """Unlabelled text for language models: reading, leaving out, cutting to rows."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -10,12 +10,11 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from sentiment.config import CorpusConfig
-from sentiment.data.cache import ArrayCache, fingerprint
-from sentiment.data.cleaning import clean_text
+from sentiment.data.cleaning import clean_text, comparison_key
 from sentiment.data.files import read_texts
 from sentiment.data.packing import RaggedTokens
-from sentiment.data.pipeline import ENCODE_CHUNK
 from sentiment.data.tfds_source import read_tfds_texts
+from sentiment.data.tokenizing import cached_tokens
 from sentiment.errors import InputError
 
 
@@ -23,8 +22,9 @@ class Tokenizer(Protocol):
     """What turns texts into tokens; see `ByteLevelGPT2Tokenizer`."""
 
     end_token_id: int
-    vocabulary: dict[str, int]
-    merges: list[str]
+
+    @property
+    def fingerprint(self) -> str: ...
 
     def encode_batch(self, texts: list[str]) -> list[list[int]]: ...
 
@@ -40,7 +40,7 @@ class Corpus:
         train: what is learnt from, cleaned.
         validation: what perplexity is measured on, cleaned.
         num_excluded: documents left out for being in the excluded splits or files.
-        num_repeated: documents left out for being there already.
+        num_repeated: documents left out for being there already, or empty.
         num_skipped_rows: bad rows of own files.
     """
 
@@ -63,32 +63,44 @@ def load_corpus(config: CorpusConfig, seed: int, lowercase: bool = False) -> Cor
         InputError: a source cannot be read, or leaves fewer than two documents.
     """
     texts, excluded, num_skipped = _read(config)
-    forbidden = {_key(clean_text(text)) for text in excluded}
-    documents, seen = [], set()
-    num_excluded = num_repeated = 0
-    for text in tqdm(texts, "Reading", unit=" texts", disable=len(texts) < 5000):
-        cleaned = clean_text(text, lowercase)
-        key = _key(cleaned)
-        if key in forbidden:
-            num_excluded += 1
-        elif key in seen:
-            num_repeated += 1
-        elif key:
-            seen.add(key)
-            documents.append(cleaned)
+    texts, num_excluded, num_repeated = without(texts, excluded)
+    documents = [clean_text(text, lowercase) for text in texts]
     order = np.random.default_rng(seed).permutation(len(documents))
     if config.max_documents:
         order = order[: config.max_documents]
     if len(order) < 2:
         raise InputError(
-            f"There must be at least two documents, one of them for validation. Of "
-            f"{len(texts):,} read, {num_excluded:,} are excluded, {num_repeated:,} "
-            f"repeat another and the rest is empty: {len(order)} left."
+            f"There must be at least two documents, one of them for validation. "
+            f"{num_excluded:,} are excluded, {num_repeated:,} repeat another or are "
+            f"empty, {len(order)} left."
         )
     count = min(max(1, round(config.validation_fraction * len(order))), len(order) - 1)
     parts = (np.sort(order[count:]), np.sort(order[:count]))
     train, validation = ([documents[i] for i in part] for part in parts)
     return Corpus(train, validation, num_excluded, num_repeated, num_skipped)
+
+
+def without(
+    texts: Sequence[str], excluded: Sequence[str]
+) -> tuple[list[str], int, int]:
+    """Texts that are not empty, not among `excluded`, and each there once.
+
+    Texts that differ in markup, case and spacing alone count as equal.
+
+    Returns:
+        `(texts, num_excluded, num_repeated)`; an empty text counts as repeated.
+    """
+    forbidden = set(map(comparison_key, excluded))
+    kept, seen = [], {""}
+    num_excluded = 0
+    for text in tqdm(texts, "Reading", unit=" texts", disable=len(texts) < 5000):
+        key = comparison_key(text)
+        if key in forbidden:
+            num_excluded += 1
+        elif key not in seen:
+            seen.add(key)
+            kept.append(text)
+    return kept, num_excluded, len(texts) - num_excluded - len(kept)
 
 
 def _read(config: CorpusConfig) -> tuple[list[str], list[str], int]:
@@ -112,11 +124,6 @@ def _read(config: CorpusConfig) -> tuple[list[str], list[str], int]:
         target += found
         num_skipped += skipped
     return texts, excluded, num_skipped
-
-
-def _key(cleaned: str) -> str:
-    """Equal for texts that differ in case and spacing alone."""
-    return " ".join(cleaned.lower().split())
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,33 +162,22 @@ def encode_documents(
             documents and tokenizer; empty: nothing is kept.
     """
     num_bytes = sum(len(text.encode("utf-8", "replace")) for text in documents)
-    cache = ArrayCache(cache_dir and Path(cache_dir) / "tokens")
-    key = cache_dir and fingerprint(
+    end = tokenizer.end_token_id
+
+    def encode(texts):
+        encoded = tokenizer.encode_batch(texts)
+        pieces = [p for ids in encoded for p in _pieces([end, *ids, end], row_length)]
+        return RaggedTokens.from_sequences(pieces), 0
+
+    tokens, _ = cached_tokens(
+        documents,
+        encode,
+        cache_dir,
         Path(__file__).read_bytes(),
         json.dumps(row_length),
-        sorted(f"{token} {i}" for token, i in tokenizer.vocabulary.items()),
-        tokenizer.merges,
-        documents,
+        cache_dir and tokenizer.fingerprint,
     )
-    found = cache.load(key)
-    if found is None:
-        tokens = _encode(tokenizer, documents, row_length)
-        flat = tokens.flat.astype(np.min_scalar_type(tokens.flat.max(initial=0)))
-        cache.save(key, {"flat": flat, "offsets": tokens.offsets})
-    else:
-        tokens = RaggedTokens(found["flat"].astype(np.int32), found["offsets"])
     return EncodedDocuments(tokens, num_bytes)
-
-
-def _encode(tokenizer, documents, row_length) -> RaggedTokens:
-    end = tokenizer.end_token_id
-    parts = []
-    starts = range(0, len(documents), ENCODE_CHUNK)
-    for start in tqdm(starts, "Tokenizing", unit="k texts", disable=len(starts) < 5):
-        encoded = tokenizer.encode_batch(documents[start : start + ENCODE_CHUNK])
-        pieces = [p for ids in encoded for p in _pieces([end, *ids, end], row_length)]
-        parts.append(RaggedTokens.from_sequences(pieces))
-    return RaggedTokens.concatenate(parts)
 
 
 def _pieces(ids: list[int], length: int) -> Iterable[list[int]]:

@@ -12,7 +12,8 @@ class Examples:
 
     Attributes:
         texts: N strings.
-        labels: int32 (N,), class of each.
+        labels: int32 (N,), class of each; or float32 (N, num_classes), its
+            probability.
     """
 
     texts: list[str]

@@ -8,14 +8,11 @@ batches while the model trains.
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import grain
 import numpy as np
-from tqdm.auto import tqdm
 
-from sentiment.data.cache import ArrayCache, fingerprint
 from sentiment.data.examples import Examples
 from sentiment.data.packing import (
     RaggedTokens,
@@ -25,8 +22,8 @@ from sentiment.data.packing import (
     pack_rows,
     plan_rows,
 )
+from sentiment.data.tokenizing import cached_tokens
 
-ENCODE_CHUNK = 1000
 READ_OPTIONS = grain.ReadOptions(num_threads=2, prefetch_buffer_size=16)
 
 
@@ -45,13 +42,22 @@ class EncodedExamples:
 
     Attributes:
         tokens: token ids of each, start and end token included.
-        labels: int32 (N,).
+        labels: as of `Examples`.
         num_dropped: tokens that truncation left out.
     """
 
     tokens: RaggedTokens
     labels: np.ndarray
     num_dropped: int
+
+    def joined_with(self, taught: "EncodedExamples") -> "EncodedExamples":
+        """These and `taught`, whose labels are probabilities; all are in the result."""
+        certain = np.eye(taught.labels.shape[1], dtype=np.float32)[self.labels]
+        return EncodedExamples(
+            RaggedTokens.concatenate([self.tokens, taught.tokens]),
+            np.concatenate([certain, taught.labels]),
+            self.num_dropped + taught.num_dropped,
+        )
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -68,29 +74,15 @@ def encode_examples(
         cache_dir: folder that keeps the tokens for the next run with the same
             texts and encoder; empty: nothing is kept.
     """
-    cache = ArrayCache(cache_dir and Path(cache_dir) / "tokens")
-    key = cache_dir and fingerprint(encoder.fingerprint, examples.texts)
-    found = cache.load(key)
-    if found is None:
-        tokens, num_dropped = _encode(encoder, examples.texts)
-        # A vocabulary of up to 65,536 fits two bytes.
-        kind = np.min_scalar_type(tokens.flat.max(initial=0))
-        flat = tokens.flat.astype(kind)
-        arrays = {"flat": flat, "offsets": tokens.offsets, "num_dropped": num_dropped}
-        cache.save(key, arrays)
-    else:
-        tokens = RaggedTokens(found["flat"].astype(np.int32), found["offsets"])
-        num_dropped = int(found["num_dropped"])
+
+    def encode(texts):
+        encoded = encoder.encode(texts)
+        return encoded.tokens, encoded.num_dropped
+
+    tokens, num_dropped = cached_tokens(
+        examples.texts, encode, cache_dir, cache_dir and encoder.fingerprint
+    )
     return EncodedExamples(tokens, examples.labels, num_dropped)
-
-
-def _encode(encoder: Encoder, texts: list[str]) -> tuple[RaggedTokens, int]:
-    parts = []
-    starts = range(0, len(texts), ENCODE_CHUNK)
-    for start in tqdm(starts, "Tokenizing", unit="k texts", disable=len(starts) < 5):
-        parts.append(encoder.encode(texts[start : start + ENCODE_CHUNK]))
-    tokens = RaggedTokens.concatenate([part.tokens for part in parts])
-    return tokens, sum(part.num_dropped for part in parts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,8 +137,8 @@ class BatchPlan:
     def batch(self, rows: list[np.ndarray]):
         """`(x, y, sample_weight)` for at most `batch_rows` rows.
 
-        `x` as of `pack_rows`; `y` int32 and `sample_weight` float32, both
-        (batch_rows, max_segments), 0 in unused slots.
+        `x` as of `pack_rows`; `y` are the labels and `sample_weight` float32, both
+        (batch_rows, max_segments, ...), 0 in unused slots.
         """
         x = pack_rows(
             self.examples.tokens,
@@ -155,9 +147,10 @@ class BatchPlan:
             self.max_segments,
             self.batch_rows,
         )
-        y = np.zeros(x["segment_lengths"].shape, np.int32)
+        labels = self.examples.labels
+        y = np.zeros((*x["segment_lengths"].shape, *labels.shape[1:]), labels.dtype)
         for i, row in enumerate(rows):
-            y[i, : len(row)] = self.examples.labels[row]
+            y[i, : len(row)] = labels[row]
         return x, y, (x["segment_lengths"] > 0).astype(np.float32)
 
 

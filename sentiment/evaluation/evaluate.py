@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sentiment.config import DataConfig
+from sentiment.data.cleaning import comparison_key
 from sentiment.data.datasets import Splits, load_split
 from sentiment.data.pipeline import EncodedExamples, encode_examples
 from sentiment.evaluation.metrics import classification_metrics, reliability_bins
@@ -54,13 +55,9 @@ class Evaluation:
 
 
 def occur_in(texts: list[str], others: list[str]) -> np.ndarray:
-    """Bool (N,), which of `texts` are among `others`, ignoring case and spacing."""
-    known = {_normalised(text) for text in others}
-    return np.array([_normalised(text) in known for text in texts], bool)
-
-
-def _normalised(text: str) -> str:
-    return " ".join(text.split()).casefold()
+    """Bool (N,), which of `texts` are among `others`, see `comparison_key`."""
+    known = set(map(comparison_key, others))
+    return np.array([comparison_key(text) in known for text in texts], bool)
 
 
 def scores_of(

@@ -8,7 +8,6 @@ from pathlib import Path
 import keras
 import keras_hub
 import numpy as np
-import tokenizers
 
 from sentiment.config import TRUNCATIONS
 from sentiment.data import cleaning
@@ -115,14 +114,11 @@ class GPT2TextClassifierPreprocessor(keras_hub.models.TextClassifierPreprocessor
     @property
     def fingerprint(self) -> str:
         """Tells apart preprocessors that would read a text differently."""
-        tokenizer = self.tokenizer
         return fingerprint(
             Path(cleaning.__file__).read_bytes(),
             Path(__file__).read_bytes(),
-            tokenizers.__version__,
             json.dumps([self.sequence_length, self.truncation, self.lowercase]),
-            sorted(f"{token} {i}" for token, i in tokenizer.vocabulary.items()),
-            tokenizer.merges,
+            self.tokenizer.fingerprint,
         )
 
     def encode(self, texts: Sequence[str]) -> EncodedTexts:

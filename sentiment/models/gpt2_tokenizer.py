@@ -1,8 +1,14 @@
 """GPT-2's tokenizer, exactly."""
 
+import json
+from pathlib import Path
+
 import keras
 import keras_hub
+import tokenizers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+from sentiment.data.cache import fingerprint
 
 
 @keras.saving.register_keras_serializable(package="sentiment")
@@ -37,6 +43,17 @@ class ByteLevelGPT2Tokenizer(keras_hub.models.GPT2Tokenizer):
         if isinstance(tokenizer, cls):
             return tokenizer
         return cls(vocabulary=dict(tokenizer.vocabulary), merges=tokenizer.merges)
+
+    @property
+    def fingerprint(self) -> str:
+        """Tells apart tokenizers that would split a text differently."""
+        return fingerprint(
+            Path(__file__).read_bytes(),
+            tokenizers.__version__,
+            json.dumps([self.add_prefix_space]),
+            sorted(f"{token} {i}" for token, i in self.vocabulary.items()),
+            self.merges,
+        )
 
     def encode_batch(self, texts: list[str]) -> list[list[int]]:
         """Token ids of each text, without start or end token."""

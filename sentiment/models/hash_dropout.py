@@ -5,9 +5,10 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
-_GOLDEN_RATIO = jnp.uint32(0x9E3779B9)
+_GOLDEN_RATIO = np.uint32(0x9E3779B9)  # no JAX array: those start its back end
 
 
 def hash_dropout(x, rate: float, seed, site: int):

@@ -10,14 +10,16 @@ class ReviewCrossentropy(keras.losses.Loss):
     """Cross-entropy from logits, one value per review.
 
     loss = -weight[y] * sum_c q_c log softmax(logits)_c, where q mixes the
-    one-hot label with the uniform distribution (Szegedy et al. 2016).
+    one-hot label with the uniform distribution (Szegedy et al. 2016). A label may
+    be a distribution instead, as a teacher gives it; its weight is then the mean
+    of the classes' weights under it.
 
     Args:
         label_smoothing: float in [0, 1), share of the uniform distribution.
         class_weight: sequence of floats, one per class, or `None` for ones.
 
     Call arguments:
-        y_true: int (..., max_segments).
+        y_true: int (..., max_segments), or float (..., max_segments, num_classes).
         y_pred: float (..., max_segments, num_classes), logits.
     """
 
@@ -35,15 +37,17 @@ class ReviewCrossentropy(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         num_classes = y_pred.shape[-1]
-        y_true = ops.cast(y_true, "int32")
         log_probabilities = ops.log_softmax(ops.cast(y_pred, "float32"), axis=-1)
-        target = ops.one_hot(y_true, num_classes, dtype="float32")
+        label = y_true
+        if len(label.shape) < len(y_pred.shape):
+            label = ops.one_hot(ops.cast(label, "int32"), num_classes, dtype="float32")
         target = (
-            target * (1.0 - self.label_smoothing) + self.label_smoothing / num_classes
+            label * (1.0 - self.label_smoothing) + self.label_smoothing / num_classes
         )
         loss = -ops.sum(target * log_probabilities, axis=-1)
         if self.class_weight is not None:
-            loss = loss * ops.take(np.asarray(self.class_weight, "float32"), y_true)
+            weights = np.asarray(self.class_weight, "float32")
+            loss = loss * ops.sum(label * weights, axis=-1)
         return loss
 
     def get_config(self):

@@ -31,7 +31,8 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
     Inputs are `token_ids` (batch, row_length) and `segment_lengths` (batch,
     max_segments); the model's output is one row of logits per slot, (batch,
     max_segments, num_classes). Labels and sample weights are (batch,
-    max_segments), weight 0 in unused slots.
+    max_segments), weight 0 in unused slots; float labels (batch, max_segments,
+    num_classes) are probabilities.
 
     Its targets are reviews; see `packed_training`.
     """
@@ -100,6 +101,12 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
     def train_step(self, state, data):
         """One optimizer update."""
         return packed_train_step(self, state, data)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        """As in `keras.Model`; of labels that are probabilities, the likeliest class."""
+        if len(y.shape) == len(y_pred.shape):
+            y = keras.ops.argmax(y, axis=-1)
+        return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def _update_metrics_variables(self, *arguments):
         return update_packed_metrics(self, *arguments)
@@ -176,6 +183,13 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
         # any input is served by a few compiled programs.
         if batch_size is not None and batch_size < 1:
             raise InputError(f"batch_size must be at least 1. Received: {batch_size}.")
+        if len(tokens) == 0:
+            return np.zeros((0, self.num_classes), np.float32)
+        if self.preprocessor is None:
+            raise InputError(
+                "This classifier has no preprocessor, which knows how long a row may "
+                "be. Set `classifier.preprocessor`."
+            )
         longest = int(tokens.lengths.max(initial=1))
         limit = self.preprocessor.sequence_length
         row_length = min(_round_up(longest, smallest=PREDICT_SHORTEST_ROW), limit)

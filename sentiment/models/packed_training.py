@@ -16,6 +16,8 @@ import jax
 import jax.numpy as jnp
 import keras
 
+from sentiment.errors import InputError
+
 
 def packed_train_step(model, state, data):
     """One optimizer update: gradients of all micro-batches, then a step.
@@ -100,7 +102,13 @@ def _micro_batches(array, steps):
     Rows are sharded over devices in blocks, so the strided split leaves every
     device with an equal part of every micro-batch.
     """
-    rows = array.shape[0] // steps
+    rows, rest = divmod(array.shape[0], steps)
+    if rest:
+        raise InputError(
+            f"A batch of {array.shape[0]} rows cannot be read in {steps} equal parts. "
+            "Give `fit` a batch_size, and a number of examples, that are multiples of "
+            "gradient_accumulation_steps."
+        )
     return jnp.swapaxes(array.reshape(rows, steps, *array.shape[1:]), 0, 1)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import huggingface_hub
 import keras_hub
 
+from sentiment.bundled import bundled_presets
 from sentiment.config import BackboneConfig, ModelConfig
 from sentiment.errors import InputError
 from sentiment.models.gpt2_text_classifier import fit_sequence_length
@@ -69,15 +70,16 @@ def load_backbone(config: BackboneConfig, dtype: str = "float32"):
         InputError: no such preset, neither GPT-2 nor recurrent, a broken folder, a
             language model of other cleaning, or no network.
     """
-    kind = _check_preset(config.preset)
-    check_cleaning(config.preset, config.lowercase)
+    preset = str(bundled_presets().get(config.preset, config.preset))
+    kind = _check_preset(preset)
+    check_cleaning(preset, config.lowercase)
     try:
         backbone_class, tokenizer_class = _CLASSES[kind]
         backbone = backbone_class.from_preset(
-            config.preset, dropout=config.dropout, dtype=dtype
+            preset, dropout=config.dropout, dtype=dtype
         )
         tokenizer = ByteLevelGPT2Tokenizer.from_tokenizer(
-            tokenizer_class.from_preset(config.preset)
+            tokenizer_class.from_preset(preset)
         )
     except Exception as error:  # Each hub and file format fails in its own way.
         raise InputError(
@@ -113,7 +115,8 @@ def _check_preset(preset: str) -> str:
     if not Path(preset).is_dir():
         raise InputError(
             f"The preset {preset!r} is no folder here, no kaggle:// or hf:// handle "
-            f"and none of KerasHub's GPT-2 presets: {', '.join(builtin)}."
+            f"and none of KerasHub's GPT-2 presets: {', '.join(builtin)}; nor of those "
+            f"that come along: {', '.join(bundled_presets()) or 'none'}."
         )
     return _check_folder(Path(preset))
 

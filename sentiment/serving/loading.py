@@ -4,6 +4,7 @@ from pathlib import Path
 
 import keras
 
+from sentiment.bundled import bundled_presets
 from sentiment.config import MODEL_FILE, SpeedConfig
 from sentiment.errors import InputError
 from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
@@ -19,15 +20,15 @@ def load_classifier(
     """Loads a classifier with its preprocessor and label names.
 
     Args:
-        path: a run's workdir, a `model.keras` file, or a preset folder that
-            `save_to_preset` wrote.
+        path: a run's workdir, a `model.keras` file, a preset folder that
+            `save_to_preset` wrote, or the name of a bundled classifier.
         speed: fast paths and caches; by default those of `SpeedConfig`.
 
     Raises:
         InputError: nothing is there, the file is damaged, or it holds something
             else than a classifier.
     """
-    path = Path(path)
+    path = bundled_presets().get(str(path), Path(path))
     speed = speed or SpeedConfig()
     prepare_process(speed)
     try:

@@ -35,6 +35,7 @@ from sentiment.training.callbacks import (
 )
 from sentiment.training.devices import device_name, sharding_scope
 from sentiment.training.optimizers import make_optimizer
+from sentiment.training.teaching import read_taught
 from sentiment.training.workdir import TrainingWorkdir
 
 MONITORED = {
@@ -89,6 +90,7 @@ def train_and_evaluate(
         splits = load_splits(config.data, config.seed)
         _print_splits(splits)
         class_weight = _class_weight(config.training, splits)
+        taught = read_taught(config, splits)
         classifier = build_classifier(
             config.model,
             config.training.dtype,
@@ -104,6 +106,8 @@ def train_and_evaluate(
             cache_dir=config.speed.cache_dir,
         )
         train, validation = encode(splits.train), encode(splits.validation)
+        if taught is not None:
+            train = train.joined_with(encode(taught.examples))
         plan = _plan(config, classifier, train, validation)
         history = fit(classifier, config, plan, validation, class_weight)
         folder.save_classifier(classifier)
@@ -130,6 +134,13 @@ def train_and_evaluate(
         "num_train_examples": len(splits.train),
         "num_skipped_rows": splits.num_skipped_rows,
     }
+    if taught is not None:
+        metrics["unlabelled"] = {
+            "num_examples": len(taught.examples),
+            "num_excluded": taught.num_excluded,
+            "num_repeated": taught.num_repeated,
+            "num_skipped_rows": taught.num_skipped_rows,
+        }
     folder.save_results(config, metrics, history, evaluations, best_epoch, predictions)
     return TrainingResult(classifier, metrics, history)
 

@@ -4,7 +4,7 @@ from scipy import sparse
 
 from sentiment.baselines.classical import (
     NBSVM,
-    Scaled,
+    Baseline,
     log_count_ratio,
     make_baseline,
 )
@@ -27,7 +27,7 @@ def test_log_count_ratio_by_hand():
 def test_every_method_gives_probabilities_and_learns(method):
     config = BaselineConfig(method=method, min_count=1)
     classifier = make_baseline(config, seed=0).fit(TEXTS, LABELS)
-    model = Scaled(classifier, TEXTS, LABELS, num_classes=3)
+    model = Baseline(classifier, TEXTS, LABELS, num_classes=3)
     probabilities = model.predict(["a great lovely one", "boring and dull"])
     assert probabilities.shape == (2, 3)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1)

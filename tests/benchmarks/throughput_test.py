@@ -1,12 +1,15 @@
 """The benchmark's arithmetic, and our contender at a toy size."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from benchmarks import report
+from benchmarks import report, throughput
+from benchmarks.contenders.base import reviews_of_turn
 from benchmarks.contenders.ours import Ours
+from benchmarks.worker import CONTENDERS, check_device, environment
 from benchmarks.workload import TASKS, Task, Workload, review_flops
 from sentiment.data.packing import RaggedTokens
 
@@ -55,7 +58,7 @@ def workload(tmp_path, vocabulary):
 def test_our_contender_counts_what_it_computed(workload, training):
     contender = Ours(workload, training, "cpu", "float32")
     contender.warm_up()
-    work = contender.round()
+    work = contender.round(0)
     real = work.lengths.sum()
     assert 0.7 < real / work.positions <= 1
     if training:
@@ -103,3 +106,108 @@ def test_summary_is_medians_and_ratios_within_a_turn(tmp_path):
     saved = json.loads((tmp_path / "throughput.json").read_text())
     assert saved["measured"] == [measured]
     assert "jax" in saved["versions"]
+
+
+# --- Taking turns
+
+
+class FakeWorker:
+    """Answers as often as it is told, then fails, or never starts."""
+
+    def __init__(self, name, answers):
+        self.name, self.left, self.message = name, answers, "killed"
+        self.turns = []
+
+    def answer(self):
+        if self.left == 0:
+            return None
+        return {"setting": "s", "compile_seconds": 0.0, "first_round_seconds": 0.0}
+
+    def round(self, turn):
+        self.turns.append(turn)
+        self.left -= 1
+        if self.left < 0:
+            return None
+        if self.name == "peak":
+            return {"flops_per_second": 1e3}
+        return result(ours=7, peer=1)["contenders"][self.name]["rounds"][0]
+
+    def stop(self):
+        self.turns.append("stopped")
+
+
+@pytest.fixture
+def measure(monkeypatch):
+    """`measure` with workers of so many answers; returns them, too."""
+
+    def run(contenders=("ours", "peer"), **answers):
+        workers = {name: FakeWorker(name, count) for name, count in answers.items()}
+        flags = SimpleNamespace(
+            contender=contenders, rounds=3, device="cpu", dtype="float32"
+        )
+        monkeypatch.setattr(throughput, "FLAGS", flags)
+        monkeypatch.setattr(throughput, "Worker", lambda name, *_: workers[name])
+        return throughput.measure("t", "train", "w.npz"), workers
+
+    return run
+
+
+def test_ours_and_the_peer_take_turns(measure):
+    measured, workers = measure(ours=9, peer=9, peak=9)
+    for name in ("ours", "peer"):
+        assert len(measured["contenders"][name]["rounds"]) == 3
+        assert workers[name].turns == [0, 1, 2, "stopped"]
+    assert measured["peak"] == 1e3
+    assert report.summary(measured)["peer"]["ours_is"] == 7
+
+
+@pytest.mark.parametrize(
+    ("answers", "failed", "shown"),
+    [
+        ({"ours": 0, "peer": 9, "peak": 9}, {"ours"}, {"peer"}),
+        ({"ours": 1, "peer": 9, "peak": 9}, {"ours"}, {"peer"}),
+        ({"ours": 9, "peer": 0, "peak": 9}, {"peer"}, {"ours"}),
+        ({"ours": 9, "peer": 2, "peak": 9}, {"peer"}, {"ours"}),
+        ({"ours": 1, "peer": 1, "peak": 9}, {"ours", "peer"}, set()),
+        ({"ours": 9, "peer": 9, "peak": 1}, set(), {"ours", "peer"}),
+        ({"ours": 9, "peer": 9, "peak": 0}, set(), {"ours", "peer"}),
+    ],
+)
+def test_whoever_ends_early_the_others_are_reported(
+    measure, tmp_path, answers, failed, shown
+):
+    measured, workers = measure(**answers)
+    about = {"size": "tiny", "device": "cpu", "dtype": "float32"}
+    report.write([measured], tmp_path, about)
+    contenders = measured["contenders"]
+    assert {name for name in contenders if "failure" in contenders[name]} == failed
+    assert set(report.summary(measured)) == shown
+    assert all(worker.turns.count("stopped") == 1 for worker in workers.values())
+
+
+def test_ours_alone_is_measured(measure):
+    measured, _ = measure(contenders=("ours",), ours=9, peak=9)
+    assert len(measured["contenders"]["ours"]["rounds"]) == 3
+    measured, _ = measure(contenders=("ours",), ours=1, peak=9)
+    assert "killed" in measured["contenders"]["ours"]["failure"]
+
+
+def test_all_predict_the_same_reviews_in_a_turn(workload):
+    turns = [reviews_of_turn(workload, turn) for turn in (0, 0, 1)]
+    assert turns[0].tolist() == turns[1].tolist() != turns[2].tolist()
+    assert len(set(turns[0])) == workload.task.reviews_per_round
+    contender = Ours(workload, False, "cpu", "float32")
+    lengths = contender.round(1).lengths
+    assert lengths.tolist() == workload.tokens.lengths[turns[2]].tolist()
+
+
+def test_each_process_computes_where_it_is_told():
+    for name in CONTENDERS:
+        assert environment(name, "cpu")["JAX_PLATFORMS"] == "cpu"
+        on_gpu = environment(name, "gpu")
+        assert ("JAX_PLATFORMS" in on_gpu) == name.startswith("transformers")
+        assert on_gpu["XLA_PYTHON_CLIENT_PREALLOCATE"] == "false"
+        assert ("MALLOC_ARENA_MAX" in on_gpu) == (name != "ours")
+    check_device("cpu")
+    with pytest.raises(RuntimeError, match="on cpu, not gpu"):
+        check_device("gpu")

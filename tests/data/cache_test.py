@@ -74,3 +74,14 @@ def test_fingerprint_tells_apart_what_differs():
     ]
     assert len(set(different)) == len(different)
     assert fingerprint("ab") == fingerprint("ab") == fingerprint(b"ab")
+
+
+def test_a_read_only_cache_is_read(tmp_path, monkeypatch):
+    cache = ArrayCache(tmp_path)
+    cache.save("key", {"a": np.arange(3)})
+
+    def refuse(path):
+        raise PermissionError(path)
+
+    monkeypatch.setattr("os.utime", refuse)
+    assert cache.load("key")["a"].tolist() == [0, 1, 2]

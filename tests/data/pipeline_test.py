@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import sentiment
-from sentiment.data import pipeline
+from sentiment.data import tokenizing
 from sentiment.data.corpus import EncodedDocuments
 from sentiment.data.examples import Examples
 from sentiment.data.packing import RaggedTokens
@@ -185,7 +185,7 @@ def test_encoding_in_chunks_changes_nothing(preprocessor, monkeypatch):
     texts = [f"<b>Film</b> number {i}" + "!" * (i % 9) for i in range(25)]
     labels = np.arange(25, dtype=np.int32)
     whole = encode_examples(preprocessor, Examples(texts, labels))
-    monkeypatch.setattr(pipeline, "ENCODE_CHUNK", 4)
+    monkeypatch.setattr(tokenizing, "CHUNK", 4)
     chunked = encode_examples(preprocessor, Examples(texts, labels))
     np.testing.assert_array_equal(chunked.tokens.flat, whole.tokens.flat)
     np.testing.assert_array_equal(chunked.tokens.offsets, whole.tokens.offsets)
@@ -229,3 +229,28 @@ def test_batches_of_a_part_are_those_of_the_whole(make_plan):
     assert len(part) == 3
     for one, other in zip(part, whole[2:5], strict=True):
         np.testing.assert_array_equal(one[0]["token_ids"], other[0]["token_ids"])
+
+
+# --- Labels that are probabilities
+
+
+def test_joined_examples_are_all_read_with_their_labels(examples):
+    probabilities = np.array([[0.2, 0.5, 0.3], [0.9, 0.1, 0.0]], np.float32)
+    tokens = RaggedTokens.from_sequences([[90, 90], [91]])
+    joined = examples.joined_with(EncodedExamples(tokens, probabilities, 4))
+    assert len(joined) == NUM_EXAMPLES + 2
+    assert joined.num_dropped == 4
+    plan = BatchPlan(joined, 4, ROW_LENGTH, seed=0)
+    found = {}
+    for x, y, weight in batches(plan):
+        assert y.dtype == np.float32
+        for ids, lengths, labels, weights in zip(*x.values(), y, weight, strict=True):
+            starts = np.cumsum(lengths) - lengths
+            for slot in np.flatnonzero(lengths):
+                assert weights[slot] == 1
+                found[int(ids[starts[slot]])] = labels[slot].tolist()
+            assert not labels[lengths == 0].any()
+    assert found.pop(90) == probabilities[0].tolist()
+    assert found.pop(91) == probabilities[1].tolist()
+    certain = np.eye(3).tolist()
+    assert found == {i + 1: certain[i % 3] for i in range(NUM_EXAMPLES)}

@@ -33,6 +33,23 @@ def test_class_weight_multiplies_by_the_weight_of_the_label():
     np.testing.assert_allclose(weighted, expected, rtol=1e-6)
 
 
+def test_a_label_may_be_a_distribution():
+    labels = np.array([[[0.6, 0.4, 0.0], [0.0, 0.0, 1.0]]], np.float32)
+    first = -(0.6 * np.log(0.7) + 0.4 * np.log(0.2))
+    loss = np.asarray(ReviewCrossentropy().call(labels, LOGITS))
+    np.testing.assert_allclose(loss, [[first, -np.log(0.5)]], rtol=1e-6)
+    weighted = ReviewCrossentropy(class_weight=[0.5, 9.0, 2.0]).call(labels, LOGITS)
+    weights = [[0.6 * 0.5 + 0.4 * 9.0, 2.0]]
+    np.testing.assert_allclose(weighted, loss * weights, rtol=1e-6)
+
+
+@pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.3}])
+def test_a_certain_distribution_is_the_label(options):
+    certain = np.eye(3, dtype=np.float32)[LABELS]
+    loss = ReviewCrossentropy(class_weight=[0.5, 9.0, 2.0], **options)
+    np.testing.assert_array_equal(loss.call(certain, LOGITS), loss.call(LABELS, LOGITS))
+
+
 def test_default_reduction_is_the_sum_over_weighted_reviews():
     loss = ReviewCrossentropy()(LABELS, LOGITS, sample_weight=np.array([[1.0, 0.0]]))
     np.testing.assert_allclose(loss, -np.log(0.7), rtol=1e-6)

@@ -142,6 +142,11 @@ def test_predict_tokens_equals_predict(classifier, one_by_one):
     np.testing.assert_allclose(result, one_by_one, rtol=0, atol=1e-5)
 
 
+def test_no_tokens_give_no_predictions(classifier):
+    tokens = RaggedTokens.from_sequences([])
+    assert classifier.predict_tokens(tokens).shape == (0, NUM_CLASSES)
+
+
 def test_predict_texts_tells_which_were_empty(classifier, one_by_one):
     probabilities, is_empty = classifier.predict_texts(TEXTS)
     assert is_empty.tolist() == [text == "" for text in TEXTS]
@@ -331,6 +336,13 @@ def test_micro_batches_give_the_update_of_the_whole_batch(in_parts, counts):
     expected, expected_logs = sgd_step(in_parts[1], batch)
     assert_same_update(change, expected)
     assert logs == pytest.approx(expected_logs, abs=1e-6)
+
+
+def test_rows_that_fall_into_no_equal_parts_are_refused(in_parts):
+    with pytest.raises(InputError, match="30 rows cannot be read in 4 equal parts"):
+        x, y, weight = make_batch(ONE_PER_ROW)
+        x = {name: array[:30] for name, array in x.items()}
+        in_parts[4].train_on_batch(x, y[:30], weight[:30])
 
 
 @pytest.mark.parametrize("steps", [1, 4])

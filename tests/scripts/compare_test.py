@@ -6,7 +6,7 @@ from sentiment.errors import InputError
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory, files):
-    from sentiment.baselines.run import run_baseline
+    from sentiment.training.baseline import run_baseline
 
     made = []
     for method in ("majority", "nb_svm"):

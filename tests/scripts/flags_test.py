@@ -4,10 +4,12 @@ import flags
 import pytest
 
 from sentiment.config import (
+    TEACHERS,
     BackboneConfig,
     BaselineCommand,
     BaselineConfig,
     BaselineRunConfig,
+    BundleCommand,
     CompareCommand,
     CorpusConfig,
     DataConfig,
@@ -21,6 +23,7 @@ from sentiment.config import (
     SpeedConfig,
     TrainCommand,
     TrainingConfig,
+    UnlabelledConfig,
 )
 from sentiment.errors import InputError
 
@@ -32,6 +35,7 @@ REQUIRED = {
     "pretrain": ("--text_files=a.csv", "--workdir=w"),
     "baseline": ("--train_file=a.csv", "--workdir=w"),
     "compare": ("a", "b"),
+    "bundle": ("--preset=p", "--name=n"),
 }
 PARSERS = {
     "train": flags.parse_train,
@@ -40,6 +44,7 @@ PARSERS = {
     "pretrain": flags.parse_pretrain,
     "baseline": flags.parse_baseline,
     "compare": flags.parse_compare,
+    "bundle": flags.parse_bundle,
 }
 # Where a command holds a config class: from the command to its settings.
 PLACES = [
@@ -151,6 +156,19 @@ def test_flag_reaches_its_field_and_no_other(command, path, field):
     else:
         default = parse(command, *required)
         assert parsed == replaced(default, path, field.name, value)
+
+
+@pytest.mark.parametrize("teacher", TEACHERS)
+def test_flags_of_unlabelled_texts(teacher):
+    run = train(f"--teacher={teacher}", "--unlabelled_file=a.txt")
+    assert run.unlabelled == UnlabelledConfig(teacher, unlabelled_file="a.txt")
+    arguments = ("--dataset=imdb_reviews", "--unlabelled_split=unsupervised")
+    run = parse("train", *arguments, f"--teacher={teacher}", "--workdir=w").run
+    assert run.unlabelled == UnlabelledConfig(teacher, "unsupervised")
+
+
+def test_flags_of_bundling():
+    assert parse("bundle", *REQUIRED["bundle"]) == BundleCommand("p", "n")
 
 
 def test_without_flags_every_field_has_its_default():
@@ -361,7 +379,7 @@ def test_flags_that_do_not_go_together(arguments, message):
         (("--model=m", "--text=a", "--input=b.csv"), "either --text or --input"),
         (("--model=m", "--input=b.csv"), "go together"),
         (("--model=m", "--text=a", "--output=b.csv"), "go together"),
-        (("--text=a",), "--model=WORKDIR"),
+        (("--model=", "--text=a"), "--model=WORKDIR"),
     ],
 )
 def test_what_predict_must_be_told(arguments, message):

@@ -14,7 +14,13 @@ import numpy as np
 import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
-from sentiment.config import DataConfig, ModelConfig, RunConfig, TrainingConfig
+from sentiment.config import (
+    DataConfig,
+    ModelConfig,
+    RunConfig,
+    TrainingConfig,
+    UnlabelledConfig,
+)
 from sentiment.data.cleaning import clean_text
 from sentiment.data.datasets import Splits, load_splits
 from sentiment.data.examples import Examples
@@ -458,3 +464,28 @@ def test_without_packing_each_review_fills_its_own_row(half):
     assert run["fill_ratio"] == run["tokens_read"] / (rows * 12)
     schedule = warmup_cosine(0.03, 2 * 11, 0.1)
     assert half.history["learning_rate"] == [float(schedule(t)) for t in (10, 21)]
+
+
+# --- Texts that a teacher has labelled
+
+
+def test_taught_texts_are_learnt_from(make_config, tmp_path, trained):
+    path = tmp_path / "more.txt"
+    path.write_text("superb lovely film\na dull boring film\nawful and dull\n")
+    config = dataclasses.replace(
+        make_config(epochs=2, label_smoothing=0.0),
+        unlabelled=UnlabelledConfig(teacher="nb_svm", unlabelled_file=str(path)),
+    )
+    result = train_and_evaluate(config, tmp_path / "run")
+    assert result.metrics["unlabelled"] == {
+        "num_examples": 3,
+        "num_excluded": 0,
+        "num_repeated": 0,
+        "num_skipped_rows": 0,
+    }
+    alone = trained(epochs=2, label_smoothing=0.0)
+    more = result.metrics["run"]["tokens_read"] - alone.metrics["run"]["tokens_read"]
+    tokens = result.classifier.preprocessor.encode(path.read_text().splitlines()).tokens
+    assert more == len(tokens.flat)
+    assert "unlabelled" not in alone.metrics
+    assert f"--unlabelled_file={path}\n" in (tmp_path / "run/config.cfg").read_text()

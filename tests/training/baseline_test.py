@@ -4,10 +4,10 @@ import os
 import numpy as np
 import pytest
 
-from sentiment.baselines.run import run_baseline
 from sentiment.config import BaselineConfig, BaselineRunConfig, DataConfig
 from sentiment.errors import InputError
 from sentiment.evaluation.predictions import read_predictions
+from sentiment.training.baseline import run_baseline
 
 LINES = {"good": "a lovely great film", "bad": "a dull boring plot"}
 

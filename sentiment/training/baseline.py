@@ -4,9 +4,8 @@ import dataclasses
 import time
 from pathlib import Path
 
-from sentiment.baselines.classical import Scaled, make_baseline
+from sentiment.baselines.classical import fit_baseline
 from sentiment.config import BaselineRunConfig
-from sentiment.data.cleaning import clean_text
 from sentiment.data.datasets import load_splits
 from sentiment.data.examples import Examples
 from sentiment.evaluation.evaluate import Evaluation, scores_of
@@ -63,20 +62,12 @@ def run_baseline(
     folder = BaselineWorkdir(workdir)
     folder.prepare(overwrite)
     splits = load_splits(config.data, config.seed)
-    print(f"Fitting {config.baseline.method} on {len(splits.train):,} texts.")
-    classifier = make_baseline(config.baseline, config.seed)
-    classifier.fit(_cleaned(splits.train), splits.train.labels)
-    model = Scaled(
-        classifier,
-        _cleaned(splits.validation),
-        splits.validation.labels,
-        len(splits.label_names),
-    )
+    model = fit_baseline(config.baseline, splits, config.seed)
 
     def evaluate(examples: Examples | None) -> Evaluation | None:
         if examples is None:
             return None
-        probabilities = model.predict(_cleaned(examples))
+        probabilities = model.predict(examples.texts)
         return Evaluation.of(examples.labels, probabilities, splits.label_names)
 
     evaluations = {
@@ -94,7 +85,3 @@ def run_baseline(
     }
     folder.save(config, metrics, evaluations, predictions)
     return metrics
-
-
-def _cleaned(examples: Examples) -> list[str]:
-    return [clean_text(text, lowercase=True) for text in examples.texts]

@@ -1,0 +1,63 @@
+"""Presets at half the size."""
+
+import shutil
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from sentiment.errors import InputError
+
+
+def save_half_precision(source: str | Path, target: str | Path):
+    """Copies a preset folder with its float32 weights as float16, compressed.
+
+    Keras casts them back when it loads them, so the copy is an ordinary preset, and
+    computes in float32.
+
+    Args:
+        source: a preset folder, as `save_to_preset` leaves it.
+        target: folder of the copy; must not exist.
+
+    Raises:
+        InputError: `source` is no preset, `target` exists, or a weight is beyond the
+            range of float16.
+    """
+    source, target = Path(source), Path(target)
+    if not (source / "config.json").is_file():
+        raise InputError(f"{source} is no preset: it has no config.json.")
+    if target.exists():
+        raise InputError(f"{target} exists. Remove it or name another folder.")
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("*.h5"))
+    for path in source.glob("*.h5"):
+        _copy_weights(path, target / path.name)
+
+
+def _copy_weights(source: Path, target: Path):
+    with h5py.File(source) as old, h5py.File(target, "w") as new:
+        for name, value in old.attrs.items():
+            new.attrs[name] = value
+
+        def copy(name, item):
+            if isinstance(item, h5py.Group):
+                made = new.require_group(name)
+            else:
+                made = _copy_array(new, name, item)
+            for key, value in item.attrs.items():
+                made.attrs[key] = value
+
+        old.visititems(copy)
+
+
+def _copy_array(new, name, item):
+    array = item[()]
+    if array.dtype != np.float32:
+        return new.create_dataset(name, data=array)
+    with np.errstate(over="ignore"):  # refused below, by name
+        half = array.astype(np.float16)
+    if not np.isfinite(half).all():
+        raise InputError(
+            f"The weight {name} reaches {np.abs(array).max():.3g}, beyond float16."
+        )
+    compression = "gzip" if half.ndim else None
+    return new.create_dataset(name, data=half, compression=compression)

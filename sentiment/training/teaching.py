@@ -1,0 +1,86 @@
+"""Unlabelled texts to learn from, labelled by a classical classifier.
+
+The teacher sees n-grams of words over the whole review; what it passes on is how
+sure it is, which tells more than a label would (Hinton et al. 2015,
+https://arxiv.org/abs/1503.02531).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sentiment.baselines.classical import fit_baseline
+from sentiment.config import BaselineConfig, RunConfig
+from sentiment.data.corpus import without
+from sentiment.data.datasets import Splits
+from sentiment.data.examples import Examples
+from sentiment.data.files import read_texts
+from sentiment.data.tfds_source import read_tfds_texts
+from sentiment.errors import InputError
+
+
+@dataclass(frozen=True, eq=False)
+class TaughtTexts:
+    """What a teacher has labelled.
+
+    Attributes:
+        examples: the texts; labels are float32 (N, num_classes), probabilities.
+        num_excluded: texts left out for being among those of train, validation and
+            test.
+        num_repeated: texts left out for being there already, or empty.
+        num_skipped_rows: bad rows of an own file.
+    """
+
+    examples: Examples
+    num_excluded: int
+    num_repeated: int
+    num_skipped_rows: int = 0
+
+
+def read_taught(config: RunConfig, splits: Splits) -> TaughtTexts | None:
+    """Fits the teacher to the training examples and lets it label the other texts.
+
+    Args:
+        config: names the teacher and the texts.
+        splits: what the teacher learns from; its validation part scales the
+            probabilities, and none of its texts is given out again.
+
+    Returns:
+        The texts with their labels; `None` where there is no teacher.
+
+    Raises:
+        InputError: the texts cannot be read, or none is left.
+    """
+    if config.unlabelled.teacher == "none":
+        return None
+    texts, num_skipped = _read(config)
+    known = [
+        text
+        for part in (splits.train, splits.validation, splits.test)
+        if part is not None
+        for text in part.texts
+    ]
+    texts, num_excluded, num_repeated = without(texts, known)
+    if not texts:
+        raise InputError(
+            f"No unlabelled text is left to learn from: {num_excluded:,} are among the "
+            f"labelled ones, {num_repeated:,} repeat another or are empty."
+        )
+    teacher = fit_baseline(
+        BaselineConfig(method=config.unlabelled.teacher), splits, config.seed
+    )
+    print(f"{config.unlabelled.teacher} labels {len(texts):,} texts.")
+    probabilities = teacher.predict(texts).astype(np.float32)
+    examples = Examples(texts, probabilities)
+    return TaughtTexts(examples, num_excluded, num_repeated, num_skipped)
+
+
+def _read(config: RunConfig) -> tuple[list[str], int]:
+    data, unlabelled = config.data, config.unlabelled
+    if unlabelled.unlabelled_file:
+        return read_texts(
+            unlabelled.unlabelled_file, data.text_column or "text", data.skip_bad_rows
+        )
+    split = unlabelled.unlabelled_split
+    texts = read_tfds_texts(data.dataset, data.tfds_data_dir, [split], data.text_column)
+    return texts[split], 0

@@ -1,0 +1,67 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from sentiment.baselines.classical import fit_baseline
+from sentiment.config import (
+    TEACHERS,
+    BaselineConfig,
+    DataConfig,
+    ModelConfig,
+    RunConfig,
+    TrainingConfig,
+    UnlabelledConfig,
+)
+from sentiment.data.datasets import load_splits
+from sentiment.errors import InputError
+from sentiment.training.teaching import read_taught
+
+NEW = ["Superb and lovely", "a dull, boring film", "SUPERB  and<br/>lovely", ""]
+
+
+@pytest.fixture
+def config(tmp_path, write_reviews):
+    """Unlabelled: four texts of which two are new, and every labelled one."""
+    data = DataConfig(
+        train_file=write_reviews(tmp_path / "train.csv", 60, seed=0),
+        test_file=write_reviews(tmp_path / "test.csv", 20, seed=1),
+        validation_fraction=0.3,
+    )
+    splits = load_splits(data, 0)
+    labelled = [splits.train, splits.validation, splits.test]
+    texts = [*NEW, *(text.upper() for part in labelled for text in part.texts)]
+    path = tmp_path / "unlabelled.txt"
+    path.write_text("\n".join(texts))
+    unlabelled = UnlabelledConfig(teacher="nb_svm", unlabelled_file=str(path))
+    return RunConfig(data, ModelConfig(), TrainingConfig(), unlabelled=unlabelled)
+
+
+def test_labelled_and_repeated_texts_are_not_taught_again(config):
+    splits = load_splits(config.data, 0)
+    taught = read_taught(config, splits)
+    assert taught.examples.texts == NEW[:2]
+    num_labelled = sum(map(len, (splits.train, splits.validation, splits.test)))
+    assert taught.num_excluded == num_labelled
+    assert taught.num_repeated == 1  # An empty line of a text file is no document.
+
+
+@pytest.mark.parametrize("teacher", TEACHERS)
+def test_labels_are_the_probabilities_of_the_teacher(config, teacher):
+    splits = load_splits(config.data, 0)
+    unlabelled = dataclasses.replace(config.unlabelled, teacher=teacher)
+    config = dataclasses.replace(config, unlabelled=unlabelled)
+    labels = read_taught(config, splits).examples.labels
+    model = fit_baseline(BaselineConfig(method=teacher), splits, config.seed)
+    assert labels.dtype == np.float32
+    np.testing.assert_allclose(labels, model.predict(NEW[:2]), rtol=1e-6)
+    assert labels[0, 1] > labels[1, 1]  # the first one praises
+
+
+def test_texts_that_are_all_labelled_are_refused(config, tmp_path):
+    path = tmp_path / "same.txt"
+    path.write_text(load_splits(config.data, 0).test.texts[0])
+    unlabelled = UnlabelledConfig(teacher="nb_svm", unlabelled_file=str(path))
+    config = dataclasses.replace(config, unlabelled=unlabelled)
+    with pytest.raises(InputError, match="1 are among the labelled ones"):
+        read_taught(config, load_splits(config.data, 0))
