@@ -145,7 +145,7 @@ class GPT2TextClassifier(PackedTextClassifier):
 
     @property
     def speed(self) -> SpeedConfig:
-        """The fast paths in use; not saved, for they change no result."""
+        """The fast paths in use; not saved, for they change no prediction."""
         return self.decoder.speed
 
     @speed.setter

@@ -6,7 +6,10 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-CHUNK_TOKENS = 2048  # whose logits are in memory at once
+# Tokens whose logits are in memory at once. On a CPU they fit its cache, which makes
+# a small model's step a fifth faster; elsewhere they keep large products busy.
+CHUNK_TOKENS = {"cpu": 256}
+CHUNK_TOKENS_ELSEWHERE = 2048
 
 
 def next_token_loss(hidden_states, embedding, targets, weights):
@@ -96,7 +99,8 @@ def _in_chunks(*arrays):
     many as divide the length.
     """
     batch, length = arrays[0].shape[:2]
-    wanted = -(-batch * length // CHUNK_TOKENS)
+    size = CHUNK_TOKENS.get(jax.default_backend(), CHUNK_TOKENS_ELSEWHERE)
+    wanted = -(-batch * length // size)
     start = min(max(wanted, 1), length)
     count = next(n for n in range(start, length + 1) if length % n == 0)
     return tuple(

@@ -103,7 +103,7 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
         return packed_train_step(self, state, data)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        """As in `keras.Model`; of labels that are probabilities, the likeliest class."""
+        """As in `keras.Model`; labels that are probabilities count as the likeliest."""
         if len(y.shape) == len(y_pred.shape):
             y = keras.ops.argmax(y, axis=-1)
         return super().compute_metrics(x, y, y_pred, sample_weight)

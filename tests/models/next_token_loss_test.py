@@ -12,7 +12,7 @@ BATCH, LENGTH, WIDTH, SIZE = 3, 12, 5, 11
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
     """Four positions of three rows at once."""
-    monkeypatch.setattr(module, "CHUNK_TOKENS", 12)
+    monkeypatch.setitem(module.CHUNK_TOKENS, "cpu", 12)
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import sentiment
+from sentiment import bundled
 from sentiment.config import ModelConfig
 from sentiment.errors import InputError
 from sentiment.models import presets
@@ -295,3 +296,15 @@ def test_kaggle_without_network_names_the_local_way(monkeypatch, preset):
         load(preset)
     assert all("gpt2_base_en" in handle for handle in handles)
     assert len(handles) == 1
+
+
+def test_a_bundled_preset_is_found_by_name(
+    tmp_path, vocabulary, write_kerashub_folder, monkeypatch
+):
+    original = write_kerashub_folder(tmp_path / "tiny", *vocabulary)
+    monkeypatch.setattr(bundled, "FOLDER", tmp_path)
+    backbone, _ = load_pretrained(ModelConfig(preset="tiny"))
+    for a, b in zip(backbone.weights, original.weights, strict=True):
+        np.testing.assert_array_equal(a.value, b.value)
+    with pytest.raises(InputError, match=r"that come along: tiny"):
+        load_pretrained(ModelConfig(preset="big"))

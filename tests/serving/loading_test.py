@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 import sentiment
+from sentiment import bundled
 from sentiment.errors import InputError
+from sentiment.models.half_precision import save_half_precision
 from sentiment.serving.loading import load_classifier
 
 TEXTS = ["A GREAT film!", "bad", ""]
@@ -140,3 +142,13 @@ def test_preset_with_broken_json_is_damaged(saved, tmp_path):
     shutil.copytree(saved[0] / "preset", preset)
     (preset / "task.json").write_text("{")
     assert "damaged" in refused(preset)
+
+
+def test_a_bundled_classifier_is_loaded_by_name(saved, tmp_path, monkeypatch):
+    folder, classifier = saved
+    save_half_precision(folder / "preset", tmp_path / "tiny")
+    monkeypatch.setattr(bundled, "FOLDER", tmp_path)
+    found = load_classifier("tiny").predict(TEXTS)
+    np.testing.assert_allclose(found, classifier.predict(TEXTS), rtol=0, atol=2e-3)
+    weights = [weight.dtype for weight in load_classifier("tiny").backbone.weights]
+    assert set(weights) == {"float32"}
