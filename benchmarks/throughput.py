@@ -25,6 +25,7 @@ from absl import app, flags
 from benchmarks import report
 from benchmarks.worker import CONTENDERS, OURS, PEAK, environment
 from benchmarks.workload import SIZES, TASKS, load_workload
+from sentiment.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
 FLAGS = flags.FLAGS
@@ -203,25 +204,37 @@ def speeds(turns: dict[str, list[dict] | None]) -> dict[str, float]:
 def main(_):
     """Measures everything and writes the report."""
     output = Path(FLAGS.output)
-    output.mkdir(parents=True, exist_ok=True)
+    about = {"device": FLAGS.device, "dtype": FLAGS.dtype, "size": FLAGS.size}
     measured = []
     with tempfile.TemporaryDirectory() as folder:
         for task in FLAGS.task:
-            path = Path(folder) / f"{task}.npz"
-            about_task = TASKS[task]
-            load_workload(
-                about_task.on_gpu() if FLAGS.device == "gpu" else about_task,
-                FLAGS.size,
-                FLAGS.tfds_data_dir,
-                os.path.abspath(FLAGS.tokenizer),
-                FLAGS.cache_dir,
-            ).save(path)
+            path = str(Path(folder) / f"{task}.npz")
+            save_workload(task, path)
             for mode in FLAGS.mode:
-                measured.append(measure(task, mode, str(path)))
-                about = {"device": FLAGS.device, "dtype": FLAGS.dtype}
-                report.write(measured, output, {**about, "size": FLAGS.size})
+                result = measure(task, mode, path)
+                if not any("rounds" in c for c in result["contenders"].values()):
+                    sys.exit(f"{task}, {mode}: no contender ran; see above.")
+                measured.append(result)
+                output.mkdir(parents=True, exist_ok=True)
+                report.write(measured, output, about)
     print(report.table(measured))
     print(f"Written to {output}.")
+
+
+def save_workload(task: str, path: str):
+    """Writes a task's reviews for the workers."""
+    about = TASKS[task].on_gpu() if FLAGS.device == "gpu" else TASKS[task]
+    try:
+        workload = load_workload(
+            about,
+            FLAGS.size,
+            FLAGS.tfds_data_dir,
+            os.path.abspath(FLAGS.tokenizer),
+            FLAGS.cache_dir,
+        )
+    except InputError as error:
+        sys.exit(f"error: {error}")
+    workload.save(path)
 
 
 if __name__ == "__main__":

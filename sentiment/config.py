@@ -243,6 +243,11 @@ class CorpusConfig(CheckedConfig):
                 "Give either --dataset or --text_files. Received: "
                 f"dataset={self.dataset!r}, text_files={','.join(self.text_files)!r}."
             )
+        if self.text_files and self.splits != ("train",):
+            raise InputError(
+                "--splits are of --dataset; --text_files have none. Received: "
+                f"{','.join(self.splits)}."
+            )
         if self.dataset and not self.splits:
             raise InputError("--splits must name at least one split of --dataset.")
         for split in self.splits:
@@ -789,7 +794,8 @@ class CompareCommand(CheckedConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        if len(self.runs) < 2 or len(set(self.runs)) < len(self.runs):
+        places = {os.path.realpath(run) for run in self.runs}
+        if len(self.runs) < 2 or len(places) < len(self.runs):
             raise InputError(
                 "Give the workdirs of at least two different runs. Received: "
                 f"{' '.join(self.runs) or 'none'}."

@@ -226,6 +226,16 @@ def test_other_class_weights_are_an_input_error(weights):
         TrainingConfig(class_weight=weights)
 
 
+def test_text_files_have_no_splits():
+    with pytest.raises(InputError, match="--splits are of --dataset"):
+        CorpusConfig(text_files=("a.txt",), splits=("train", "unsupervised"))
+
+
+def test_a_run_is_not_compared_with_itself():
+    with pytest.raises(InputError, match="two different runs"):
+        CompareCommand(("a", "./a/"))
+
+
 def test_unlabelled_texts_come_from_one_place():
     with pytest.raises(InputError, match="either --unlabelled_split or"):
         UnlabelledConfig("nb_svm", "unsupervised", "a.txt")

@@ -16,9 +16,11 @@ from sentiment.baselines.lexicon import tone_scores
 from sentiment.config import BaselineConfig
 from sentiment.data.cleaning import clean_text
 from sentiment.data.datasets import Splits
+from sentiment.errors import InputError
 
 TOKEN_PATTERN = r"\w+|[^\w\s]"  # punctuation tells, too
 MAX_ITERATIONS = 1000
+_SCALED = ("linear_svm", "nb_svm")  # whose scores are no probabilities
 
 
 def fit_baseline(config: BaselineConfig, splits: Splits, seed: int) -> "Baseline":
@@ -28,14 +30,37 @@ def fit_baseline(config: BaselineConfig, splits: Splits, seed: int) -> "Baseline
         config: the method and its settings.
         splits: `train` is fitted to; `validation` scales the probabilities.
         seed: of what is drawn.
+
+    Raises:
+        InputError: validation lacks a class, or texts are too few.
     """
+    validation = splits.validation
+    if config.method in _SCALED:
+        _check_validation(config.method, splits)
     print(f"Fitting {config.method} on {len(splits.train):,} texts.")
     classifier = make_baseline(config, seed)
-    classifier.fit(_cleaned(splits.train.texts), splits.train.labels)
-    validation = splits.validation
+    try:
+        classifier.fit(_cleaned(splits.train.texts), splits.train.labels)
+    except ValueError as error:  # The vectorizer found no n-gram.
+        raise InputError(
+            f"{config.method} finds no n-gram that occurs in {config.min_count} of the "
+            f"{len(splits.train):,} training texts: there are too few ({error})."
+        ) from error
     return Baseline(
         classifier, validation.texts, validation.labels, len(splits.label_names)
     )
+
+
+def _check_validation(method: str, splits: Splits):
+    """A class that scaling never sees would get probability 0."""
+    absent = set(splits.train.labels.tolist()) - set(splits.validation.labels.tolist())
+    if absent:
+        names = ", ".join(splits.label_names[label] for label in sorted(absent))
+        raise InputError(
+            f"{method} scales its scores on validation data, which has no example of: "
+            f"{names}. Give a --validation_file with every class, or another method, "
+            "as tfidf_lr."
+        )
 
 
 def _cleaned(texts: Sequence[str]) -> list[str]:

@@ -8,7 +8,6 @@ import contextlib
 import hashlib
 import os
 import tempfile
-import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -49,15 +48,15 @@ class ArrayCache:
         self.folder = Path(folder) if folder else None
         self.max_bytes = max_bytes
 
-    def load(self, key: str) -> dict[str, np.ndarray] | None:
-        """The arrays of a key; `None` if there are none, or damaged ones."""
+    def load(self, key: str, *names: str) -> dict[str, np.ndarray] | None:
+        """The arrays of a key; `None` if one of `names` is missing or damaged."""
         if self.folder is None:
             return None
         path = self._path(key)
         try:
             with np.load(path, allow_pickle=False) as entry:
-                arrays = dict(entry)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+                arrays = {name: entry[name] for name in names}
+        except Exception:  # A damaged archive fails in every way there is.
             return None
         with contextlib.suppress(OSError):  # A shared cache may be read-only.
             os.utime(path)  # used now

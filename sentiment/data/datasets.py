@@ -31,6 +31,8 @@ class Splits:
         test: `None` if there is no labelled test data.
         label_names: the classes by index.
         num_skipped_rows: bad rows of own files that were left out.
+        test_texts: of all test data, also what `max_test_examples` leaves out, for
+            none of them may be learnt from.
     """
 
     train: Examples
@@ -38,6 +40,7 @@ class Splits:
     test: Examples | None
     label_names: tuple[str, ...]
     num_skipped_rows: int = 0
+    test_texts: Sequence[str] = ()
 
 
 def open_source(config: DataConfig, label_names: Sequence[str] = ()) -> Source:
@@ -94,9 +97,17 @@ def load_splits(
     source = open_source(config, label_names)
     train, validation = _train_and_validation(source, config, seed)
     test = source.read("test") if "test" in source.splits else None
+    test_texts = test.texts if test is not None else ()
     if test is not None and config.max_test_examples:
         test = _draw(test, config.max_test_examples, seed)
-    return Splits(train, validation, test, source.label_names, source.num_skipped_rows)
+    return Splits(
+        train,
+        validation,
+        test,
+        source.label_names,
+        source.num_skipped_rows,
+        test_texts,
+    )
 
 
 def load_split(

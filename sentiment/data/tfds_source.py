@@ -96,11 +96,13 @@ def read_tfds_texts(
 
     text = _feature(builder.info.features, tfds.features.Text, text_column, "text")
     for split in splits:
-        if split.partition("[")[0] not in builder.info.splits:
+        try:
+            builder.info.splits[split]
+        except Exception as error:  # An unknown name, or no such part: train[:10.
             raise InputError(
                 f"{name} has no split {split!r}. It has: "
-                f"{', '.join(builder.info.splits)}."
-            )
+                f"{', '.join(builder.info.splits)}, and parts of them as train[:10%]."
+            ) from error
     return {
         split: [
             row[text].decode("utf-8", "replace") for row in _read_rows(builder, split)
@@ -137,8 +139,8 @@ def _prepared_builder(name: str, data_dir: str):
     except tfds.core.DatasetNotFoundError as error:
         raise InputError(
             f"There is no TFDS data set {name!r}. See "
-            "https://www.tensorflow.org/datasets/catalog for the names, or give your "
-            "own --train_file."
+            "https://www.tensorflow.org/datasets/catalog for the names, or give files "
+            "of your own."
         ) from error
     except Exception as error:  # An unknown version, a broken dataset_info.json ...
         raise InputError(

@@ -31,7 +31,7 @@ def cached_tokens(
     """
     cache = ArrayCache(cache_dir and Path(cache_dir) / "tokens")
     key = cache_dir and fingerprint(*about, texts)
-    found = cache.load(key)
+    found = cache.load(key, "flat", "offsets", "num_dropped")
     if found is not None:
         tokens = RaggedTokens(found["flat"].astype(np.int32), found["offsets"])
         return tokens, int(found["num_dropped"])

@@ -83,18 +83,17 @@ def read_predictions(path: str | Path) -> Predictions:
         names = tuple(header[len(_FIXED) :])
         if tuple(header[: len(_FIXED)]) != _FIXED or not rows:
             raise ValueError("not a file of predictions")
-        return Predictions(
-            [row[0] for row in rows],
-            np.array([names.index(row[1]) for row in rows]),
-            np.array([row[len(_FIXED) :] for row in rows], float),
-            names,
-        )
+        probabilities = np.array([row[len(_FIXED) :] for row in rows], float)
+        if not np.isfinite(probabilities).all():
+            raise ValueError("some probabilities are no numbers")
+        labels = np.array([names.index(row[1]) for row in rows])
+        return Predictions([row[0] for row in rows], labels, probabilities, names)
     except OSError as error:
         raise InputError(
             f"{path} cannot be read: {error}. Give the workdir of a run that had test "
             "data."
         ) from error
-    except (ValueError, IndexError) as error:
+    except (ValueError, IndexError, csv.Error) as error:
         raise InputError(f"{path} holds no predictions: {error}.") from error
 
 

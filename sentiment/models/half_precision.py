@@ -1,6 +1,8 @@
 """Presets at half the size."""
 
+import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import h5py
@@ -20,17 +22,28 @@ def save_half_precision(source: str | Path, target: str | Path):
         target: folder of the copy; must not exist.
 
     Raises:
-        InputError: `source` is no preset, `target` exists, or a weight is beyond the
-            range of float16.
+        InputError: `source` is no preset or damaged, `target` exists, or a weight is
+            beyond the range of float16. There is no `target` then.
     """
     source, target = Path(source), Path(target)
-    if not (source / "config.json").is_file():
-        raise InputError(f"{source} is no preset: it has no config.json.")
+    weights = list(source.glob("*.h5"))
+    if not weights or not (source / "metadata.json").is_file():
+        raise InputError(
+            f"{source} is no preset of KerasHub's: those hold metadata.json and "
+            "weights in *.h5."
+        )
     if target.exists():
         raise InputError(f"{target} exists. Remove it or name another folder.")
-    shutil.copytree(source, target, ignore=shutil.ignore_patterns("*.h5"))
-    for path in source.glob("*.h5"):
-        _copy_weights(path, target / path.name)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as fresh:
+        whole = Path(fresh) / target.name  # appears when all went well
+        try:
+            shutil.copytree(source, whole, ignore=shutil.ignore_patterns("*.h5"))
+            for path in weights:
+                _copy_weights(path, whole / path.name)
+        except OSError as error:  # a damaged file, a full disk
+            raise InputError(f"{source} cannot be copied: {error}") from error
+        os.replace(whole, target)
 
 
 def _copy_weights(source: Path, target: Path):

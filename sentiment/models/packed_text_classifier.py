@@ -60,9 +60,14 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
                 cross-entropy and macro-F1.
             gradient_accumulation_steps: int, micro-batches in one update. A
                 batch handed to `fit` is the whole update; the compiled step
-                reads it in this many parts.
+                reads it in this many parts, the last of them filled up.
             **kwargs: see `keras.Model.compile`.
         """
+        if gradient_accumulation_steps < 1:
+            raise InputError(
+                "gradient_accumulation_steps must be at least 1. Received: "
+                f"{gradient_accumulation_steps}."
+            )
         if optimizer == "auto":
             optimizer = keras.optimizers.Adam(5e-5)
         if loss == "auto":

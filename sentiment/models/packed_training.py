@@ -16,8 +16,6 @@ import jax
 import jax.numpy as jnp
 import keras
 
-from sentiment.errors import InputError
-
 
 def packed_train_step(model, state, data):
     """One optimizer update: gradients of all micro-batches, then a step.
@@ -51,7 +49,9 @@ def packed_train_step(model, state, data):
     if steps == 1:
         non_trainable, sums, logits = micro_step(non_trainable, data)
     else:
-        data = jax.tree.map(lambda array: _micro_batches(array, steps), data)
+        data = jax.tree.map(
+            lambda array: _micro_batches(array, steps), _filled_up(data, steps)
+        )
         zeros = jnp.zeros(()), jax.tree.map(jnp.zeros_like, trainable)
         carry, logits = jax.lax.scan(add_micro_step, (non_trainable, zeros), data)
         non_trainable, sums = carry
@@ -96,19 +96,27 @@ def _count_targets(y, sample_weight):
     return jnp.sum((sample_weight != 0).astype("float32"))
 
 
+def _filled_up(data, steps):
+    """The batch with as many empty rows, of weight 0, as make it divide by `steps`."""
+    x, y, sample_weight = data
+    missing = -y.shape[0] % steps
+    if not missing:
+        return data
+    if sample_weight is None:
+        sample_weight = jnp.ones(y.shape[:2], "float32")
+    return jax.tree.map(
+        lambda array: jnp.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1)),
+        (x, y, sample_weight),
+    )
+
+
 def _micro_batches(array, steps):
     """(rows, ...) to (steps, rows / steps, ...), micro-batch j being rows j::steps.
 
     Rows are sharded over devices in blocks, so the strided split leaves every
     device with an equal part of every micro-batch.
     """
-    rows, rest = divmod(array.shape[0], steps)
-    if rest:
-        raise InputError(
-            f"A batch of {array.shape[0]} rows cannot be read in {steps} equal parts. "
-            "Give `fit` a batch_size, and a number of examples, that are multiples of "
-            "gradient_accumulation_steps."
-        )
+    rows = array.shape[0] // steps
     return jnp.swapaxes(array.reshape(rows, steps, *array.shape[1:]), 0, 1)
 
 

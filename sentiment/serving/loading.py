@@ -36,7 +36,11 @@ def load_classifier(
     except OSError:  # a name that no file can have
         is_there = False
     if not is_there:
-        raise InputError(f"There is no model at {path}.")
+        known = ", ".join(bundled_presets()) or "none"
+        raise InputError(
+            f"There is no model at {path}. Give --model=WORKDIR of a training run, or "
+            f"the name of a model that comes with this package: {known}."
+        )
     if path.is_dir() and (path / MODEL_FILE).is_file():
         path = path / MODEL_FILE
     try:

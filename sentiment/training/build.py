@@ -124,7 +124,7 @@ def make_tokenizer(
         json.dumps([config.vocabulary_size, config.lowercase]),
         texts,
     )
-    found = cache.load(key)
+    found = cache.load(key, "json")
     if found is not None:
         return ByteLevelGPT2Tokenizer(*json.loads(found["json"].tobytes()))
     cleaned = (cleaning.clean_text(text, config.lowercase) for text in texts)

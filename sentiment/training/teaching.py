@@ -37,30 +37,45 @@ class TaughtTexts:
     num_skipped_rows: int = 0
 
 
-def read_taught(config: RunConfig, splits: Splits) -> TaughtTexts | None:
+def read_unlabelled(config: RunConfig) -> tuple[list[str], int]:
+    """The texts that a teacher is to label, none without one, and the bad rows.
+
+    Raises:
+        InputError: they cannot be read.
+    """
+    data, unlabelled = config.data, config.unlabelled
+    if unlabelled.unlabelled_file:
+        return read_texts(
+            unlabelled.unlabelled_file, data.text_column or "text", data.skip_bad_rows
+        )
+    split = unlabelled.unlabelled_split
+    if not split:
+        return [], 0
+    texts = read_tfds_texts(data.dataset, data.tfds_data_dir, [split], data.text_column)
+    return texts[split], 0
+
+
+def teach(
+    config: RunConfig, splits: Splits, unlabelled: tuple[list[str], int]
+) -> TaughtTexts | None:
     """Fits the teacher to the training examples and lets it label the other texts.
 
     Args:
-        config: names the teacher and the texts.
+        config: names the teacher.
         splits: what the teacher learns from; its validation part scales the
             probabilities, and none of its texts is given out again.
+        unlabelled: as of `read_unlabelled`.
 
     Returns:
         The texts with their labels; `None` where there is no teacher.
 
     Raises:
-        InputError: the texts cannot be read, or none is left.
+        InputError: no text is left, or the teacher cannot be fitted.
     """
     if config.unlabelled.teacher == "none":
         return None
-    texts, num_skipped = _read(config)
-    known = [
-        text
-        for part in (splits.train, splits.validation, splits.test)
-        if part is not None
-        for text in part.texts
-    ]
-    texts, num_excluded, num_repeated = without(texts, known)
+    known = [*splits.train.texts, *splits.validation.texts, *splits.test_texts]
+    texts, num_excluded, num_repeated = without(unlabelled[0], known)
     if not texts:
         raise InputError(
             f"No unlabelled text is left to learn from: {num_excluded:,} are among the "
@@ -69,18 +84,10 @@ def read_taught(config: RunConfig, splits: Splits) -> TaughtTexts | None:
     teacher = fit_baseline(
         BaselineConfig(method=config.unlabelled.teacher), splits, config.seed
     )
-    print(f"{config.unlabelled.teacher} labels {len(texts):,} texts.")
+    print(
+        f"{config.unlabelled.teacher} labels {len(texts):,} texts; left out: "
+        f"{num_excluded:,} that are labelled already, {num_repeated:,} repeated."
+    )
     probabilities = teacher.predict(texts).astype(np.float32)
     examples = Examples(texts, probabilities)
-    return TaughtTexts(examples, num_excluded, num_repeated, num_skipped)
-
-
-def _read(config: RunConfig) -> tuple[list[str], int]:
-    data, unlabelled = config.data, config.unlabelled
-    if unlabelled.unlabelled_file:
-        return read_texts(
-            unlabelled.unlabelled_file, data.text_column or "text", data.skip_bad_rows
-        )
-    split = unlabelled.unlabelled_split
-    texts = read_tfds_texts(data.dataset, data.tfds_data_dir, [split], data.text_column)
-    return texts[split], 0
+    return TaughtTexts(examples, num_excluded, num_repeated, unlabelled[1])

@@ -35,7 +35,7 @@ from sentiment.training.callbacks import (
 )
 from sentiment.training.devices import device_name, sharding_scope
 from sentiment.training.optimizers import make_optimizer
-from sentiment.training.teaching import read_taught
+from sentiment.training.teaching import read_unlabelled, teach
 from sentiment.training.workdir import TrainingWorkdir
 
 MONITORED = {
@@ -85,12 +85,13 @@ def train_and_evaluate(
     folder.prepare(overwrite)
     keras.utils.set_random_seed(config.seed)
     with sharding_scope(config.training):
-        # Before data, which may take minutes.
+        unlabelled = read_unlabelled(config)
+        # Before labelled data, which may take minutes.
         pretrained = prepare_parts(config.model, config.training.dtype)
         splits = load_splits(config.data, config.seed)
         _print_splits(splits)
         class_weight = _class_weight(config.training, splits)
-        taught = read_taught(config, splits)
+        taught = teach(config, splits, unlabelled)
         classifier = build_classifier(
             config.model,
             config.training.dtype,

@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 
 from sentiment.config import PretrainRunConfig, RunConfig, stage_folders
+from sentiment.data.datasets import load_splits
 from sentiment.errors import InputError
 from sentiment.training.pretrain import pretrain
+from sentiment.training.teaching import read_unlabelled
 from sentiment.training.train import train_and_evaluate
 from sentiment.training.workdir import CONFIG_FILE, METRICS_FILE
 
@@ -30,7 +32,7 @@ def train_in_two_stages(
 
     Raises:
         InputError: see `pretrain` and `train_and_evaluate`; or a finished stage had
-            other settings.
+            other settings, or the second does not go with the first.
     """
     folders = stage_folders(workdir)
     stages = {
@@ -40,6 +42,7 @@ def train_in_two_stages(
     for name, (config, _) in stages.items():  # Before hours of work.
         if not overwrite:
             _check_settings(folders[name], config)
+    _check_second_stage(pretrain_config, train_config)
     metrics = {}
     for name, (config, run) in stages.items():
         folder = folders[name]
@@ -63,3 +66,22 @@ def _check_settings(folder: Path, config: PretrainRunConfig | RunConfig):
             f"{folder} holds a finished stage with other settings. Give --overwrite to "
             "run it anew, or another --workdir. New are:\n  " + "\n  ".join(changed)
         )
+
+
+def _check_second_stage(pretrain_config: PretrainRunConfig, config: RunConfig):
+    """What would else be found when the first stage is done."""
+    first, second = pretrain_config.backbone, config.model
+    if first.lowercase != second.lowercase:
+        raise InputError(
+            "Both stages must have the same --lowercase. Received: "
+            f"{first.lowercase} for the language model, {second.lowercase} for the "
+            "classifier."
+        )
+    is_new_decoder = first.architecture == "gpt2" and not first.preset
+    if is_new_decoder and second.sequence_length > first.max_positions:
+        raise InputError(
+            f"The classifier's --sequence_length={second.sequence_length} is beyond "
+            f"the language model's --max_positions={first.max_positions}."
+        )
+    load_splits(config.data, config.seed)
+    read_unlabelled(config)

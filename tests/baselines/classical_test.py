@@ -5,10 +5,14 @@ from scipy import sparse
 from sentiment.baselines.classical import (
     NBSVM,
     Baseline,
+    fit_baseline,
     log_count_ratio,
     make_baseline,
 )
 from sentiment.config import BASELINES, BaselineConfig
+from sentiment.data.datasets import Splits
+from sentiment.data.examples import Examples
+from sentiment.errors import InputError
 
 GOOD, BAD = ["great fun", "lovely great film"], ["dull film", "boring dull plot"]
 TEXTS = GOOD * 10 + BAD * 10
@@ -67,3 +71,24 @@ def test_settings_reach_the_vectorizer_and_the_svm():
         changed = BaselineConfig(method=method, inverse_penalty=7.0)
         svm = make_baseline(changed, seed=5)[-1]
         assert getattr(svm, "C", None) or svm.inverse_penalty == 7.0
+
+
+def splits_of(texts, labels, validation_labels):
+    train = Examples(texts, np.array(labels))
+    validation = Examples(texts[: len(validation_labels)], np.array(validation_labels))
+    return Splits(train, validation, None, ("bad", "good", "so so"))
+
+
+@pytest.mark.parametrize("method", ["linear_svm", "nb_svm"])
+def test_validation_that_lacks_a_class_is_refused(method):
+    splits = splits_of(["a a", "b b", "c c"] * 4, [0, 1, 2] * 4, [0, 1])
+    with pytest.raises(InputError, match=r"no example of: so so.*as tfidf_lr"):
+        fit_baseline(BaselineConfig(method=method), splits, 0)
+    fit_baseline(BaselineConfig(method="tfidf_lr", min_count=1), splits, 0)
+
+
+@pytest.mark.parametrize("method", ["tfidf_lr", "nb_svm"])
+def test_texts_that_share_no_word_are_too_few(method):
+    splits = splits_of(["one", "two", "three", "four"], [0, 1, 0, 1], [0, 1])
+    with pytest.raises(InputError, match=r"no n-gram that occurs in 2 of the 4"):
+        fit_baseline(BaselineConfig(method=method), splits, 0)

@@ -211,3 +211,15 @@ def test_each_process_computes_where_it_is_told():
     check_device("cpu")
     with pytest.raises(RuntimeError, match="on cpu, not gpu"):
         check_device("gpu")
+
+
+def test_results_stay_where_nobody_ran(measure, tmp_path, monkeypatch):
+    _, _ = measure(ours=0, peer=0, peak=9)  # sets the workers and the flags
+    for name, value in (("output", str(tmp_path)), ("size", "tiny")):
+        setattr(throughput.FLAGS, name, value)
+    throughput.FLAGS.task, throughput.FLAGS.mode = ["sst2"], ["train"]
+    monkeypatch.setattr(throughput, "save_workload", lambda *_: None)
+    (tmp_path / "throughput.json").write_text("good")
+    with pytest.raises(SystemExit, match="no contender ran"):
+        throughput.main([])
+    assert (tmp_path / "throughput.json").read_text() == "good"

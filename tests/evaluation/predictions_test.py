@@ -31,7 +31,20 @@ def test_keys_tell_texts_apart():
     assert odd not in (first, second)
 
 
-@pytest.mark.parametrize("content", ["", "a,b\n1,2\n", "text_key,label,x\n", "\x00"])
+ROW = "text_key,label,x\nk,x,{}\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "a,b\n1,2\n",
+        "text_key,label,x\n",
+        "\x00",
+        ROW.format("nan"),
+        ROW.format("1" * 200_000),
+    ],
+)
 def test_what_is_no_predictions_is_refused(tmp_path, content):
     (tmp_path / "p.csv").write_text(content)
     with pytest.raises(InputError, match="holds no predictions"):

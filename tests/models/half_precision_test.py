@@ -10,7 +10,8 @@ from sentiment.models.half_precision import save_half_precision
 def preset(tmp_path):
     folder = tmp_path / "preset"
     (folder / "assets").mkdir(parents=True)
-    (folder / "config.json").write_text("{}")
+    for name in ("config.json", "metadata.json"):
+        (folder / name).write_text("{}")
     (folder / "assets" / "vocab.json").write_text("{}")
     with h5py.File(folder / "model.weights.h5", "w") as file:
         file.attrs["version"] = "3"
@@ -38,10 +39,21 @@ def test_what_float16_cannot_hold_is_refused(preset, tmp_path):
         file["layer/vars/0"][0, 1] = 70000.0
     with pytest.raises(InputError, match=r"layer/vars/0 reaches 7e\+04"):
         save_half_precision(preset, tmp_path / "half")
+    assert [path.name for path in tmp_path.iterdir()] == ["preset"]
+
+
+def test_damaged_weights_leave_nothing(preset, tmp_path):
+    path = preset / "model.weights.h5"
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(InputError, match="cannot be copied"):
+        save_half_precision(preset, tmp_path / "half")
+    assert [path.name for path in tmp_path.iterdir()] == ["preset"]
 
 
 def test_no_preset_and_an_existing_target_are_refused(preset, tmp_path):
-    with pytest.raises(InputError, match="no preset"):
-        save_half_precision(tmp_path, tmp_path / "half")
+    (tmp_path / "config.json").write_text("{}")
+    for folder in (tmp_path, tmp_path / "absent"):
+        with pytest.raises(InputError, match="no preset"):
+            save_half_precision(folder, tmp_path / "half")
     with pytest.raises(InputError, match="exists"):
         save_half_precision(preset, preset)

@@ -338,11 +338,24 @@ def test_micro_batches_give_the_update_of_the_whole_batch(in_parts, counts):
     assert logs == pytest.approx(expected_logs, abs=1e-6)
 
 
-def test_rows_that_fall_into_no_equal_parts_are_refused(in_parts):
-    with pytest.raises(InputError, match="30 rows cannot be read in 4 equal parts"):
-        x, y, weight = make_batch(ONE_PER_ROW)
-        x = {name: array[:30] for name, array in x.items()}
-        in_parts[4].train_on_batch(x, y[:30], weight[:30])
+@pytest.mark.parametrize("weighted", [True, False])
+def test_a_last_batch_that_does_not_divide_is_filled_up(in_parts, weighted):
+    x, y, weight = make_batch(ONE_PER_ROW)
+    x = {name: array[:30] for name, array in x.items()}
+    if weighted:
+        batch = x, y[:30], weight[:30]
+    else:  # one slot a row, as `fit` makes of strings
+        x["segment_lengths"] = x["segment_lengths"][:, :1]
+        batch = x, y[:30, :1], None
+    change, logs = sgd_step(in_parts[4], batch)
+    expected, expected_logs = sgd_step(in_parts[1], batch)
+    assert_same_update(change, expected)
+    assert logs == pytest.approx(expected_logs, abs=1e-6)
+
+
+def test_less_than_one_micro_batch_is_refused(make):
+    with pytest.raises(InputError, match=r"at least 1\. Received: 0"):
+        make().compile(gradient_accumulation_steps=0)
 
 
 @pytest.mark.parametrize("steps", [1, 4])

@@ -142,6 +142,8 @@ def test_flag_reaches_its_field_and_no_other(command, path, field):
     if field.name == "dataset":  # instead of files
         required = required[1:]
         without = {"train_file": "", "test_file": "", "text_files": ()}
+    if field.name == "splits":  # which files have none of
+        required, without = ("--dataset=d", "--workdir=w"), {"dataset": "d"}
     if field.name == "text":  # instead of an input
         required, without = required[:1], {"input": "", "output": ""}
     argument, value = other_value(field)

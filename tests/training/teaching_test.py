@@ -15,7 +15,7 @@ from sentiment.config import (
 )
 from sentiment.data.datasets import load_splits
 from sentiment.errors import InputError
-from sentiment.training.teaching import read_taught
+from sentiment.training.teaching import read_unlabelled, teach
 
 NEW = ["Superb and lovely", "a dull, boring film", "SUPERB  and<br/>lovely", ""]
 
@@ -39,7 +39,7 @@ def config(tmp_path, write_reviews):
 
 def test_labelled_and_repeated_texts_are_not_taught_again(config):
     splits = load_splits(config.data, 0)
-    taught = read_taught(config, splits)
+    taught = teach(config, splits, read_unlabelled(config))
     assert taught.examples.texts == NEW[:2]
     num_labelled = sum(map(len, (splits.train, splits.validation, splits.test)))
     assert taught.num_excluded == num_labelled
@@ -51,7 +51,7 @@ def test_labels_are_the_probabilities_of_the_teacher(config, teacher):
     splits = load_splits(config.data, 0)
     unlabelled = dataclasses.replace(config.unlabelled, teacher=teacher)
     config = dataclasses.replace(config, unlabelled=unlabelled)
-    labels = read_taught(config, splits).examples.labels
+    labels = teach(config, splits, read_unlabelled(config)).examples.labels
     model = fit_baseline(BaselineConfig(method=teacher), splits, config.seed)
     assert labels.dtype == np.float32
     np.testing.assert_allclose(labels, model.predict(NEW[:2]), rtol=1e-6)
@@ -64,4 +64,13 @@ def test_texts_that_are_all_labelled_are_refused(config, tmp_path):
     unlabelled = UnlabelledConfig(teacher="nb_svm", unlabelled_file=str(path))
     config = dataclasses.replace(config, unlabelled=unlabelled)
     with pytest.raises(InputError, match="1 are among the labelled ones"):
-        read_taught(config, load_splits(config.data, 0))
+        teach(config, load_splits(config.data, 0), read_unlabelled(config))
+
+
+def test_test_texts_that_were_not_drawn_are_not_taught_either(config):
+    few = dataclasses.replace(config.data, max_test_examples=4)
+    config = dataclasses.replace(config, data=few)
+    splits = load_splits(few, 0)
+    assert len(splits.test) == 4
+    taught = teach(config, splits, read_unlabelled(config))
+    assert taught.examples.texts == NEW[:2]

@@ -101,3 +101,34 @@ def test_other_settings_of_a_finished_stage_are_refused(configs):
     changed = dataclasses.replace(pretrain_config, training=training)
     with pytest.raises(InputError, match=r"other settings.*\n  --epochs=3"):
         train_in_two_stages(changed, train_config, workdir)
+
+
+@pytest.mark.parametrize(
+    ("group", "changes", "message"),
+    [
+        ("data", {"train_file": "absent.csv"}, "absent.csv"),
+        ("model", {"lowercase": True}, "same --lowercase"),
+        (
+            "model",
+            {"sequence_length": 999, "max_positions": 999},
+            "beyond the language",
+        ),
+        (
+            "unlabelled",
+            {"teacher": "nb_svm", "unlabelled_file": "absent.txt"},
+            "absent.txt",
+        ),
+    ],
+)
+def test_a_second_stage_that_cannot_be_is_refused_before_the_first(
+    configs, monkeypatch, group, changes, message
+):
+    def never(*_):
+        raise AssertionError("the first stage was run")
+
+    monkeypatch.setattr(module, "pretrain", never)
+    pretrain_config, train_config, workdir = configs
+    changed = dataclasses.replace(getattr(train_config, group), **changes)
+    train_config = dataclasses.replace(train_config, **{group: changed})
+    with pytest.raises(InputError, match=message):
+        train_in_two_stages(pretrain_config, train_config, workdir)
