@@ -12,6 +12,7 @@ WEIGHT_DECAY = 0.01
 CLIP_NORM = 1.0
 DROPOUT = 0.1
 SEED = 0
+WARM_UP_TURN = 1_000_000  # Its reviews are those of no round.
 
 
 @dataclass(frozen=True)

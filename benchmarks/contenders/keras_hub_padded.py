@@ -9,6 +9,7 @@ from benchmarks.contenders.base import (
     DROPOUT,
     LEARNING_RATE,
     SEED,
+    WARM_UP_TURN,
     WEIGHT_DECAY,
     Work,
     in_turn,
@@ -63,7 +64,7 @@ class KerasHubPadded:
 
     def warm_up(self):
         """Compiles."""
-        self.round(0)
+        self.round(WARM_UP_TURN)
 
     def round(self, turn: int) -> Work:
         """One update, or a few batches of prediction."""

@@ -10,6 +10,7 @@ from benchmarks.contenders.base import (
     DROPOUT,
     LEARNING_RATE,
     SEED,
+    WARM_UP_TURN,
     WEIGHT_DECAY,
     Work,
     reviews_of_turn,
@@ -23,7 +24,6 @@ from sentiment.runtime import prepare_process
 from sentiment.training.optimizers import make_optimizer
 
 MANY_UPDATES = 1_000_000
-WARM_UP_TURN = 1_000_000
 
 
 class Ours:

@@ -14,6 +14,7 @@ from benchmarks.contenders.base import (
     DROPOUT,
     LEARNING_RATE,
     SEED,
+    WARM_UP_TURN,
     WEIGHT_DECAY,
     Work,
     in_turn,
@@ -24,7 +25,6 @@ from benchmarks.workload import NUM_CLASSES, Workload
 # Like Trainer's `group_by_length`: sorted within this many batches.
 GROUPED_BATCHES = 50
 TRIAL_BATCHES = 6  # of each size
-TRIAL_TURN = 1_000_000  # Its reviews are none of a round's.
 
 
 class Transformers:
@@ -95,7 +95,7 @@ class Transformers:
             batches = list(itertools.islice(self._in_batches(size), GROUPED_BATCHES))
             batches.sort(key=lambda batch: self.workload.tokens.lengths[batch].max())
         else:
-            batches = self._split(reviews_of_turn(self.workload, TRIAL_TURN), size)
+            batches = self._split(reviews_of_turn(self.workload, WARM_UP_TURN), size)
         places = np.linspace(0, len(batches) - 1, TRIAL_BATCHES + 2)[1:-1]
         return [batches[round(place)] for place in places]
 

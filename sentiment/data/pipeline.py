@@ -140,18 +140,21 @@ class BatchPlan:
         `x` as of `pack_rows`; `y` are the labels and `sample_weight` float32, both
         (batch_rows, max_segments, ...), 0 in unused slots.
         """
-        x = pack_rows(
+        x = self._packed(rows)
+        labels = self.examples.labels
+        y = np.zeros((*x["segment_lengths"].shape, *labels.shape[1:]), labels.dtype)
+        for i, row in enumerate(rows):
+            y[i, : len(row)] = labels[row]
+        return x, y, (x["segment_lengths"] > 0).astype(np.float32)
+
+    def _packed(self, rows: list[np.ndarray]) -> dict[str, np.ndarray]:
+        return pack_rows(
             self.examples.tokens,
             rows,
             self.row_length,
             self.max_segments,
             self.batch_rows,
         )
-        labels = self.examples.labels
-        y = np.zeros((*x["segment_lengths"].shape, *labels.shape[1:]), labels.dtype)
-        for i, row in enumerate(rows):
-            y[i, : len(row)] = labels[row]
-        return x, y, (x["segment_lengths"] > 0).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,13 +172,7 @@ class NextTokenPlan(BatchPlan):
         each, `sample_weight` float32 is 0 where there is none: in padding and at the
         last token of each segment.
         """
-        x = pack_rows(
-            self.examples.tokens,
-            rows,
-            self.row_length,
-            self.max_segments,
-            self.batch_rows,
-        )
+        x = self._packed(rows)
         y = np.roll(x["token_ids"], -1, axis=1)
         ends = np.cumsum(x["segment_lengths"], axis=1)
         sample_weight = np.arange(self.row_length) < ends[:, -1:]
