@@ -42,7 +42,8 @@ def train_in_two_stages(
     for name, (config, _) in stages.items():  # Before hours of work.
         if not overwrite:
             _check_settings(folders[name], config)
-    _check_second_stage(pretrain_config, train_config)
+    if overwrite or not (folders["language_model"] / METRICS_FILE).exists():
+        _check_second_stage(pretrain_config, train_config)
     metrics = {}
     for name, (config, run) in stages.items():
         folder = folders[name]
@@ -69,7 +70,7 @@ def _check_settings(folder: Path, config: PretrainRunConfig | RunConfig):
 
 
 def _check_second_stage(pretrain_config: PretrainRunConfig, config: RunConfig):
-    """What would else be found when the first stage is done."""
+    """What would else be found when the first stage, hours later, is done."""
     first, second = pretrain_config.backbone, config.model
     if first.lowercase != second.lowercase:
         raise InputError(
