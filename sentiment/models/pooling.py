@@ -4,7 +4,7 @@ Every layer here takes packed rows and returns a vector for each segment of
 each row, computed from that segment's hidden states alone, in float32.
 
 To add a method: write a layer with the same call arguments, enter it in
-`POOLINGS`, and name it in `POOLING_NAMES` of `config.py`, which is what the
+`POOLINGS`, and name it in `POOLING_NAMES` of `config/model.py`, which is what the
 `--pooling` flag takes. The saved model and the tests that compare packed with
 unpacked rows pick it up from `POOLINGS`.
 """

@@ -1,0 +1,101 @@
+"""The typed settings of a run, each declared once.
+
+A field's default, help text and allowed values stand together;
+`scripts/flags.py` makes one command-line flag of each, and
+`RunConfig.to_flagfile` writes them back as a flagfile. Values are checked on
+construction, so a wrong one is reported before any work starts.
+"""
+
+from sentiment.config.commands import (
+    BUNDLED_CLASSIFIER,
+    MODEL_FILE,
+    PRESET_FOLDER,
+    BaselineCommand,
+    BundleCommand,
+    CompareCommand,
+    EvaluateCommand,
+    PredictCommand,
+    PretrainCommand,
+    TrainCommand,
+    TwoStageCommand,
+    stage_folders,
+)
+from sentiment.config.data import (
+    BUNDLED_DATASET,
+    TEACHERS,
+    CorpusConfig,
+    DataConfig,
+    UnlabelledConfig,
+)
+from sentiment.config.model import (
+    ARCHITECTURES,
+    MIN_VOCABULARY_SIZE,
+    POOLING_NAMES,
+    TRUNCATIONS,
+    BackboneConfig,
+    ModelConfig,
+)
+from sentiment.config.runs import (
+    BASELINES,
+    BaselineConfig,
+    BaselineRunConfig,
+    PretrainRunConfig,
+    RunConfig,
+)
+from sentiment.config.settings import (
+    MAX_SEED,
+    CheckedConfig,
+    setting,
+)
+from sentiment.config.training import (
+    DEFAULT_CACHE_DIR,
+    DTYPES,
+    MONITORS,
+    OPTIMIZERS,
+    OptimizationConfig,
+    PretrainingConfig,
+    SpeedConfig,
+    TrainingConfig,
+)
+
+__all__ = [
+    "ARCHITECTURES",
+    "BASELINES",
+    "BUNDLED_CLASSIFIER",
+    "BUNDLED_DATASET",
+    "DEFAULT_CACHE_DIR",
+    "DTYPES",
+    "MAX_SEED",
+    "MIN_VOCABULARY_SIZE",
+    "MODEL_FILE",
+    "MONITORS",
+    "OPTIMIZERS",
+    "POOLING_NAMES",
+    "PRESET_FOLDER",
+    "TEACHERS",
+    "TRUNCATIONS",
+    "BackboneConfig",
+    "BaselineCommand",
+    "BaselineConfig",
+    "BaselineRunConfig",
+    "BundleCommand",
+    "CheckedConfig",
+    "CompareCommand",
+    "CorpusConfig",
+    "DataConfig",
+    "EvaluateCommand",
+    "ModelConfig",
+    "OptimizationConfig",
+    "PredictCommand",
+    "PretrainCommand",
+    "PretrainRunConfig",
+    "PretrainingConfig",
+    "RunConfig",
+    "SpeedConfig",
+    "TrainCommand",
+    "TrainingConfig",
+    "TwoStageCommand",
+    "UnlabelledConfig",
+    "setting",
+    "stage_folders",
+]

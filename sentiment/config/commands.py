@@ -1,0 +1,199 @@
+"""What each script is asked for."""
+
+import dataclasses
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from sentiment.config.data import DataConfig
+from sentiment.config.runs import BaselineRunConfig, PretrainRunConfig, RunConfig
+from sentiment.config.settings import MAX_SEED, CheckedConfig, setting
+from sentiment.config.training import SpeedConfig
+from sentiment.errors import InputError
+
+BUNDLED_CLASSIFIER = "imdb_mini_sentiment"
+MODEL_FILE = "model.keras"
+PRESET_FOLDER = "preset"
+
+
+@dataclass(frozen=True)
+class RunCommand(CheckedConfig):
+    """Base of the commands that leave a folder of results.
+
+    Attributes:
+        run: what determines them.
+    """
+
+    run: RunConfig | PretrainRunConfig | BaselineRunConfig
+    workdir: str = setting("", "Folder for the results; made if missing.")
+    overwrite: bool = setting(False, "Replace the results of a finished run.")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.workdir:
+            raise InputError("Say where the results go: --workdir=FOLDER.")
+
+
+@dataclass(frozen=True)
+class TrainCommand(RunCommand):
+    """What scripts/train.py is asked for."""
+
+
+@dataclass(frozen=True)
+class PretrainCommand(RunCommand):
+    """What scripts/pretrain.py is asked for."""
+
+    workdir: str = setting(
+        "", "Folder for checkpoints and results; made if missing. A run goes on there."
+    )
+    overwrite: bool = setting(
+        False, "Start anew and replace what a run has left in --workdir."
+    )
+    sample: int = setting(
+        0, "Print this many texts that the model makes up, when done.", at_least=0
+    )
+
+
+@dataclass(frozen=True)
+class TwoStageCommand(CheckedConfig):
+    """What scripts/two_stage.py is asked for.
+
+    Attributes:
+        pretrain: the first stage; its result is the preset of the second.
+        train: the second stage.
+    """
+
+    pretrain: PretrainRunConfig
+    train: RunConfig
+    language_model: str = setting(
+        "", "Flagfile of the first stage, as for scripts/pretrain.py.", is_path=True
+    )
+    classifier: str = setting(
+        "",
+        "Flagfile of the second stage, as for scripts/train.py, without --preset.",
+        is_path=True,
+    )
+    tfds_data_dir: str = setting(
+        "", "TFDS folder of both stages; empty: what their flagfiles say.", is_path=True
+    )
+    workdir: str = setting("", "Folder for the results; made if missing.")
+    overwrite: bool = setting(False, "Replace the results of finished stages.")
+
+
+def stage_folders(workdir: str | Path) -> dict[str, Path]:
+    """The workdir of each stage of a two-stage run."""
+    return {name: Path(workdir) / name for name in ("language_model", "classifier")}
+
+
+@dataclass(frozen=True)
+class BaselineCommand(RunCommand):
+    """What scripts/baseline.py is asked for."""
+
+
+@dataclass(frozen=True)
+class CompareCommand(CheckedConfig):
+    """What scripts/compare.py is asked for.
+
+    Attributes:
+        runs: workdirs of runs with the same test data; the first is what the others
+            are compared with.
+    """
+
+    runs: tuple[str, ...]
+    output: str = setting("", "PNG file for a chart; empty: none.")
+    overwrite: bool = setting(False, "Replace --output if it exists.")
+    seed: int = setting(0, "Seed of the resamples.", at_least=0, at_most=MAX_SEED)
+
+    def __post_init__(self):
+        super().__post_init__()
+        places = {os.path.realpath(run) for run in self.runs}
+        if len(self.runs) < 2 or len(places) < len(self.runs):
+            raise InputError(
+                "Give the workdirs of at least two different runs. Received: "
+                f"{' '.join(self.runs) or 'none'}."
+            )
+
+
+@dataclass(frozen=True)
+class BundleCommand(CheckedConfig):
+    """What scripts/bundle.py is asked for."""
+
+    preset: str = setting("", "Preset folder that is to come with the package.")
+    name: str = setting("", "What it is to be called.")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.preset or not self.name.isidentifier():
+            raise InputError(
+                "Give --preset=FOLDER and --name=NAME, a name of letters, digits and "
+                f"underscores. Received: preset={self.preset!r}, name={self.name!r}."
+            )
+
+
+@dataclass(frozen=True)
+class EvaluateCommand(CheckedConfig):
+    """What scripts/evaluate.py is asked for."""
+
+    data: DataConfig
+    speed: SpeedConfig = dataclasses.field(default_factory=SpeedConfig)
+    model: str = setting(
+        BUNDLED_CLASSIFIER,
+        "A run's workdir, its model.keras, or a preset folder of a classifier; or the "
+        "name of one that comes with this package.",
+    )
+    split: str = setting(
+        "test", "Which split to score.", choices=("train", "validation", "test")
+    )
+    seed: int = setting(
+        0,
+        "Seed of the training run, for what it carved.",
+        at_least=0,
+        at_most=MAX_SEED,
+    )
+    batch_size: int = setting(
+        0, "Rows computed at once; 0: as many as are fast.", at_least=0
+    )
+    output: str = setting("", "JSON file for the scores; empty: they are printed only.")
+    overwrite: bool = setting(False, "Replace --output if it exists.")
+
+    def __post_init__(self):
+        super().__post_init__()
+        _require_model(self.model)
+
+
+@dataclass(frozen=True)
+class PredictCommand(CheckedConfig):
+    """What scripts/predict.py is asked for."""
+
+    speed: SpeedConfig = dataclasses.field(default_factory=SpeedConfig)
+    model: str = setting(
+        BUNDLED_CLASSIFIER,
+        "A run's workdir, its model.keras, or a preset folder of a classifier; or the "
+        "name of one that comes with this package.",
+    )
+    text: tuple[str, ...] = setting(
+        (), "A text to classify; may be given several times.", repeated=True
+    )
+    input: str = setting("", "File of texts: CSV, TSV, JSONL or Parquet.")
+    text_column: str = setting("text", "Column of the text in --input.")
+    output: str = setting("", "File for --input's rows with their predictions.")
+    overwrite: bool = setting(False, "Replace --output if it exists.")
+    skip_bad_rows: bool = setting(
+        False, "Leave unusable rows of --input out and count them."
+    )
+    batch_size: int = setting(
+        0, "Rows computed at once; 0: as many as are fast.", at_least=0
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        _require_model(self.model)
+        if bool(self.text) == bool(self.input):
+            raise InputError("Give either --text or --input.")
+        if bool(self.input) != bool(self.output):
+            raise InputError("--input and --output go together.")
+
+
+def _require_model(model: str):
+    if not model:
+        raise InputError("Say which model: --model=WORKDIR or --model=model.keras.")

@@ -1,0 +1,197 @@
+"""Where texts come from."""
+
+from dataclasses import dataclass
+
+from sentiment.config.settings import CheckedConfig, setting
+from sentiment.errors import InputError
+
+BUNDLED_DATASET = "quickstart"
+TEACHERS = ("tfidf_lr", "linear_svm", "nb_svm")
+
+
+@dataclass(frozen=True)
+class DataConfig(CheckedConfig):
+    """Where reviews come from."""
+
+    dataset: str = setting(
+        "",
+        "TFDS name (imdb_reviews, glue/sst2, yelp_polarity_reviews, or any set with "
+        f"one text and one class label), or '{BUNDLED_DATASET}' for the reviews that "
+        "come with this package.",
+    )
+    tfds_data_dir: str = setting(
+        "",
+        "TFDS folder; empty: TFDS's own default, ~/tensorflow_datasets.",
+        is_path=True,
+    )
+    train_file: str = setting(
+        "",
+        "Own training data: CSV, TSV, JSONL or Parquet, instead of --dataset.",
+        is_path=True,
+    )
+    validation_file: str = setting(
+        "", "Own validation data; empty: carved from the training data.", is_path=True
+    )
+    test_file: str = setting(
+        "", "Own test data; empty: no test in the metrics.", is_path=True
+    )
+    text_column: str = setting(
+        "", "Column of the text; empty: 'text', or the only text feature of a TFDS set."
+    )
+    label_column: str = setting(
+        "",
+        "Column of the label; empty: 'label', or the only class label of a TFDS set.",
+    )
+    label_names: tuple[str, ...] = setting(
+        (),
+        "Comma-separated class names, class 0 first; empty: the names that the data "
+        "set knows or that occur in the training file.",
+    )
+    validation_fraction: float = setting(
+        0.1,
+        "Share of the training data that is carved off for validation, stratified, "
+        "where there is no validation data.",
+        above=0,
+        below=1,
+    )
+    max_train_examples: int = setting(
+        0, "Train on at most this many examples, drawn by seed; 0: all.", at_least=0
+    )
+    max_test_examples: int = setting(
+        0, "Test on at most this many examples, drawn by seed; 0: all.", at_least=0
+    )
+    skip_bad_rows: bool = setting(
+        False, "Skip and count unusable rows of own files, instead of stopping."
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        files = {
+            name: getattr(self, name)
+            for name in ("train_file", "validation_file", "test_file")
+        }
+        has_examples = self.train_file or self.test_file
+        if (self.dataset and any(files.values())) or not (self.dataset or has_examples):
+            received = ", ".join(f"{name}={path!r}" for name, path in files.items())
+            raise InputError(
+                "Give either --dataset or own files (--train_file, and as you like "
+                "--validation_file and --test_file). Received: "
+                f"dataset={self.dataset!r}, {received}."
+            )
+        if self.text_column and self.text_column == self.label_column:
+            raise InputError(
+                "--text_column and --label_column must differ. Received: "
+                f"{self.text_column!r} for both."
+            )
+        _check_names("label_names", self.label_names)
+        fixed = [
+            name
+            for name in ("text_column", "label_column", "label_names")
+            if getattr(self, name)
+        ]
+        if self.dataset == BUNDLED_DATASET and fixed:
+            raise InputError(
+                f"--dataset={BUNDLED_DATASET} has columns and classes of its own. "
+                f"Leave out --{', --'.join(fixed)}."
+            )
+
+
+@dataclass(frozen=True)
+class CorpusConfig(CheckedConfig):
+    """Where a language model's text comes from."""
+
+    dataset: str = setting("", "TFDS name of a set with a text feature.")
+    tfds_data_dir: str = setting(
+        "",
+        "TFDS folder; empty: TFDS's own default, ~/tensorflow_datasets.",
+        is_path=True,
+    )
+    splits: tuple[str, ...] = setting(
+        ("train",), "Comma-separated splits of --dataset, labelled or not."
+    )
+    exclude_splits: tuple[str, ...] = setting(
+        ("test",),
+        "Comma-separated splits of --dataset whose texts must not be learnt from; "
+        "empty: none.",
+    )
+    text_files: tuple[str, ...] = setting(
+        (),
+        "Comma-separated own files: CSV, TSV, JSONL or Parquet, or .txt with one "
+        "document a line.",
+        is_path=True,
+    )
+    exclude_files: tuple[str, ...] = setting(
+        (), "Comma-separated files whose texts must not be learnt from.", is_path=True
+    )
+    text_column: str = setting(
+        "", "Column of the text; empty: 'text', or the only text feature of a TFDS set."
+    )
+    validation_fraction: float = setting(
+        0.01, "Share of the documents that measure perplexity.", above=0, below=1
+    )
+    max_documents: int = setting(
+        0, "Learn from at most this many documents, drawn by seed; 0: all.", at_least=0
+    )
+    skip_bad_rows: bool = setting(
+        False, "Skip and count unusable rows of own files, instead of stopping."
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if bool(self.dataset) == bool(self.text_files):
+            raise InputError(
+                "Give either --dataset or --text_files. Received: "
+                f"dataset={self.dataset!r}, text_files={','.join(self.text_files)!r}."
+            )
+        if self.text_files and self.splits != ("train",):
+            raise InputError(
+                "--splits are of --dataset; --text_files have none. Received: "
+                f"{','.join(self.splits)}."
+            )
+        if self.dataset and not self.splits:
+            raise InputError("--splits must name at least one split of --dataset.")
+        for split in self.splits:
+            if self.dataset and split in self.exclude_splits:
+                raise InputError(
+                    f"--splits and --exclude_splits both name {split!r}: it cannot be "
+                    "learnt from and left out."
+                )
+
+
+@dataclass(frozen=True)
+class UnlabelledConfig(CheckedConfig):
+    """Texts without labels that a classifier learns from, too, and what labels them."""
+
+    teacher: str = setting(
+        "none",
+        "Classical classifier, see scripts/baseline.py, that is fitted to the training "
+        "examples and gives each unlabelled text the probabilities it is to have "
+        "(Hinton et al. 2015).",
+        choices=("none", *TEACHERS),
+    )
+    unlabelled_split: str = setting(
+        "", "Split of --dataset for --teacher; labels it may have are not read."
+    )
+    unlabelled_file: str = setting(
+        "",
+        "Own texts for --teacher: CSV, TSV, JSONL or Parquet, or .txt with one text a "
+        "line.",
+        is_path=True,
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.unlabelled_split and self.unlabelled_file:
+            raise InputError(
+                "Give either --unlabelled_split or --unlabelled_file. Received: "
+                f"{self.unlabelled_split!r} and {self.unlabelled_file!r}."
+            )
+
+
+def _check_names(flag: str, names: tuple[str, ...]):
+    stripped = [name.strip() for name in names]
+    if not all(stripped) or len(set(stripped)) != len(stripped):
+        raise InputError(
+            f"--{flag} must be different names, none of them empty. "
+            f"Received: {', '.join(map(repr, names))}."
+        )

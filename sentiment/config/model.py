@@ -1,0 +1,102 @@
+"""What is trained."""
+
+from dataclasses import dataclass
+
+from sentiment.config.settings import CheckedConfig, setting
+from sentiment.errors import InputError
+
+TRUNCATIONS = ("head", "tail", "head_tail")
+POOLING_NAMES = ("last", "mean", "max", "attention", "concat", "rnn", "gru", "lstm")
+ARCHITECTURES = ("gpt2", "rnn", "gru", "lstm")
+MIN_VOCABULARY_SIZE = 257  # the 256 bytes and the end-of-text token
+
+
+@dataclass(frozen=True)
+class BackboneConfig(CheckedConfig):
+    """Backbone and tokenizer."""
+
+    preset: str = setting(
+        "",
+        "Pretrained backbone: a KerasHub preset (gpt2_base_en), kaggle:// or hf:// "
+        "handle, a local folder in KerasHub's or Hugging Face's format, or a name of "
+        "those that come with this package (imdb_mini). Empty: random weights of the "
+        "sizes below.",
+        is_path=True,
+    )
+    architecture: str = setting(
+        "gpt2",
+        "Kind of backbone, without --preset: GPT-2's decoder, or recurrent layers.",
+        choices=ARCHITECTURES,
+    )
+    num_layers: int = setting(
+        2, "Decoder blocks or recurrent layers, without --preset.", at_least=1
+    )
+    num_heads: int = setting(
+        2, "Attention heads of a decoder block, without --preset.", at_least=1
+    )
+    hidden_dim: int = setting(128, "Width, without --preset.", at_least=1)
+    intermediate_dim: int = setting(
+        512, "Width of a block's feed-forward layers, without --preset.", at_least=1
+    )
+    vocabulary_size: int = setting(
+        8192,
+        "Size of the byte-level BPE trained on the training split, without --preset "
+        "and --tokenizer.",
+        at_least=MIN_VOCABULARY_SIZE,
+    )
+    max_positions: int = setting(
+        512,
+        "Length of a decoder's position table, without --preset.",
+        at_least=3,
+    )
+    tokenizer: str = setting(
+        "",
+        "Folder with vocab.json and merges.txt, without --preset; empty: a byte-level "
+        "BPE is trained on the training split alone.",
+        is_path=True,
+    )
+    dropout: float = setting(
+        0.1, "Dropout rate of backbone and head.", at_least=0, below=1
+    )
+    sequence_length: int = setting(
+        0,
+        "Tokens of a review that are read, start and end token included, and length "
+        "of a packed row; 0: 512 or the backbone's positions, whichever is less.",
+        at_least=0,
+    )
+    lowercase: bool = setting(False, "Lowercase the text. Off for pretrained GPT-2.")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.sequence_length in (1, 2):
+            raise InputError(
+                "--sequence_length must be at least 3 (start token, one token, end "
+                f"token). Received: {self.sequence_length}."
+            )
+        if self.preset or self.architecture != "gpt2":
+            return
+        if self.hidden_dim % self.num_heads:
+            raise InputError(
+                "--hidden_dim must be a multiple of --num_heads. Received: "
+                f"hidden_dim={self.hidden_dim}, num_heads={self.num_heads}."
+            )
+        if self.sequence_length > self.max_positions:
+            raise InputError(
+                f"--sequence_length={self.sequence_length} is beyond the "
+                f"{self.max_positions} positions of --max_positions, which would give "
+                "NaN."
+            )
+
+
+@dataclass(frozen=True)
+class ModelConfig(BackboneConfig):
+    """A classifier: backbone, tokenizer and pooling."""
+
+    pooling: str = setting(
+        "last",
+        "How hidden states become one vector; concat is last, mean and max.",
+        choices=POOLING_NAMES,
+    )
+    truncation: str = setting(
+        "head", "What is kept of a longer review.", choices=TRUNCATIONS
+    )

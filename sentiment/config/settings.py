@@ -1,0 +1,113 @@
+"""What a setting is: its default, help, allowed values, and how it is written."""
+
+import csv
+import dataclasses
+import io
+import math
+import os
+from typing import Any
+
+from sentiment.errors import InputError
+
+MAX_SEED = 2**32 - 1  # NumPy's
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    choices: tuple[str, ...] | None = None,
+    at_least: float | None = None,
+    above: float | None = None,
+    at_most: float | None = None,
+    below: float | None = None,
+    repeated: bool = False,
+    is_path: bool = False,
+):
+    """A dataclass field with its help text and the values it may take.
+
+    Args:
+        default: the value where nothing is said.
+        help: what the flag's `--help` says.
+        choices: the only values allowed.
+        at_least: limit of a number; `above`, `at_most`, `below` likewise.
+        above: see `at_least`.
+        at_most: see `at_least`.
+        below: see `at_least`.
+        repeated: whether the flag may be given several times, one item each.
+        is_path: whether the value is a place on disk, or may be.
+    """
+    limits = {
+        ">=": at_least,
+        ">": above,
+        "<=": at_most,
+        "<": below,
+    }
+    metadata = {
+        "help": help,
+        "choices": choices,
+        "repeated": repeated,
+        "is_path": is_path,
+        "limits": {sign: x for sign, x in limits.items() if x is not None},
+    }
+    if isinstance(default, tuple):
+        return dataclasses.field(default_factory=lambda: default, metadata=metadata)
+    return dataclasses.field(default=default, metadata=metadata)
+
+
+class CheckedConfig:
+    """Base of the configs: checks choices and limits of every field."""
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            if field.metadata:
+                _check_value(field, getattr(self, field.name))
+
+
+def _check_value(field, value):
+    choices = field.metadata["choices"]
+    if choices and value not in choices:
+        raise InputError(
+            f"--{field.name} must be one of {', '.join(map(str, choices))}. "
+            f"Received: {value}."
+        )
+    compare = {
+        ">=": lambda limit: value >= limit,
+        ">": lambda limit: value > limit,
+        "<=": lambda limit: value <= limit,
+        "<": lambda limit: value < limit,
+    }
+    limits = field.metadata["limits"]
+    is_infinite = isinstance(value, float) and math.isinf(value)
+    if is_infinite or not all(compare[sign](x) for sign, x in limits.items()):
+        wanted = " and ".join(f"{sign} {limit}" for sign, limit in limits.items())
+        wanted += " and finite" if is_infinite else ""
+        raise InputError(f"--{field.name} must be {wanted}. Received: {value}.")
+
+
+def to_flagfile(*groups: CheckedConfig) -> str:
+    """The settings of `groups` as a flagfile, one `--name=value` a line."""
+    lines = [
+        f"--{field.name}={_flag_value(field, getattr(group, field.name))}\n"
+        for group in groups
+        for field in dataclasses.fields(group)
+    ]
+    return "".join(lines)
+
+
+def _flag_value(field, value) -> str:
+    """A setting as it is written on the command line."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        if field.metadata["is_path"]:
+            value = tuple(map(_absolute, value))
+        line = io.StringIO()  # A name may hold a comma or a quote.
+        csv.writer(line, lineterminator="").writerow(value)
+        return line.getvalue()
+    return _absolute(value) if field.metadata["is_path"] else str(value)
+
+
+def _absolute(path: str) -> str:
+    """A place on disk from any folder; anything else as it is."""
+    return os.path.abspath(path) if path and os.path.exists(path) else path

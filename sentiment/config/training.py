@@ -1,0 +1,179 @@
+"""How it is trained, and how fast."""
+
+import os
+from dataclasses import dataclass
+
+from sentiment.config.settings import CheckedConfig, setting
+from sentiment.errors import InputError
+
+OPTIMIZERS = ("adamw", "lion", "muon", "sgd")
+MONITORS = ("accuracy", "macro_f1", "loss")
+DTYPES = ("float32", "mixed_bfloat16")
+DEFAULT_CACHE_DIR = os.path.join(
+    os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "sentiment"
+)
+
+
+@dataclass(frozen=True)
+class OptimizationConfig(CheckedConfig):
+    """Optimizer, schedule, precision and devices."""
+
+    batch_size: int = setting(
+        16, "Rows in a micro-batch; a packed row holds several reviews.", at_least=1
+    )
+    epochs: int = setting(3, "Passes over the training data at most.", at_least=1)
+    optimizer: str = setting("adamw", "Update rule, from optax.", choices=OPTIMIZERS)
+    learning_rate: float = setting(
+        2e-5, "Peak learning rate, after the warm-up.", above=0
+    )
+    warmup_ratio: float = setting(
+        0.1, "Share of the updates in which the rate rises.", at_least=0, at_most=1
+    )
+    weight_decay: float = setting(
+        0.01, "Decoupled decay of kernels; never biases, norms, embeddings.", at_least=0
+    )
+    layerwise_lr_decay: float = setting(
+        1.0,
+        "Factor on the learning rate per layer below the head (ULMFiT, ELECTRA).",
+        above=0,
+        at_most=1,
+    )
+    clip_norm: float = setting(
+        1.0, "Global norm that gradients are clipped to; 0: no clipping.", at_least=0
+    )
+    gradient_accumulation_steps: int = setting(
+        1, "Micro-batches in one optimizer update.", at_least=1
+    )
+    dtype: str = setting("float32", "Precision of the backbone.", choices=DTYPES)
+    num_devices: int = setting(
+        0, "Local devices that share each batch; 0: all there are.", at_least=0
+    )
+
+
+@dataclass(frozen=True)
+class TrainingConfig(OptimizationConfig):
+    """How a classifier is trained: optimisation, loss, stopping, packing."""
+
+    lm_loss_weight: float = setting(
+        0.0,
+        "Weight of a language model's loss on the same reviews, beside the "
+        "classifier's (GPT-1 took 0.5).",
+        at_least=0,
+    )
+    unfreeze_epochs: float = setting(
+        0.0,
+        "Epochs after which the next layer below learns, too: first the head alone, "
+        "then block by block (ULMFiT took 1). 0: all from the start.",
+        at_least=0,
+    )
+    label_smoothing: float = setting(
+        0.0, "Share of the uniform distribution in the target.", at_least=0, below=1
+    )
+    class_weight: tuple[str, ...] = setting(
+        ("none",),
+        "Loss weight of each class: none, balanced (inverse frequency), or a "
+        "comma-separated list of numbers, class 0 first.",
+    )
+    early_stopping_patience: int = setting(
+        2,
+        "Epochs without a better validation score before stopping. The best "
+        "epoch's weights are restored in any case.",
+        at_least=1,
+    )
+    monitor: str = setting(
+        "accuracy", "Validation score that picks the best epoch.", choices=MONITORS
+    )
+    packing: bool = setting(True, "Let several reviews share a row.")
+    row_length: int = setting(
+        0,
+        "Tokens in a packed row, at least those of the longest review read; 0: the "
+        "length that costs the least time.",
+        at_least=0,
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.class_weight not in (("none",), ("balanced",)):
+            self.class_weight_values()
+
+    def class_weight_values(self) -> tuple[float, ...]:
+        """The weights of an explicit list.
+
+        Raises:
+            InputError: it is not a list of numbers above 0.
+        """
+        try:
+            weights = tuple(float(weight) for weight in self.class_weight)
+        except ValueError:
+            weights = ()
+        if not weights or not all(0 < weight < float("inf") for weight in weights):
+            raise InputError(
+                "--class_weight must be none, balanced or a comma-separated list of "
+                f"numbers above 0. Received: {','.join(self.class_weight)}."
+            )
+        return weights
+
+
+@dataclass(frozen=True)
+class PretrainingConfig(OptimizationConfig):
+    """How a language model is trained."""
+
+    epochs: int = setting(1, "Passes over the documents.", at_least=1)
+    learning_rate: float = setting(
+        1e-3, "Peak learning rate, after the warm-up.", above=0
+    )
+    warmup_ratio: float = setting(
+        0.01, "Share of the updates in which the rate rises.", at_least=0, at_most=1
+    )
+    checkpoint_every: int = setting(
+        500,
+        "Updates between two checkpoints; each also measures perplexity. An "
+        "interrupted run goes on from the last one.",
+        at_least=1,
+    )
+
+
+@dataclass(frozen=True)
+class SpeedConfig(CheckedConfig):
+    """Fast paths, which change no prediction, and caches.
+
+    In training they draw other dropout masks, all but `remat` and `keep_memory`.
+    """
+
+    chunked_attention: bool = setting(
+        True,
+        "Attend by chunks of queries, each to the keys up to its end. Off: over "
+        "the full square of a row.",
+    )
+    hash_dropout: bool = setting(
+        True, "Draw dropout masks from an integer hash. Off: from JAX's threefry."
+    )
+    skip_unread: bool = setting(
+        True,
+        "With --pooling=last, compute the last block at last tokens alone. Off: at "
+        "every token.",
+    )
+    remat: bool = setting(
+        False,
+        "Recompute each block in the backward pass instead of keeping its values: "
+        "less memory, a quarter more time.",
+    )
+    keep_memory: bool = setting(
+        True,
+        "Keep freed memory for the next step, on a CPU. Off: hand it back to the "
+        "operating system, to be asked for and cleared again each step. That all "
+        "threads share one arena, which this needs, MALLOC_ARENA_MAX alone undoes.",
+    )
+    cache_dir: str = setting(
+        DEFAULT_CACHE_DIR,
+        "Folder for compiled programs and token ids, which the next run reuses; empty: "
+        "nothing is kept.",
+        is_path=True,
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.remat and not self.hash_dropout:
+            raise InputError(
+                "--remat needs --hash_dropout: JAX's generator would be drawn twice."
+            )
