@@ -1,8 +1,49 @@
+import json
+import math
+import os
+import subprocess
+import sys
+
+import numpy as np
 import pytest
 
 from sentiment import bundled
-from sentiment.bundled import bundled_presets, check_name
+from sentiment.bundled import FOLDER, bundled_presets, check_name
+from sentiment.config import (
+    BUNDLED_CLASSIFIER,
+    BUNDLED_DATASET,
+    BackboneConfig,
+    DataConfig,
+)
+from sentiment.data.corpus import encode_documents
+from sentiment.data.datasets import load_splits
+from sentiment.data.pipeline import NextTokenPlan, batches
 from sentiment.errors import InputError
+from sentiment.models.packed_causal_lm import PackedCausalLM
+from sentiment.models.presets import load_backbone
+from sentiment.serving.loading import load_classifier
+
+LANGUAGE_MODEL = "imdb_mini"
+MAX_MEGABYTES = 25  # of an install
+# What KerasHub can do with the language model where this package is not.
+FOREIGN = """
+import json, sys
+import keras_hub
+model = keras_hub.models.GPT2CausalLM.from_preset(sys.argv[1])
+model.compile(sampler="greedy")
+text = model.generate("this movie is", max_length=12)
+print(json.dumps([text, "sentiment" in sys.modules]))
+"""
+
+
+@pytest.fixture(scope="module")
+def quickstart():
+    return load_splits(DataConfig(dataset=BUNDLED_DATASET), 0)
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    return load_classifier(BUNDLED_CLASSIFIER)
 
 
 def test_presets_are_found_by_name(tmp_path, monkeypatch):
@@ -18,3 +59,63 @@ def test_a_name_hides_nothing(name):
     with pytest.raises(InputError, match="is taken"):
         check_name(name)
     check_name("mine")
+
+
+def test_a_language_model_and_a_classifier_come_along_and_are_small():
+    assert set(bundled_presets()) == {LANGUAGE_MODEL, BUNDLED_CLASSIFIER}
+    sizes = [path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()]
+    assert sum(sizes) <= MAX_MEGABYTES * 1e6
+
+
+def test_kerashub_generates_from_the_language_model_without_this_package():
+    folder = bundled_presets()[LANGUAGE_MODEL]
+    result = subprocess.run(
+        [sys.executable, "-c", FOREIGN, str(folder)],
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd="/",
+    )
+    assert result.returncode == 0, result.stderr
+    text, has_package = json.loads(result.stdout.splitlines()[-1])
+    assert text.startswith("this movie is ")
+    assert not has_package
+
+
+def test_the_language_model_has_learnt_how_reviews_are_written(quickstart):
+    # Random weights need 13 bits a token, about 3.5 a byte; IMDB's own texts 1.65.
+    settings = BackboneConfig(preset=LANGUAGE_MODEL, lowercase=True)
+    backbone, tokenizer = load_backbone(settings)
+    texts = [text.lower() for text in quickstart.test.texts]
+    documents = encode_documents(tokenizer, texts, row_length=256)
+    plan = NextTokenPlan(documents, 8, 256)
+    model = PackedCausalLM(backbone)
+    model.compile(loss=None)
+    loss = model.evaluate(batches(plan), steps=plan.num_batches, verbose=0)
+    bits = loss * documents.num_targets / math.log(2)
+    assert bits / documents.num_bytes < 2.4
+
+
+def test_the_classifier_tells_praise_from_complaint_outside_films(
+    classifier, quickstart
+):
+    clear = np.flatnonzero(
+        quickstart.test.labels != quickstart.label_names.index("neutral")
+    )
+    reviews = quickstart.test.take(clear)
+    found = classifier.predict(reviews.texts).argmax(axis=1)
+    expected = [quickstart.label_names[label] for label in reviews.labels]
+    names = [classifier.label_names[index] for index in found]
+    assert np.mean(np.equal(names, expected)) > 0.75
+
+
+def test_the_classifier_is_as_good_as_its_card_says(classifier, shared_data):
+    data = DataConfig(
+        dataset="imdb_reviews",
+        tfds_data_dir=str(shared_data / "tfds"),
+        max_test_examples=1000,
+    )
+    test = load_splits(data, 0).test
+    found = classifier.predict(test.texts).argmax(axis=1)
+    assert np.mean(found == test.labels) > 0.87  # two standard errors below it

@@ -66,6 +66,17 @@ def test_model__may_be_any_form_of_it(call, trained, place):
     )
 
 
+def test_model__left_out_is_the_one_that_comes_along(run_script):
+    texts = ("a wonderful, moving film", "a dull waste of two hours")
+    no_network = {"HTTPS_PROXY": "http://127.0.0.1:1", "HF_HUB_OFFLINE": "1"}
+    flags = [f"--text={text}" for text in texts]
+    result = run_script("predict.py", *flags, env=no_network)
+    assert result.returncode == 0, result.stderr
+    lines = [line for line in result.stdout.splitlines() if "0." in line]
+    for line, label in zip(lines, ("positive", "negative"), strict=True):
+        assert f" {label} " in line
+
+
 @pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet"])
 def test_input__rows_come_back_with_the_predictions(
     call, trained, files, tmp_path, suffix
