@@ -19,6 +19,7 @@ from sentiment.models.packed_training import (
 from sentiment.models.rnn_backbone import RNNBackbone, RNNTokenizer
 
 CLEANING_FILE = "cleaning.json"
+PREPROCESSOR_FILE = "preprocessor.json"  # KerasHub's name of a task's
 
 
 class PackedCausalLM(keras.Model):
@@ -181,12 +182,24 @@ def _save_gpt2(backbone, tokenizer, folder):
 
 def check_cleaning(folder, lowercase):
     """Raises an `InputError` where a preset was trained on other cleaning."""
-    path = Path(folder) / CLEANING_FILE
-    if not path.is_file():
-        return
-    wanted = json.loads(path.read_text())["lowercase"]
-    if wanted != lowercase:
+    wanted = _trained_lowercase(Path(folder))
+    if wanted not in (None, lowercase):
         raise InputError(
-            f"The language model in {folder} was trained with --lowercase={wanted}; "
-            f"received --lowercase={lowercase}. Give the same."
+            f"The model in {folder} was trained with --lowercase={wanted}; received "
+            f"--lowercase={lowercase}. Give the same."
         )
+
+
+def _trained_lowercase(folder: Path) -> bool | None:
+    """What a language model or a classifier of ours read; `None` for others."""
+    for name, read in (
+        (CLEANING_FILE, lambda content: content["lowercase"]),
+        (PREPROCESSOR_FILE, lambda content: content["config"].get("lowercase")),
+    ):
+        path = folder / name
+        try:
+            if path.is_file():
+                return read(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"{path} is damaged: {error!r}.") from error
+    return None

@@ -124,6 +124,17 @@ def test_other_cleaning_than_in_pretraining_is_refused(backbone, tokenizer, tmp_
         load_backbone(BackboneConfig(preset=str(tmp_path)))
 
 
+def test_other_cleaning_than_a_classifiers_is_refused(make_classifier, tmp_path):
+    classifier = make_classifier(lowercase=True)
+    classifier.save_to_preset(str(tmp_path))
+    load_backbone(BackboneConfig(preset=str(tmp_path), lowercase=True))
+    with pytest.raises(InputError, match="--lowercase=True; received --lowercase=Fal"):
+        load_backbone(BackboneConfig(preset=str(tmp_path)))
+    (tmp_path / "preprocessor.json").write_text("{")
+    with pytest.raises(InputError, match=r"preprocessor\.json is damaged"):
+        load_backbone(BackboneConfig(preset=str(tmp_path), lowercase=True))
+
+
 def test_gradient_reaches_the_embedding_from_both_ends(make_backbone):
     backbone = make_backbone(vocabulary_size=30)
     model = PackedCausalLM(backbone)

@@ -247,7 +247,8 @@ def test_sequence_beyond_the_positions_is_refused(refused, files):
 
 def test_sequence_beyond_the_positions_of_a_preset_is_refused(refused, trained, files):
     preset = f"--preset={trained.workdir}/preset"
-    message = refused(*files.flags, preset, "--sequence_length=33")
+    flags = (*files.flags, preset, "--lowercase")
+    message = refused(*flags, "--sequence_length=33")
     assert "sequence_length=33 is beyond the backbone's 32 positions" in message
 
 

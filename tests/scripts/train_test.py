@@ -213,7 +213,8 @@ def test_skip_bad_rows__leaves_them_out_and_counts_them(tmp_path, files, splits)
 
 def test_preset__gives_the_weights_and_the_vocabulary(start, trained):
     preset = trained.workdir / "preset"
-    classifier = start(f"--preset={preset}", "--num_layers=5").classifier
+    flags = (f"--preset={preset}", "--lowercase", "--num_layers=5")
+    classifier = start(*flags).classifier
     pairs = zip(
         classifier.backbone.weights, trained.classifier.backbone.weights, strict=True
     )
@@ -223,9 +224,9 @@ def test_preset__gives_the_weights_and_the_vocabulary(start, trained):
 
 
 def test_preset__leaves_the_settings_of_reading_to_the_flags(start, trained):
-    assert trained.classifier.preprocessor.lowercase
-    classifier = start(f"--preset={trained.workdir}/preset").classifier
-    assert not classifier.preprocessor.lowercase
+    assert trained.classifier.preprocessor.truncation == "head"
+    flags = (f"--preset={trained.workdir}/preset", "--lowercase", "--truncation=tail")
+    assert start(*flags).classifier.preprocessor.truncation == "tail"
 
 
 @pytest.mark.parametrize("name", ["rnn", "gru", "lstm"])
@@ -309,7 +310,7 @@ def test_dropout__is_that_of_backbone_and_head(start):
 
 def test_dropout__of_a_preset_is_replaced(start, trained):
     preset = f"--preset={trained.workdir}/preset"
-    classifier = start(preset, "--dropout=0.25").classifier
+    classifier = start(preset, "--lowercase", "--dropout=0.25").classifier
     assert classifier.backbone.transformer_layers[0].dropout == 0.25
 
 
@@ -507,7 +508,8 @@ def test_dtype__is_the_precision_of_the_backbone_alone(start):
 
 def test_dtype__holds_for_a_preset(start, trained):
     preset = f"--preset={trained.workdir}/preset"
-    backbone = start(preset, "--dtype=mixed_bfloat16").classifier.backbone
+    flags = ("--lowercase", "--dtype=mixed_bfloat16")
+    backbone = start(preset, *flags).classifier.backbone
     assert backbone.transformer_layers[0].compute_dtype == "bfloat16"
 
 
