@@ -28,6 +28,7 @@ from absl import flags, logging
 
 from sentiment.config import (
     PRESET_FOLDER,
+    AdversarialConfig,
     BackboneConfig,
     BaselineCommand,
     BaselineConfig,
@@ -105,6 +106,7 @@ def parse_train(argv: list[str]) -> TrainCommand:
         "training": TrainingConfig,
         "speed": SpeedConfig,
         "unlabelled": UnlabelledConfig,
+        "adversarial": AdversarialConfig,
     }
     return _parse_run(argv, groups, RunConfig, TrainCommand)
 

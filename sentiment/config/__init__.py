@@ -48,10 +48,12 @@ from sentiment.config.settings import (
     setting,
 )
 from sentiment.config.training import (
+    ADVERSARIES,
     DEFAULT_CACHE_DIR,
     DTYPES,
     MONITORS,
     OPTIMIZERS,
+    AdversarialConfig,
     OptimizationConfig,
     PretrainingConfig,
     SpeedConfig,
@@ -59,6 +61,7 @@ from sentiment.config.training import (
 )
 
 __all__ = [
+    "ADVERSARIES",
     "ARCHITECTURES",
     "BASELINES",
     "BUNDLED_CLASSIFIER",
@@ -74,6 +77,7 @@ __all__ = [
     "PRESET_FOLDER",
     "TEACHERS",
     "TRUNCATIONS",
+    "AdversarialConfig",
     "BackboneConfig",
     "BaselineCommand",
     "BaselineConfig",

@@ -12,7 +12,12 @@ from sentiment.config.data import (
 )
 from sentiment.config.model import BackboneConfig, ModelConfig
 from sentiment.config.settings import MAX_SEED, CheckedConfig, setting, to_flagfile
-from sentiment.config.training import PretrainingConfig, SpeedConfig, TrainingConfig
+from sentiment.config.training import (
+    AdversarialConfig,
+    PretrainingConfig,
+    SpeedConfig,
+    TrainingConfig,
+)
 from sentiment.errors import InputError
 
 BASELINES = ("majority", "lexicon", *TEACHERS)
@@ -28,6 +33,7 @@ class RunConfig(CheckedConfig):
         training: how.
         speed: fast paths and caches.
         unlabelled: further texts, without labels.
+        adversarial: perturbations to stand.
         seed: the one source of randomness.
     """
 
@@ -36,6 +42,9 @@ class RunConfig(CheckedConfig):
     training: TrainingConfig
     speed: SpeedConfig = dataclasses.field(default_factory=SpeedConfig)
     unlabelled: UnlabelledConfig = dataclasses.field(default_factory=UnlabelledConfig)
+    adversarial: AdversarialConfig = dataclasses.field(
+        default_factory=AdversarialConfig
+    )
     seed: int = setting(
         0, "The one source of randomness.", at_least=0, at_most=MAX_SEED
     )
@@ -43,10 +52,15 @@ class RunConfig(CheckedConfig):
     def __post_init__(self):
         super().__post_init__()
         split, path = self.unlabelled.unlabelled_split, self.unlabelled.unlabelled_file
-        if (self.unlabelled.teacher != "none") != bool(split or path):
+        has_teacher = self.unlabelled.teacher != "none"
+        has_reader = has_teacher or self.adversarial.adversarial == "vat"
+        has_texts = bool(split or path)
+        if (has_teacher and not has_texts) or (has_texts and not has_reader):
             raise InputError(
-                "--teacher goes with --unlabelled_split or --unlabelled_file. "
-                f"Received: teacher={self.unlabelled.teacher!r}, "
+                "--teacher goes with --unlabelled_split or --unlabelled_file, and "
+                "these with --teacher or --adversarial=vat. Received: "
+                f"teacher={self.unlabelled.teacher!r}, "
+                f"adversarial={self.adversarial.adversarial!r}, "
                 f"unlabelled_split={split!r}, unlabelled_file={path!r}."
             )
         if split and self.data.dataset in ("", BUNDLED_DATASET):
@@ -61,7 +75,12 @@ class RunConfig(CheckedConfig):
         Paths are absolute, so that the file works from any folder.
         """
         return self._flagfile(
-            self.data, self.model, self.training, self.speed, self.unlabelled
+            self.data,
+            self.model,
+            self.training,
+            self.speed,
+            self.unlabelled,
+            self.adversarial,
         )
 
     def to_data_flagfile(self) -> str:

@@ -8,6 +8,7 @@ from sentiment.errors import InputError
 
 OPTIMIZERS = ("adamw", "lion", "muon", "sgd")
 MONITORS = ("accuracy", "macro_f1", "loss")
+ADVERSARIES = ("none", "fgm", "pgd", "vat")
 DTYPES = ("float32", "mixed_bfloat16")
 DEFAULT_CACHE_DIR = os.path.join(
     os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "sentiment"
@@ -112,6 +113,31 @@ class TrainingConfig(OptimizationConfig):
                 f"numbers above 0. Received: {','.join(self.class_weight)}."
             )
         return weights
+
+
+@dataclass(frozen=True)
+class AdversarialConfig(CheckedConfig):
+    """Perturbations of the embeddings that a classifier learns to stand."""
+
+    adversarial: str = setting(
+        "none",
+        "Adversarial training: fgm (one step, Miyato et al. 2017), pgd (several, Madry "
+        "et al. 2018) or vat (needs no labels, so it also reads --unlabelled_split or "
+        "--unlabelled_file).",
+        choices=ADVERSARIES,
+    )
+    adversarial_epsilon: float = setting(
+        1.0, "Norm of the perturbation of a whole review's embeddings.", at_least=0
+    )
+    adversarial_steps: int = setting(3, "Steps of pgd.", at_least=1)
+    adversarial_weight: float = setting(
+        1.0, "Weight of the adversarial loss beside the plain one.", at_least=0
+    )
+    adversarial_normalize: bool = setting(
+        False,
+        "Measure perturbations in embeddings of variance 1 over the training tokens, "
+        "as Miyato et al. do, who take an epsilon of 5.",
+    )
 
 
 @dataclass(frozen=True)

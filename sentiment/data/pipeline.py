@@ -44,19 +44,28 @@ class EncodedExamples:
         tokens: token ids of each, start and end token included.
         labels: as of `Examples`.
         num_dropped: tokens that truncation left out.
+        weights: float32 (N,), of each label in the loss; `None`: 1.
     """
 
     tokens: RaggedTokens
     labels: np.ndarray
     num_dropped: int
+    weights: np.ndarray | None = None
 
-    def joined_with(self, taught: "EncodedExamples") -> "EncodedExamples":
-        """These and `taught`, whose labels are probabilities; all are in the result."""
-        certain = np.eye(taught.labels.shape[1], dtype=np.float32)[self.labels]
+    def joined_with(self, other: "EncodedExamples", weight: float) -> "EncodedExamples":
+        """These and `other`, whose labels are probabilities; all are in the result.
+
+        Args:
+            other: examples with float labels.
+            weight: of its labels, beside 1 for those here.
+        """
+        certain = np.eye(other.labels.shape[1], dtype=np.float32)[self.labels]
+        weights = np.repeat(np.float32([1, weight]), [len(self), len(other)])
         return EncodedExamples(
-            RaggedTokens.concatenate([self.tokens, taught.tokens]),
-            np.concatenate([certain, taught.labels]),
-            self.num_dropped + taught.num_dropped,
+            RaggedTokens.concatenate([self.tokens, other.tokens]),
+            np.concatenate([certain, other.labels]),
+            self.num_dropped + other.num_dropped,
+            weights,
         )
 
     def __len__(self) -> int:
@@ -141,11 +150,14 @@ class BatchPlan:
         (batch_rows, max_segments, ...), 0 in unused slots.
         """
         x = self._packed(rows)
-        labels = self.examples.labels
+        labels, weights = self.examples.labels, self.examples.weights
         y = np.zeros((*x["segment_lengths"].shape, *labels.shape[1:]), labels.dtype)
+        sample_weight = (x["segment_lengths"] > 0).astype(np.float32)
         for i, row in enumerate(rows):
             y[i, : len(row)] = labels[row]
-        return x, y, (x["segment_lengths"] > 0).astype(np.float32)
+            if weights is not None:
+                sample_weight[i, : len(row)] = weights[row]
+        return x, y, sample_weight
 
     def _packed(self, rows: list[np.ndarray]) -> dict[str, np.ndarray]:
         return pack_rows(

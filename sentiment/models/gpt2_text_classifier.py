@@ -5,6 +5,7 @@ import keras_hub
 
 from sentiment.config import SpeedConfig
 from sentiment.errors import InputError
+from sentiment.models.adversarial import EmbeddingPerturbation
 from sentiment.models.architectures import packed_layers
 from sentiment.models.gpt2_text_classifier_preprocessor import (
     DEFAULT_SEQUENCE_LENGTH,
@@ -100,6 +101,7 @@ class GPT2TextClassifier(PackedTextClassifier):
         self.backbone = backbone
         self.preprocessor = preprocessor
         self.segment_layout = SegmentLayout(name="segment_layout")
+        self.perturbation = EmbeddingPerturbation(name="perturbation")
         self.decoder = packed_layers(backbone, reads_last=pooling == "last")
         self.language_loss = AuxiliaryLanguageLoss(backbone, name="language_loss")
         self.pooler = POOLINGS[pooling](name="pooler")
@@ -123,6 +125,7 @@ class GPT2TextClassifier(PackedTextClassifier):
         token_ids, segment_lengths = inputs["token_ids"], inputs["segment_lengths"]
         segment_ids, positions = self.segment_layout(token_ids, segment_lengths)
         embeddings = embed_tokens(backbone, token_ids, positions)
+        embeddings = self.perturbation(embeddings)
         hidden_states = self.decoder(embeddings, segment_ids, segment_lengths)
         hidden_states = self.language_loss(
             hidden_states, token_ids, segment_ids, segment_lengths

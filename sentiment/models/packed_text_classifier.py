@@ -10,6 +10,7 @@ from tqdm.auto import tqdm
 
 from sentiment.data.packing import RaggedTokens, pack_rows, plan_rows
 from sentiment.errors import InputError
+from sentiment.models.adversarial import Adversary, Rows
 from sentiment.models.losses import MacroF1, ReviewCrossentropy
 from sentiment.models.packed_training import (
     packed_train_step,
@@ -38,6 +39,7 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
     """
 
     gradient_accumulation_steps = 1
+    adversary: Adversary | None = None
 
     def compile(
         self,
@@ -106,6 +108,54 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
     def train_step(self, state, data):
         """One optimizer update."""
         return packed_train_step(self, state, data)
+
+    def compute_loss_and_updates(
+        self,
+        trainable_variables,
+        non_trainable_variables,
+        metrics_variables,
+        x,
+        y,
+        sample_weight,
+        training=False,
+        optimizer_variables=None,
+    ):
+        """As in `keras.Model`; in training the adversary's loss is added."""
+        loss, updates = super().compute_loss_and_updates(
+            trainable_variables,
+            non_trainable_variables,
+            metrics_variables,
+            x,
+            y,
+            sample_weight,
+            training=training,
+            optimizer_variables=optimizer_variables,
+        )
+        if not training or self.adversary is None:
+            return loss, updates
+
+        def forward(perturbation):
+            # The same random state each time, and so the same dropout.
+            with self.perturbation.adding(perturbation):
+                return self.stateless_call(
+                    trainable_variables, non_trainable_variables, x, training=True
+                )[0]
+
+        values = dict(
+            zip(
+                map(id, [*self.trainable_variables, *self.non_trainable_variables]),
+                [*trainable_variables, *non_trainable_variables],
+                strict=True,
+            )
+        )
+        segment_ids, _ = self.segment_layout(x["token_ids"], x["segment_lengths"])
+        return loss + self.adversary.loss(
+            forward,
+            lambda logits: self.loss(y, logits, sample_weight),
+            Rows(segment_ids, x["segment_lengths"]),
+            values[id(self.backbone.token_embedding.embeddings)],
+            optimizer_variables[0],  # updates made so far
+        ), updates
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         """As in `keras.Model`; labels that are probabilities count as the likeliest."""

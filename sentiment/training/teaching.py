@@ -1,4 +1,4 @@
-"""Unlabelled texts to learn from, labelled by a classical classifier.
+"""Unlabelled texts to learn from, labelled by a classical classifier or not at all.
 
 The teacher sees n-grams of words over the whole review; what it passes on is how
 sure it is, which tells more than a label would (Hinton et al. 2015,
@@ -20,11 +20,13 @@ from sentiment.errors import InputError
 
 
 @dataclass(frozen=True, eq=False)
-class TaughtTexts:
-    """What a teacher has labelled.
+class UnlabelledTexts:
+    """Texts that had no label.
 
     Attributes:
-        examples: the texts; labels are float32 (N, num_classes), probabilities.
+        examples: the texts; labels are float32 (N, num_classes), probabilities of a
+            teacher, or the uniform ones without.
+        weight: of these labels in the loss; 0 without a teacher.
         num_excluded: texts left out for being among those of train, validation and
             test.
         num_repeated: texts left out for being there already, or empty.
@@ -32,6 +34,7 @@ class TaughtTexts:
     """
 
     examples: Examples
+    weight: float
     num_excluded: int
     num_repeated: int
     num_skipped_rows: int = 0
@@ -55,9 +58,9 @@ def read_unlabelled(config: RunConfig) -> tuple[list[str], int]:
     return texts[split], 0
 
 
-def teach(
+def label_unlabelled(
     config: RunConfig, splits: Splits, unlabelled: tuple[list[str], int]
-) -> TaughtTexts | None:
+) -> UnlabelledTexts | None:
     """Fits the teacher to the training examples and lets it label the other texts.
 
     Args:
@@ -67,12 +70,12 @@ def teach(
         unlabelled: as of `read_unlabelled`.
 
     Returns:
-        The texts with their labels; `None` where there is no teacher.
+        The texts with their labels; `None` where there are none to be read.
 
     Raises:
         InputError: no text is left, or the teacher cannot be fitted.
     """
-    if config.unlabelled.teacher == "none":
+    if not (config.unlabelled.unlabelled_split or config.unlabelled.unlabelled_file):
         return None
     known = [*splits.train.texts, *splits.validation.texts, *splits.test_texts]
     texts, num_excluded, num_repeated = without(unlabelled[0], known)
@@ -81,13 +84,23 @@ def teach(
             f"No unlabelled text is left to learn from: {num_excluded:,} are among the "
             f"labelled ones, {num_repeated:,} repeat another or are empty."
         )
-    teacher = fit_baseline(
-        BaselineConfig(method=config.unlabelled.teacher), splits, config.seed
+    name = config.unlabelled.teacher
+    left_out = (
+        f"left out: {num_excluded:,} that are labelled already, {num_repeated:,} "
+        "repeated."
     )
-    print(
-        f"{config.unlabelled.teacher} labels {len(texts):,} texts; left out: "
-        f"{num_excluded:,} that are labelled already, {num_repeated:,} repeated."
+    if name == "none":
+        print(f"{len(texts):,} texts without labels; {left_out}")
+        num_classes = len(splits.label_names)
+        labels = np.full((len(texts), num_classes), 1 / num_classes, np.float32)
+    else:
+        teacher = fit_baseline(BaselineConfig(method=name), splits, config.seed)
+        print(f"{name} labels {len(texts):,} texts; {left_out}")
+        labels = teacher.predict(texts).astype(np.float32)
+    return UnlabelledTexts(
+        Examples(texts, labels),
+        weight=0.0 if name == "none" else 1.0,
+        num_excluded=num_excluded,
+        num_repeated=num_repeated,
+        num_skipped_rows=unlabelled[1],
     )
-    probabilities = teacher.predict(texts).astype(np.float32)
-    examples = Examples(texts, probabilities)
-    return TaughtTexts(examples, num_excluded, num_repeated, unlabelled[1])

@@ -24,6 +24,7 @@ from sentiment.data.pipeline import (
 )
 from sentiment.errors import InputError
 from sentiment.evaluation.evaluate import evaluate_encoded, scores_of
+from sentiment.models.adversarial import Adversary
 from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
 from sentiment.models.losses import ReviewCrossentropy
 from sentiment.runtime import prepare_process
@@ -35,7 +36,7 @@ from sentiment.training.callbacks import (
 )
 from sentiment.training.devices import device_name, sharding_scope
 from sentiment.training.optimizers import make_optimizer
-from sentiment.training.teaching import read_unlabelled, teach
+from sentiment.training.teaching import label_unlabelled, read_unlabelled
 from sentiment.training.workdir import TrainingWorkdir
 
 MONITORED = {
@@ -91,7 +92,7 @@ def train_and_evaluate(
         splits = load_splits(config.data, config.seed)
         _print_splits(splits)
         class_weight = _class_weight(config.training, splits)
-        taught = teach(config, splits, unlabelled)
+        further = label_unlabelled(config, splits, unlabelled)
         classifier = build_classifier(
             config.model,
             config.training.dtype,
@@ -107,8 +108,9 @@ def train_and_evaluate(
             cache_dir=config.speed.cache_dir,
         )
         train, validation = encode(splits.train), encode(splits.validation)
-        if taught is not None:
-            train = train.joined_with(encode(taught.examples))
+        if further is not None:
+            train = train.joined_with(encode(further.examples), further.weight)
+        classifier.adversary = _adversary(config, classifier, train)
         plan = _plan(config, classifier, train, validation)
         history = fit(classifier, config, plan, validation, class_weight)
         folder.save_classifier(classifier)
@@ -135,12 +137,12 @@ def train_and_evaluate(
         "num_train_examples": len(splits.train),
         "num_skipped_rows": splits.num_skipped_rows,
     }
-    if taught is not None:
+    if further is not None:
         metrics["unlabelled"] = {
-            "num_examples": len(taught.examples),
-            "num_excluded": taught.num_excluded,
-            "num_repeated": taught.num_repeated,
-            "num_skipped_rows": taught.num_skipped_rows,
+            "num_examples": len(further.examples),
+            "num_excluded": further.num_excluded,
+            "num_repeated": further.num_repeated,
+            "num_skipped_rows": further.num_skipped_rows,
         }
     folder.save_results(config, metrics, history, evaluations, best_epoch, predictions)
     return TrainingResult(classifier, metrics, history)
@@ -216,6 +218,18 @@ def versions() -> dict[str, str]:
         "sentiment": sentiment.__version__,
         **{name: metadata.version(name) for name in PACKAGES},
     }
+
+
+def _adversary(
+    config: RunConfig, classifier: GPT2TextClassifier, train: EncodedExamples
+) -> Adversary | None:
+    if config.adversarial.adversarial == "none":
+        return None
+    frequencies = np.bincount(
+        train.tokens.flat, minlength=classifier.backbone.vocabulary_size
+    )
+    labelled_share = 1.0 if train.weights is None else np.mean(train.weights > 0)
+    return Adversary(config.adversarial, frequencies, labelled_share, config.seed)
 
 
 def _plan(
