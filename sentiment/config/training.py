@@ -75,6 +75,19 @@ class TrainingConfig(OptimizationConfig):
         "Loss weight of each class: none, balanced (inverse frequency), or a "
         "comma-separated list of numbers, class 0 first.",
     )
+    focal_gamma: float = setting(
+        0.0,
+        "Focal loss: how much less reviews count that are classified well already "
+        "(Lin et al. 2017 took 2); 0: cross-entropy.",
+        at_least=0,
+    )
+    ema_momentum: float = setting(
+        0.0,
+        "Average the weights over the updates, each counting this many times the one "
+        "after it; validated, kept and saved is the average. 0: none.",
+        at_least=0,
+        below=1,
+    )
     early_stopping_patience: int = setting(
         2,
         "Epochs without a better validation score before stopping. The best "

@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+TINY = 1e-7  # nats
+
 
 @keras.saving.register_keras_serializable(package="sentiment")
 class ReviewCrossentropy(keras.losses.Loss):
@@ -12,10 +14,13 @@ class ReviewCrossentropy(keras.losses.Loss):
     loss = -weight[y] * sum_c q_c log softmax(logits)_c, where q mixes the
     one-hot label with the uniform distribution (Szegedy et al. 2016). A label may
     be a distribution instead, as a teacher gives it; its weight is then the mean
-    of the classes' weights under it.
+    of the classes' weights under it. With a focus gamma each log p_c is multiplied
+    by (1 - p_c) ** gamma (Lin et al. 2017, https://arxiv.org/abs/1708.02002).
 
     Args:
         label_smoothing: float in [0, 1), share of the uniform distribution.
+        focal_gamma: float, at least 0; how much less reviews count that are
+            classified well already.
         class_weight: sequence of floats, one per class, or `None` for ones.
 
     Call arguments:
@@ -27,6 +32,7 @@ class ReviewCrossentropy(keras.losses.Loss):
         self,
         label_smoothing=0.0,
         class_weight=None,
+        focal_gamma=0.0,
         name="review_crossentropy",
         reduction="sum",
         **kwargs,
@@ -34,6 +40,7 @@ class ReviewCrossentropy(keras.losses.Loss):
         super().__init__(name=name, reduction=reduction, **kwargs)
         self.label_smoothing = label_smoothing
         self.class_weight = None if class_weight is None else list(class_weight)
+        self.focal_gamma = focal_gamma
 
     def call(self, y_true, y_pred):
         num_classes = y_pred.shape[-1]
@@ -44,7 +51,12 @@ class ReviewCrossentropy(keras.losses.Loss):
         target = (
             label * (1.0 - self.label_smoothing) + self.label_smoothing / num_classes
         )
-        loss = -ops.sum(target * log_probabilities, axis=-1)
+        cost = -log_probabilities
+        if self.focal_gamma:
+            # -expm1 keeps the slope finite where p is 1 in float32.
+            miss = -ops.expm1(ops.minimum(log_probabilities, -TINY))
+            cost = cost * miss**self.focal_gamma
+        loss = ops.sum(target * cost, axis=-1)
         if self.class_weight is not None:
             weights = np.asarray(self.class_weight, "float32")
             loss = loss * ops.sum(label * weights, axis=-1)
@@ -55,6 +67,7 @@ class ReviewCrossentropy(keras.losses.Loss):
             **super().get_config(),
             "label_smoothing": self.label_smoothing,
             "class_weight": self.class_weight,
+            "focal_gamma": self.focal_gamma,
         }
 
 

@@ -179,7 +179,9 @@ def fit(
             plan.num_batches * training.epochs,
             round(training.unfreeze_epochs * plan.num_batches),
         ),
-        ReviewCrossentropy(training.label_smoothing, class_weight),
+        ReviewCrossentropy(
+            training.label_smoothing, class_weight, training.focal_gamma
+        ),
         gradient_accumulation_steps=training.gradient_accumulation_steps,
     )
     monitor, mode = MONITORED[training.monitor]
