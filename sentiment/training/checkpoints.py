@@ -34,12 +34,12 @@ class Checkpoints:
         """Updates made by the newest checkpoint; `None` if there is none."""
         return self._manager.latest_step()
 
-    def save(self, step: int, model, about: dict):
+    def save(self, step: int, state: dict[str, list], about: dict):
         """Begins to write a checkpoint; training may go on meanwhile.
 
         Args:
             step: updates made.
-            model: a compiled model. Weights, optimizer and random state are kept.
+            state: groups of arrays, as of `state_of`.
             about: what else there is to know, as JSON.
 
         Raises:
@@ -47,12 +47,12 @@ class Checkpoints:
                 disk.
         """
         # Copies: the next step takes the arrays' memory for its own.
-        arrays = [np.array(variable.value) for variable in _variables(model)]
+        arrays = _named({name: list(map(np.array, state[name])) for name in state})
         with self._writing():
             self._manager.save(
                 step,
                 args=ocp.args.Composite(
-                    state=ocp.args.StandardSave(_named(arrays)),
+                    state=ocp.args.StandardSave(arrays),
                     about=ocp.args.JsonSave(about),
                 ),
             )
@@ -64,28 +64,44 @@ class Checkpoints:
         )
         return restored["about"]
 
-    def restore(self, model):
-        """Sets a compiled and built model to the newest checkpoint.
+    def restore(self, like: dict[str, list]) -> dict[str, list]:
+        """The arrays of the newest checkpoint.
+
+        Args:
+            like: groups of arrays or variables of the same shapes and dtypes.
 
         Raises:
             InputError: it is of another model, or damaged.
         """
-        variables = _variables(model)
-        wanted = _named([jax.ShapeDtypeStruct(v.shape, v.dtype) for v in variables])
+        wanted = {
+            group: [jax.ShapeDtypeStruct(v.shape, v.dtype) for v in values]
+            for group, values in like.items()
+        }
         try:
             restored = self._manager.restore(
                 self.latest,
-                args=ocp.args.Composite(state=ocp.args.StandardRestore(wanted)),
+                args=ocp.args.Composite(state=ocp.args.StandardRestore(_named(wanted))),
             )
             arrays = restored["state"]
+            return {
+                group: [arrays[name] for name in _named({group: values})]
+                for group, values in wanted.items()
+            }
         except Exception as error:  # Orbax and tensorstore fail in many ways.
             raise InputError(
                 f"The checkpoint of update {self.latest} in {self.folder} cannot be "
                 f"read: {error}. Delete its folder to go on from the one before, or "
                 "give --overwrite to start anew."
             ) from error
-        for variable, name in zip(variables, wanted, strict=True):
-            variable.assign(arrays[name])
+
+    def wait(self):
+        """Waits for what is being written.
+
+        Raises:
+            InputError: it cannot be written, as on a full disk.
+        """
+        with self._writing():
+            self._manager.wait_until_finished()
 
     def close(self):
         """Waits for what is being written.
@@ -108,10 +124,20 @@ class Checkpoints:
             ) from error
 
 
-def _variables(model) -> list:
-    # Metrics start anew after each checkpoint, so they hold nothing to keep.
+def state_of(model) -> list:
+    """The variables that a compiled model goes on from: weights, optimizer, seeds."""
     return [*model.variables, *model.optimizer.variables]
 
 
-def _named(values) -> dict:
-    return {f"{i:05d}": value for i, value in enumerate(values)}
+def set_state(variables: list, arrays: list):
+    """Assigns restored arrays to variables."""
+    for variable, array in zip(variables, arrays, strict=True):
+        variable.assign(array)
+
+
+def _named(state: dict[str, list]) -> dict:
+    return {
+        f"{group}_{i:05d}": value
+        for group, values in state.items()
+        for i, value in enumerate(values)
+    }

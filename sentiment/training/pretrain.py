@@ -31,9 +31,10 @@ from sentiment.models.presets import load_backbone
 from sentiment.runtime import prepare_process
 from sentiment.training.build import make_backbone, make_tokenizer
 from sentiment.training.callbacks import StopOnDivergence
-from sentiment.training.checkpoints import Checkpoints
+from sentiment.training.checkpoints import Checkpoints, set_state, state_of
 from sentiment.training.devices import device_name, sharding_scope
 from sentiment.training.optimizers import make_optimizer
+from sentiment.training.resuming import check_same_run, identity
 from sentiment.training.train import versions
 from sentiment.training.workdir import (
     CONFIG_FILE,
@@ -44,9 +45,6 @@ from sentiment.training.workdir import (
     write_history,
 )
 
-CHECKPOINTS_FOLDER = "checkpoints"
-# Settings that another machine may have otherwise, without changing the run.
-NOT_COMPARED = ("tfds_data_dir", "num_devices")
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,16 +69,6 @@ class PretrainingWorkdir(Workdir):
 
     results = (PRESET_FOLDER, CONFIG_FILE, HISTORY_FILE, PLOTS_FOLDER, METRICS_FILE)
 
-    @property
-    def checkpoints(self) -> Path:
-        """Where an interrupted run goes on from."""
-        return self.path / CHECKPOINTS_FOLDER
-
-    def prepare(self, overwrite: bool):
-        super().prepare(overwrite)
-        if overwrite:
-            shutil.rmtree(self.checkpoints, ignore_errors=True)
-
     def save(self, config, model, tokenizer, metrics, history):
         """Saves everything and moves it to its place; checkpoints go.
 
@@ -102,7 +90,6 @@ class PretrainingWorkdir(Workdir):
                 history, self.staging / PLOTS_FOLDER / "perplexity.png"
             )
             self.publish()
-        shutil.rmtree(self.checkpoints)
 
 
 def pretrain(
@@ -187,7 +174,8 @@ class _Run:
         self.validation = validation
         self.checkpoints = Checkpoints(checkpoints)
         self.rows = planned_rows(plan, config.training.epochs)
-        self.about = {"settings": _settings(config), "data": _data_fingerprint(plan)}
+        groups = (config.corpus, config.backbone, config.training)
+        self.about = identity(config, groups, plan)
         self.history: dict[str, list[float]] = {}
         self.seconds = 0.0
 
@@ -212,14 +200,9 @@ class _Run:
         if step is None:
             return 0
         about = self.checkpoints.about()
-        differences = _differences(about, self.about)
-        if differences:
-            raise InputError(
-                f"{self.checkpoints.folder} holds checkpoints of another run. Give "
-                "another --workdir, --overwrite, or the settings it was begun with:\n  "
-                + "\n  ".join(differences)
-            )
-        self.checkpoints.restore(model)
+        check_same_run(about, self.about, self.checkpoints.folder)
+        variables = state_of(model)
+        set_state(variables, self.checkpoints.restore({"model": variables})["model"])
         self.history, self.seconds = about["history"], about["seconds"]
         print(f"Going on after update {step:,}.")
         return step
@@ -258,7 +241,8 @@ class _Run:
             self.history.setdefault(name, []).append(value)
         self.seconds += time.monotonic() - started
         about = self.about | {"history": self.history, "seconds": self.seconds}
-        self.checkpoints.save(stop, self.model, about)
+        state = {"model": [v.value for v in state_of(self.model)]}
+        self.checkpoints.save(stop, state, about)
 
 
 class _Progress(keras.callbacks.Callback):
@@ -354,30 +338,3 @@ def _scores(loss: float, documents: EncodedDocuments) -> dict:
         "num_tokens": documents.num_targets,
         "num_bytes": documents.num_bytes,
     }
-
-
-def _settings(config: PretrainRunConfig) -> dict[str, str]:
-    groups = (config.corpus, config.backbone, config.training)
-    settings = {
-        name: str(value)
-        for group in groups
-        for name, value in dataclasses.asdict(group).items()
-        if name not in NOT_COMPARED
-    }
-    return settings | {"seed": str(config.seed)}
-
-
-def _data_fingerprint(plan: NextTokenPlan) -> str:
-    tokens = plan.examples.tokens
-    return fingerprint(np.ascontiguousarray(tokens.flat).tobytes(), str(len(tokens)))
-
-
-def _differences(old: dict, new: dict) -> list[str]:
-    lines = [
-        f"--{name}: {old['settings'].get(name)} then, {value} now"
-        for name, value in new["settings"].items()
-        if old["settings"].get(name) != value
-    ]
-    if not lines and old["data"] != new["data"]:
-        lines.append("the texts have changed since then")
-    return lines

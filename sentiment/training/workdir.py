@@ -8,6 +8,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import filelock
+
 from sentiment.config import MODEL_FILE, PRESET_FOLDER, RunConfig
 from sentiment.errors import InputError
 from sentiment.evaluation import plots
@@ -23,6 +25,8 @@ CONFIG_FILE = "config.cfg"
 DATA_CONFIG_FILE = "data.cfg"
 PLOTS_FOLDER = "plots"
 STAGING_FOLDER = "unfinished"
+CHECKPOINTS_FOLDER = "checkpoints"
+LOCK_FILE = ".lock"
 
 
 class Workdir:
@@ -31,6 +35,7 @@ class Workdir:
     Everything is written to the folder `unfinished` first, and moves to its
     place when it is whole. So a run that is stopped, or finds the disk full,
     leaves an older one as it was, and what it had trained in `unfinished`.
+    Until then `checkpoints` holds what the same command goes on from.
 
     Attributes:
         results: names of what a finished run leaves, metrics last.
@@ -41,6 +46,7 @@ class Workdir:
     def __init__(self, path: str | Path):
         self.path = Path(path)
         self.staging = self.path / STAGING_FOLDER
+        self.checkpoints = self.path / CHECKPOINTS_FOLDER
 
     def prepare(self, overwrite: bool):
         """Makes the folder and checks, before any work, that it can be used.
@@ -69,6 +75,29 @@ class Workdir:
             raise InputError(
                 f"The workdir {self.path} cannot be written to: {error}"
             ) from error
+
+    @contextlib.contextmanager
+    def in_use(self, overwrite: bool):
+        """Prepares the folder and keeps other processes out while this holds.
+
+        Raises:
+            InputError: see `prepare`; or another process works in it.
+        """
+        self.prepare(overwrite)
+        lock = filelock.FileLock(self.path / LOCK_FILE)
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            raise InputError(
+                f"Another process works in {self.path}. Wait for it, or give another "
+                "--workdir."
+            ) from None
+        try:
+            if overwrite:
+                shutil.rmtree(self.checkpoints, ignore_errors=True)
+            yield self
+        finally:
+            lock.release()
 
     def clear_staging(self):
         """Begins anew in the folder `unfinished`."""
@@ -102,6 +131,7 @@ class Workdir:
             if (self.staging / name).exists():  # Some runs have no test.
                 os.replace(self.staging / name, target)
         self.staging.rmdir()
+        shutil.rmtree(self.checkpoints, ignore_errors=True)
 
     @contextlib.contextmanager
     def writing(self):
