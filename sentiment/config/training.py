@@ -94,6 +94,24 @@ class TrainingConfig(OptimizationConfig):
         "epoch's weights are restored in any case.",
         at_least=1,
     )
+    average_best: int = setting(
+        1,
+        "Average the weights of this many best epochs, if the average is no worse on "
+        "the validation data (a soup, Wortsman et al. 2022).",
+        at_least=1,
+    )
+    checkpoint_every: int = setting(
+        500,
+        "Updates between two checkpoints; longer runs write one after each epoch, "
+        "too. The same command goes on from the last one.",
+        at_least=1,
+    )
+    max_recoveries: int = setting(
+        2,
+        "How often training may go back to its last checkpoint when the loss diverges, "
+        "to go on with half the learning rate and without those batches.",
+        at_least=0,
+    )
     monitor: str = setting(
         "accuracy", "Validation score that picks the best epoch.", choices=MONITORS
     )

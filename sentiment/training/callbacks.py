@@ -1,11 +1,15 @@
 """Keras callbacks of a training run."""
 
+import dataclasses
 import math
 
 import keras
+import numpy as np
 from tqdm.auto import tqdm
 
 from sentiment.errors import InputError
+
+EXPLOSION = 10.0  # times the first loss seen
 
 
 class LearningRateLogger(keras.callbacks.Callback):
@@ -20,8 +24,21 @@ class LearningRateLogger(keras.callbacks.Callback):
         logs["learning_rate"] = float(rate)
 
 
+class Diverged(InputError):
+    """The loss is no number, or far beyond what it was.
+
+    Attributes:
+        loss: what it was.
+        updates: range of the updates that one of made it so, from 0.
+    """
+
+    def __init__(self, message: str, loss: float, updates: range):
+        super().__init__(message)
+        self.loss, self.updates = loss, updates
+
+
 class StopOnDivergence(keras.callbacks.Callback):
-    """Stops a run whose loss is no longer a number.
+    """Stops a run whose loss is no longer a number, or explodes.
 
     The logged loss is a running mean, so one bad step shows in every later
     one: looking now and then finds it, without waiting for each step.
@@ -29,21 +46,26 @@ class StopOnDivergence(keras.callbacks.Callback):
 
     Args:
         every: steps between two looks.
-        first_step: steps of the run before the first of this `fit`.
+        first_step: steps of the epoch before the first of this `fit`.
+        updates_per_epoch: updates in a whole epoch.
 
     Raises:
-        InputError: a loss is NaN or infinite.
+        Diverged: a loss is NaN, infinite, or `EXPLOSION` times the first one seen.
     """
 
-    def __init__(self, every=16, first_step=0):
+    def __init__(self, every=16, first_step=0, updates_per_epoch=0):
         super().__init__()
         self.every = every
         self.first_step = first_step
+        self.updates_per_epoch = updates_per_epoch
+        self._first_loss = None
 
     def on_epoch_begin(self, epoch, logs=None):
         self._in_epoch = (
             f" of epoch {epoch + 1}" if self.params.get("epochs") != 1 else ""
         )
+        self._epoch_start = epoch * self.updates_per_epoch
+        self._looked_at = 0
 
     def on_train_batch_end(self, batch, logs=None):
         if batch % self.every == 0:
@@ -54,15 +76,122 @@ class StopOnDivergence(keras.callbacks.Callback):
         # The epoch's last update shows in no training loss.
         if "val_loss" in logs:
             self._check(self.params["steps"], logs, "val_loss")
+        self.first_step = 0
 
     def _check(self, step, logs, name="loss"):
         loss = float(logs[name])
-        if not math.isfinite(loss):
-            raise InputError(
-                f"The loss became {loss} by step {self.first_step + step}"
-                f"{self._in_epoch}, so training was stopped. Try a lower "
-                "--learning_rate, a longer --warmup_ratio or --dtype=float32."
+        if self._first_loss is None:
+            self._first_loss = loss
+        if math.isfinite(loss) and not loss > EXPLOSION * self._first_loss > 0:
+            self._looked_at = step
+            return
+        last = self.first_step + step
+        first = self.first_step + min(self._looked_at, step - 1)
+        raise Diverged(
+            f"The loss became {loss} by step {last}{self._in_epoch}, so training was "
+            "stopped. Try a lower --learning_rate, a longer --warmup_ratio or "
+            "--dtype=float32.",
+            loss,
+            range(self._epoch_start + first, self._epoch_start + last),
+        )
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Kept:
+    """Weights after an epoch, and what they scored.
+
+    Attributes:
+        value: the monitored one.
+        epoch: from 0.
+        weights: as of `keras.Model.get_weights`.
+    """
+
+    value: float
+    epoch: int
+    weights: list
+
+
+class KeepBest(keras.callbacks.Callback):
+    """Keeps the best weights, and stops when no better ones come.
+
+    Unlike `keras.callbacks.EarlyStopping` it keeps what was validated, which may be
+    an average over the updates, keeps several, and can go on from a checkpoint.
+
+    Args:
+        monitor: name of a validation score.
+        mode: `max` or `min`.
+        patience: epochs without a better score before stopping.
+        count: how many to keep.
+
+    Attributes:
+        kept: the best first.
+        is_over: whether it has stopped training.
+    """
+
+    def __init__(self, monitor: str, mode: str, patience: int, count: int = 1):
+        super().__init__()
+        self.monitor, self.mode = monitor, mode
+        self.patience, self.count = patience, count
+        self.kept: list[Kept] = []
+        self.wait, self.is_over = 0, False
+
+    def is_worse(self, value: float) -> bool:
+        """Whether `value` is worse than the best; a NaN is."""
+        best = self.kept[0].value
+        return not (value >= best if self.mode == "max" else value <= best)
+
+    def on_test_end(self, logs=None):
+        self._validated = self.model.get_weights()
+
+    def on_epoch_end(self, epoch, logs=None):
+        value = float(logs[self.monitor])
+        is_better = not self.kept or (
+            not self.is_worse(value) and value != self.kept[0].value
+        )
+        self.wait = 0 if is_better else self.wait + 1
+        sign = -1 if self.mode == "max" else 1
+        kept = [*self.kept, Kept(value, epoch, self._validated)]
+        # A stable order: of equal ones the earlier is better.
+        self.kept = sorted(kept, key=lambda one: _nan_last(sign * one.value))
+        del self.kept[self.count :]
+        if self.wait >= self.patience:
+            self.is_over = self.model.stop_training = True
+
+    def averaged(self) -> list:
+        """The mean of the kept weights."""
+        groups = zip(*(kept.weights for kept in self.kept), strict=True)
+        return [np.mean(group, axis=0, dtype=np.float64) for group in groups]
+
+    def about(self) -> dict:
+        """Everything but weights, as JSON."""
+        return {
+            "values": [kept.value for kept in self.kept],
+            "epochs": [kept.epoch for kept in self.kept],
+            "wait": self.wait,
+            "is_over": self.is_over,
+        }
+
+    def weights(self) -> dict[str, list]:
+        """Groups of arrays for a checkpoint."""
+        return {f"best_{i}": kept.weights for i, kept in enumerate(self.kept)}
+
+    def weights_like(self, about: dict, model) -> dict[str, list]:
+        """Groups of the shapes of `weights` in a checkpoint."""
+        return {f"best_{i}": model.weights for i in range(len(about["epochs"]))}
+
+    def set(self, about: dict, weights: dict[str, list]):
+        """Goes on from what `about` and `weights` gave."""
+        self.wait, self.is_over = about["wait"], about["is_over"]
+        self.kept = [
+            Kept(value, epoch, list(map(np.array, weights[f"best_{i}"])))
+            for i, (value, epoch) in enumerate(
+                zip(about["values"], about["epochs"], strict=True)
             )
+        ]
+
+
+def _nan_last(value: float) -> float:
+    return math.inf if math.isnan(value) else value
 
 
 class ProgressBar(keras.callbacks.Callback):
@@ -70,17 +199,21 @@ class ProgressBar(keras.callbacks.Callback):
 
     Args:
         tokens_per_epoch: real tokens, padding not counted.
+        first_step: steps of the epoch before the first of this `fit`.
         every: steps between two updates; each waits for the device.
     """
 
-    def __init__(self, tokens_per_epoch, every=8):
+    def __init__(self, tokens_per_epoch, first_step=0, every=8):
         super().__init__()
         self.tokens_per_epoch = tokens_per_epoch
+        self.first_step = first_step
         self.every = every
 
     def on_epoch_begin(self, epoch, logs=None):
+        self._steps = self.first_step + self.params["steps"]
         self._bar = tqdm(
             total=self.tokens_per_epoch,
+            initial=round(self.first_step / self._steps * self.tokens_per_epoch),
             desc=f"Epoch {epoch + 1}/{self.params['epochs']}",
             unit=" tokens",
             unit_scale=True,
@@ -89,10 +222,10 @@ class ProgressBar(keras.callbacks.Callback):
         )
 
     def on_train_batch_end(self, batch, logs=None):
-        done = batch + 1
+        done = self.first_step + batch + 1
         if done % self.every == 0:
             self._bar.set_postfix(_rounded(logs), refresh=False)
-            self._advance_to(done / self.params["steps"])
+            self._advance_to(done / self._steps)
 
     def on_epoch_end(self, epoch, logs=None):
         self._advance_to(1.0)

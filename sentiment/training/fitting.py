@@ -6,11 +6,17 @@ number. So a run that goes on from any checkpoint ends with the same weights, bi
 bit, as one that was never interrupted.
 """
 
+import contextlib
 import dataclasses
+import signal
+import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
+import grain
 import keras
+import numpy as np
 
 from sentiment.config import RunConfig
 from sentiment.data.pipeline import (
@@ -26,7 +32,6 @@ from sentiment.models.losses import ReviewCrossentropy
 from sentiment.training.callbacks import (
     Diverged,
     KeepBest,
-    LeaveOnSignal,
     LearningRateLogger,
     ProgressBar,
     StopOnDivergence,
@@ -50,13 +55,13 @@ class FitResult:
     Attributes:
         history: one list of values per logged name: `epoch` (from 1),
             `learning_rate` of the epoch's last update, every loss and metric.
-        best_epoch: whose weights the classifier has.
+        averaged_epochs: whose weights the classifier has, from 1, the best first.
         seconds: of all sittings.
         num_recoveries: how often the loss diverged and training went back.
     """
 
     history: dict[str, list[float]]
-    best_epoch: int
+    averaged_epochs: list[int]
     seconds: float
     num_recoveries: int
 
@@ -91,6 +96,7 @@ def fit(
             classifier.backbone.num_layers,
             plan.num_batches * training.epochs,
             round(training.unfreeze_epochs * plan.num_batches),
+            training.ema_momentum,
         ),
         ReviewCrossentropy(
             training.label_smoothing, class_weight, training.focal_gamma
@@ -136,66 +142,218 @@ class _Fit:
 
     @property
     def seconds(self) -> float:
+        """Of training, over all sittings."""
         return self.seconds_before + time.monotonic() - self.started
 
     def fit(self) -> FitResult:
-        classifier = self.classifier
+        """Trains to the end and takes the best weights."""
+        classifier, checkpoints = self.classifier, self.checkpoints
         classifier.optimizer.build(classifier.trainable_variables)
-        classifier.reset_metrics()
         done = 0
-        if self.checkpoints and self.checkpoints.latest is not None:
+        if checkpoints and checkpoints.latest is not None:
             done = self._go_on()
             print(f"Going on after update {done:,}.")
-        while True:
-            try:
-                self._fit_from(done)
-                break
-            except Diverged as error:
-                done = self._go_back(error)
-        best_epoch = self._take_best()
-        if self.checkpoints:
-            self.checkpoints.close()
-        return FitResult(self.history, best_epoch, self.seconds, self.num_recoveries)
+        elif self.is_long:
+            self.save(0)
+        with self.saver.asked_by_signal():
+            while True:
+                try:
+                    self._fit_from(done)
+                    break
+                except Diverged as error:
+                    done = self._go_back(error)
+        averaged = self._take_best()
+        if checkpoints:
+            checkpoints.close()
+        return FitResult(self.history, averaged, self.seconds, self.num_recoveries)
+
+    @property
+    def is_long(self) -> bool:
+        """Whether there are checkpoints on the way."""
+        return bool(self.checkpoints) and len(self.rows) >= self.saver.every
 
     def _fit_from(self, done: int):
         """Trains to the end: the rest of an epoch, then whole ones."""
         epoch, step = divmod(done, self.plan.num_batches)
-        if self.best.is_over:
-            return
-        if step:
+        if step and not self.best.is_over:
             self._fit_epochs(epoch, epoch + 1, step)
             epoch += 1
         if epoch < self.training.epochs and not self.best.is_over:
             self._fit_epochs(epoch, self.training.epochs)
 
     def _fit_epochs(self, first: int, stop: int, step: int = 0):
+        """Trains epochs `first` to `stop`, the first of them from `step` on."""
         size = self.plan.num_batches
-        part = slice(first * size + step, stop * size)
-        num_validations = stop - first
-        self.saver.start(step, self.classifier)
-        self.classifier.fit(
-            batches_of(self.plan, self.rows, part),
-            initial_epoch=first,
-            epochs=stop,
-            steps_per_epoch=size - step,
-            validation_data=batches(self.validation_plan, num_validations),
-            validation_steps=self.validation_plan.num_batches,
-            shuffle=False,
-            verbose=0,
-            callbacks=self._callbacks(step),
-        )
-
-    def _callbacks(self, step: int) -> list[keras.callbacks.Callback]:
+        self.saver.first_step = step
         callbacks = [
             LearningRateLogger(),
-            ProgressBar(
-                int(self.plan.examples.tokens.lengths.sum()),
-                first_step=step,
-            ),
-            StopOnDivergence(first_step=step),
+            ProgressBar(int(self.plan.examples.tokens.lengths.sum()), step),
+            StopOnDivergence(first_step=step, updates_per_epoch=size),
             self.best,
         ]
         if self.training.ema_momentum:
             # After `best`, which takes the weights that were validated.
             callbacks.append(keras.callbacks.SwapEMAWeights())
-        return [*callbacks, self.saver, LeaveOnSignal(self.saver)]
+        self.classifier.fit(
+            batches_of(self.plan, self.rows, slice(first * size + step, stop * size)),
+            initial_epoch=first,
+            epochs=stop,
+            steps_per_epoch=size - step,
+            validation_data=batches(self.validation_plan, stop - first),
+            validation_steps=self.validation_plan.num_batches,
+            shuffle=False,
+            verbose=0,
+            callbacks=[*callbacks, self.saver],
+        )
+
+    def save(self, done: int):
+        """Begins to write a checkpoint after `done` updates."""
+        metrics = [
+            np.array(v.value).tolist() for v in self.classifier.metrics_variables
+        ]
+        about = {
+            **self.identity,
+            "history": self.history,
+            "seconds": self.seconds,
+            "best": self.best.about(),
+            "metrics": metrics,
+            "skipped": sorted(self.rows.skipped),
+            "num_recoveries": self.num_recoveries,
+        }
+        state = {"model": [v.value for v in state_of(self.classifier)]}
+        self.checkpoints.save(done, state | self.best.weights(), about)
+
+    def _go_on(self) -> int:
+        """Sets everything to the newest checkpoint; the updates made."""
+        classifier, best = self.classifier, self.best
+        about = self.checkpoints.about()
+        check_same_run(about, self.identity, self.checkpoints.folder)
+        variables = state_of(classifier)
+        like = {"model": variables, **best.weights_like(about["best"], classifier)}
+        state = self.checkpoints.restore(like)
+        set_state(variables, state.pop("model"))
+        best.set(about["best"], state)
+        self.history, self.seconds_before = about["history"], about["seconds"]
+        self.started = time.monotonic()
+        self.rows.skipped = set(about["skipped"])
+        self.num_recoveries = about["num_recoveries"]
+        self.saver.metrics = about["metrics"]
+        return self.checkpoints.latest
+
+    def _go_back(self, error: Diverged) -> int:
+        """To the last checkpoint, with a lower rate and without those batches."""
+        num_recoveries = self.num_recoveries + 1
+        if num_recoveries > self.training.max_recoveries or not self.is_long:
+            raise InputError(str(error)) from error
+        self.checkpoints.wait()
+        skipped = self.rows.skipped | set(error.updates)
+        done = self._go_on()
+        self.rows.skipped, self.num_recoveries = skipped, num_recoveries
+        factor = RATE_AFTER_DIVERGENCE**num_recoveries
+        self.classifier.optimizer.rate_factor.assign(factor)
+        print(
+            f"The loss became {error.loss} in updates {error.updates[0] + 1:,} to "
+            f"{error.updates[-1] + 1:,}. Back to update {done:,}, without these "
+            f"batches, at {factor:g} of the learning rate "
+            f"({num_recoveries} of {self.training.max_recoveries} times)."
+        )
+        return done
+
+    def _take_best(self) -> list[int]:
+        """Gives the classifier the best epoch's weights, or an average of the best.
+
+        Returns:
+            The epochs whose weights it has, from 1, the best first.
+        """
+        classifier, best = self.classifier, self.best
+        classifier.set_weights(best.kept[0].weights)
+        epochs = [kept.epoch + 1 for kept in best.kept]
+        if len(epochs) == 1:
+            return epochs
+        classifier.set_weights(best.averaged())
+        logs = classifier.evaluate(
+            batches(self.validation_plan),
+            steps=self.validation_plan.num_batches,
+            verbose=0,
+            return_dict=True,
+        )
+        value = logs[best.monitor.removeprefix("val_")]
+        if not best.is_worse(value):
+            return epochs
+        classifier.set_weights(best.kept[0].weights)
+        return epochs[:1]
+
+
+class _Saver(keras.callbacks.Callback):
+    """Keeps the history, writes checkpoints, and leaves when asked to."""
+
+    def __init__(self, run: _Fit, every: int):
+        super().__init__()
+        self.run, self.every = run, every
+        self.first_step = 0  # of the epoch that a call of `fit` begins with
+        self.metrics = None  # to go on from
+        self.is_asked = False
+
+    @contextlib.contextmanager
+    def asked_by_signal(self):
+        """While this holds, SIGTERM saves before it ends the process."""
+        if threading.current_thread() is not threading.main_thread():
+            yield  # Signals are the main thread's.
+            return
+
+        def ask(*_):
+            self.is_asked = True
+
+        before = signal.signal(signal.SIGTERM, ask)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+        if self.first_step:  # The epoch goes on, and so do its means.
+            values = map(np.float32, self.metrics)
+            set_state(self.model.metrics_variables, list(values))
+
+    def on_train_batch_end(self, batch, logs=None):
+        step, size = self.first_step + batch + 1, self.run.plan.num_batches
+        done = self.epoch * size + step
+        if step < size and (self.is_asked or done % self.every == 0):
+            self._save(done)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.first_step = 0
+        row = {"epoch": epoch + 1, **logs}
+        for name, value in row.items():
+            self.run.history.setdefault(name, []).append(value)
+        if self.is_asked or self.run.is_long:
+            self._save((epoch + 1) * self.run.plan.num_batches)
+
+    def _save(self, done: int):
+        if self.run.checkpoints:
+            self.model.jax_state_sync()
+            self.run.save(done)
+        if not self.is_asked:
+            return
+        if self.run.checkpoints:
+            self.run.checkpoints.wait()
+            print(f"Saved after update {done:,}; the same command goes on from there.")
+        raise SystemExit(128 + signal.SIGTERM)
+
+
+class _SkippingRows(grain.sources.RandomAccessDataSource):
+    """Rows of each batch; none for those that are skipped."""
+
+    def __init__(self, rows: Sequence[list[np.ndarray]]):
+        self._rows = rows
+        self.skipped: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> list[np.ndarray]:
+        return [] if index in self.skipped else self._rows[index]
+
+    def __repr__(self) -> str:
+        return f"_SkippingRows({self._rows!r}, without {sorted(self.skipped)})"

@@ -59,6 +59,10 @@ class OptaxOptimizer(keras.optimizers.Optimizer):
         if self.built:
             return
         super().build(variables)
+        # Lowered when training diverges; in the state, so that it is compiled once.
+        self.rate_factor = self.add_variable(
+            (), initializer="ones", dtype="float32", name="rate_factor"
+        )
         state = self.transformation.init({v.path: v.value for v in variables})
         leaves, self._state_structure = jax.tree.flatten(state)
         self._state_variables = []
@@ -68,6 +72,9 @@ class OptaxOptimizer(keras.optimizers.Optimizer):
             )
             variable.assign(leaf)
             self._state_variables.append(variable)
+
+    def finalize_variable_values(self, var_list):
+        """Nothing: the average of the weights is taken where it was validated."""
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
         paths = [v.path for v in trainable_variables]
@@ -79,6 +86,7 @@ class OptaxOptimizer(keras.optimizers.Optimizer):
             state,
             {v.path: v.value for v in trainable_variables},
         )
+        learning_rate = learning_rate * self.rate_factor
         for variable, path in zip(trainable_variables, paths, strict=True):
             variable.assign_add(learning_rate * updates[path])
         for variable, leaf in zip(
@@ -92,6 +100,7 @@ def make_optimizer(
     num_layers: int,
     num_updates: int,
     unfreeze_updates: int = 0,
+    ema_momentum: float = 0.0,
 ) -> OptaxOptimizer:
     """The optimizer of a run: clipping, update rule, layer-wise rates, schedule.
 
@@ -101,6 +110,7 @@ def make_optimizer(
         num_updates: optimizer updates of the whole run.
         unfreeze_updates: updates after which the next layer below learns, too; 0:
             all learn from the start.
+        ema_momentum: of an average of the weights over the updates; 0: none.
     """
     rules = [_update_rule(config)]
     if config.clip_norm:
@@ -112,6 +122,8 @@ def make_optimizer(
     return OptaxOptimizer(
         optax.chain(*rules),
         warmup_cosine(config.learning_rate, num_updates, config.warmup_ratio),
+        use_ema=ema_momentum > 0,
+        ema_momentum=ema_momentum,
     )
 
 

@@ -1,19 +1,15 @@
 """Training a language model, from scratch or further."""
 
-import dataclasses
 import itertools
 import math
-import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import keras
-import numpy as np
 from tqdm.auto import tqdm
 
 from sentiment.config import PRESET_FOLDER, PretrainRunConfig
-from sentiment.data.cache import fingerprint
 from sentiment.data.corpus import (
     Corpus,
     EncodedDocuments,
@@ -44,7 +40,6 @@ from sentiment.training.workdir import (
     Workdir,
     write_history,
 )
-
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,8 +106,13 @@ def pretrain(
             run or checkpoints of another one in `workdir`, a loss that diverges.
     """
     prepare_process(config.speed)
-    folder = PretrainingWorkdir(workdir)
-    folder.prepare(overwrite)
+    with PretrainingWorkdir(workdir).in_use(overwrite) as folder:
+        return _pretrain(config, folder)
+
+
+def _pretrain(
+    config: PretrainRunConfig, folder: PretrainingWorkdir
+) -> PretrainingResult:
     keras.utils.set_random_seed(config.seed)
     training = config.training
     with sharding_scope(training):

@@ -1,6 +1,5 @@
 """The main job: train on reviews, evaluate, save."""
 
-import dataclasses
 import functools
 import platform
 import time
@@ -19,31 +18,19 @@ from sentiment.data.packing import choose_row_length
 from sentiment.data.pipeline import (
     BatchPlan,
     EncodedExamples,
-    batches,
     encode_examples,
 )
 from sentiment.errors import InputError
 from sentiment.evaluation.evaluate import evaluate_encoded, scores_of
 from sentiment.models.adversarial import Adversary
 from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
-from sentiment.models.losses import ReviewCrossentropy
 from sentiment.runtime import prepare_process
 from sentiment.training.build import build_classifier, prepare_parts
-from sentiment.training.callbacks import (
-    LearningRateLogger,
-    ProgressBar,
-    StopOnDivergence,
-)
 from sentiment.training.devices import device_name, sharding_scope
-from sentiment.training.optimizers import make_optimizer
+from sentiment.training.fitting import fit
 from sentiment.training.teaching import label_unlabelled, read_unlabelled
 from sentiment.training.workdir import TrainingWorkdir
 
-MONITORED = {
-    "accuracy": ("val_accuracy", "max"),
-    "macro_f1": ("val_macro_f1", "max"),
-    "loss": ("val_cross_entropy", "min"),
-}
 PACKAGES = ("keras", "keras-hub", "jax", "jaxlib", "optax", "grain", "numpy")
 
 
@@ -68,8 +55,9 @@ def train_and_evaluate(
     """Trains a classifier, evaluates it and saves everything to `workdir`.
 
     The folder then holds `model.keras`, `preset/`, `metrics.json`,
-    `history.csv`, `config.cfg` and `plots/`. The same config gives the same
-    run.
+    `history.csv`, `config.cfg` and `plots/`. Until then a long run leaves checkpoints
+    there, from which the same call goes on. The same config gives the same run,
+    interrupted or not.
 
     Args:
         config: what to train on, what and how.
@@ -82,8 +70,13 @@ def train_and_evaluate(
     """
     started = time.monotonic()
     prepare_process(config.speed)
-    folder = TrainingWorkdir(workdir)
-    folder.prepare(overwrite)
+    with TrainingWorkdir(workdir).in_use(overwrite) as folder:
+        return _train_and_evaluate(config, folder, started)
+
+
+def _train_and_evaluate(
+    config: RunConfig, folder: TrainingWorkdir, started: float
+) -> TrainingResult:
     keras.utils.set_random_seed(config.seed)
     with sharding_scope(config.training):
         unlabelled = read_unlabelled(config)
@@ -112,7 +105,9 @@ def train_and_evaluate(
             train = train.joined_with(encode(further.examples), further.weight)
         classifier.adversary = _adversary(config, classifier, train)
         plan = _plan(config, classifier, train, validation)
-        history = fit(classifier, config, plan, validation, class_weight)
+        fitted = fit(
+            classifier, config, plan, validation, class_weight, folder.checkpoints
+        )
         folder.save_classifier(classifier)
 
         evaluations = {
@@ -120,7 +115,7 @@ def train_and_evaluate(
             "test": splits.test and evaluate_encoded(classifier, encode(splits.test)),
         }
         device = device_name()
-    best_epoch = _best_epoch(history, config.training.monitor)
+    best_epoch, history = fitted.averaged_epochs[0], fitted.history
     metrics, predictions = scores_of(evaluations, splits)
     metrics["run"] = {
         "seed": config.seed,
@@ -131,7 +126,10 @@ def train_and_evaluate(
         "tokens_dropped": train.num_dropped,
         "fill_ratio": plan.fill_ratio,
         "row_length": plan.row_length,
+        "training_seconds": round(fitted.seconds, 1),
         "best_epoch": best_epoch,
+        "averaged_epochs": fitted.averaged_epochs,
+        "num_recoveries": fitted.num_recoveries,
         "num_epochs": len(history["epoch"]),
         "num_parameters": classifier.count_params(),
         "num_train_examples": len(splits.train),
@@ -146,71 +144,6 @@ def train_and_evaluate(
         }
     folder.save_results(config, metrics, history, evaluations, best_epoch, predictions)
     return TrainingResult(classifier, metrics, history)
-
-
-def fit(
-    classifier: GPT2TextClassifier,
-    config: RunConfig,
-    plan: BatchPlan,
-    validation: EncodedExamples,
-    class_weight: list[float] | None = None,
-) -> dict[str, list[float]]:
-    """Trains with early stopping; the best epoch's weights stay.
-
-    Args:
-        classifier: is trained in place.
-        config: the run's settings.
-        plan: the training batches; each is one optimizer update.
-        validation: decides the best epoch.
-        class_weight: loss weight of each class.
-
-    Returns:
-        The history: `epoch` (from 1), `learning_rate` of the epoch's last
-        update, and every logged loss and metric.
-    """
-    training = config.training
-    validation_plan = dataclasses.replace(
-        plan, examples=validation, batch_rows=training.batch_size, seed=None
-    )
-    classifier.compile(
-        make_optimizer(
-            training,
-            classifier.backbone.num_layers,
-            plan.num_batches * training.epochs,
-            round(training.unfreeze_epochs * plan.num_batches),
-        ),
-        ReviewCrossentropy(
-            training.label_smoothing, class_weight, training.focal_gamma
-        ),
-        gradient_accumulation_steps=training.gradient_accumulation_steps,
-    )
-    monitor, mode = MONITORED[training.monitor]
-    history = classifier.fit(
-        batches(plan, training.epochs),
-        epochs=training.epochs,
-        steps_per_epoch=plan.num_batches,
-        validation_data=batches(validation_plan, training.epochs),
-        validation_steps=validation_plan.num_batches,
-        shuffle=False,
-        verbose=0,
-        callbacks=[
-            LearningRateLogger(),
-            ProgressBar(int(plan.examples.tokens.lengths.sum())),
-            StopOnDivergence(),
-            keras.callbacks.EarlyStopping(
-                monitor=monitor,
-                mode=mode,
-                patience=training.early_stopping_patience,
-                restore_best_weights=True,
-            ),
-        ],
-    )
-    # Frees the optimizer's slots, three times the weights, and keeps them out
-    # of the saved model.
-    classifier.compile()
-    rates = history.history.pop("learning_rate")
-    epochs = [epoch + 1 for epoch in history.epoch]
-    return {"epoch": epochs, "learning_rate": rates, **history.history}
 
 
 def versions() -> dict[str, str]:
@@ -287,13 +220,6 @@ def _class_weight(config: TrainingConfig, splits: Splits) -> list[float] | None:
             f"{', '.join(splits.label_names)}. Received: {len(weights)}."
         )
     return list(weights)
-
-
-def _best_epoch(history: dict[str, list[float]], monitor: str) -> int:
-    name, mode = MONITORED[monitor]
-    values = np.array(history[name])
-    best = int(np.argmax(values) if mode == "max" else np.argmin(values))
-    return history["epoch"][best]
 
 
 def _print_splits(splits: Splits):
