@@ -131,6 +131,7 @@ def _train_and_evaluate(
         "averaged_epochs": fitted.averaged_epochs,
         "num_recoveries": fitted.num_recoveries,
         "num_epochs": len(history["epoch"]),
+        "num_updates": len(history["epoch"]) * plan.num_batches,
         "num_parameters": classifier.count_params(),
         "num_train_examples": len(splits.train),
         "num_skipped_rows": splits.num_skipped_rows,
