@@ -7,6 +7,7 @@ import pytest
 from sentiment import config as config_module
 from sentiment.config import (
     POOLING_NAMES,
+    AdversarialConfig,
     BackboneConfig,
     BaselineCommand,
     BaselineConfig,
@@ -60,6 +61,7 @@ VALID = [
     BaselineCommand(BASELINE, workdir="w"),
     CompareCommand(("a", "b")),
     UnlabelledConfig(),
+    AdversarialConfig(),
     BundleCommand("p", "n"),
 ]
 FIELDS = [

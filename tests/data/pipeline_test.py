@@ -234,21 +234,25 @@ def test_batches_of_a_part_are_those_of_the_whole(make_plan):
 # --- Labels that are probabilities
 
 
-def test_joined_examples_are_all_read_with_their_labels(examples):
+@pytest.mark.parametrize("weight", [1.0, 0.0])
+def test_joined_examples_are_all_read_with_their_labels(examples, weight):
     probabilities = np.array([[0.2, 0.5, 0.3], [0.9, 0.1, 0.0]], np.float32)
     tokens = RaggedTokens.from_sequences([[90, 90], [91]])
-    joined = examples.joined_with(EncodedExamples(tokens, probabilities, 4))
+    joined = examples.joined_with(EncodedExamples(tokens, probabilities, 4), weight)
     assert len(joined) == NUM_EXAMPLES + 2
     assert joined.num_dropped == 4
     plan = BatchPlan(joined, 4, ROW_LENGTH, seed=0)
     found = {}
-    for x, y, weight in batches(plan):
+    for x, y, sample_weight in batches(plan):
         assert y.dtype == np.float32
-        for ids, lengths, labels, weights in zip(*x.values(), y, weight, strict=True):
+        for ids, lengths, labels, weights in zip(
+            *x.values(), y, sample_weight, strict=True
+        ):
             starts = np.cumsum(lengths) - lengths
             for slot in np.flatnonzero(lengths):
-                assert weights[slot] == 1
-                found[int(ids[starts[slot]])] = labels[slot].tolist()
+                first = int(ids[starts[slot]])
+                assert weights[slot] == (weight if first in (90, 91) else 1)
+                found[first] = labels[slot].tolist()
             assert not labels[lengths == 0].any()
     assert found.pop(90) == probabilities[0].tolist()
     assert found.pop(91) == probabilities[1].tolist()

@@ -20,6 +20,7 @@ import sentiment
 from sentiment import runtime
 from sentiment.config import (
     POOLING_NAMES,
+    AdversarialConfig,
     DataConfig,
     ModelConfig,
     RunConfig,
@@ -31,7 +32,8 @@ from sentiment.data import datasets, tfds_source, vocabulary
 from sentiment.errors import InputError
 from sentiment.models import packed_decoder
 from sentiment.models.packed_causal_lm import PackedCausalLM
-from sentiment.training import train
+from sentiment.training import fitting, train
+from sentiment.training.callbacks import KeepBest
 from sentiment.training.optimizers import make_optimizer
 from tests.scripts.conftest import CLASSES, TINY, reviews
 
@@ -85,7 +87,7 @@ def splits(files):
 
 
 def test_every_flag_has_a_test_that_observes_it():
-    groups = (DataConfig, ModelConfig, TrainingConfig, SpeedConfig)
+    groups = (DataConfig, ModelConfig, TrainingConfig, SpeedConfig, AdversarialConfig)
     classes = (*groups, RunConfig, TrainCommand)
     expected = {
         field.name for c in classes for field in dataclasses.fields(c) if field.metadata
@@ -588,6 +590,74 @@ def test_label_smoothing__mixes_in_the_uniform_distribution(start):
     assert float(value) == pytest.approx(expected, rel=1e-5)
 
 
+def test_focal_gamma__counts_less_what_is_classified_well(start):
+    loss = start("--focal_gamma=2").classifier.loss
+    value = loss(np.array([[0]]), np.log([[[4.0, 1.0, 1.0]]]))
+    assert float(value) == pytest.approx((1 / 3) ** 2 * -math.log(2 / 3), rel=1e-5)
+
+
+def adversary(start, *flags):
+    return start(*flags).classifier.adversary
+
+
+def test_adversarial__is_the_kind_of_perturbation(start):
+    assert adversary(start) is None
+    for name in ("fgm", "pgd", "vat"):
+        found = adversary(start, f"--adversarial={name}", "--seed=5")
+        assert (found.config.adversarial, found.seed) == (name, 5)
+
+
+def test_adversarial_epsilon__reaches_the_adversary(start):
+    found = adversary(start, "--adversarial=pgd", "--adversarial_epsilon=0.25")
+    assert found.config.adversarial_epsilon == 0.25
+
+
+def test_adversarial_steps__reach_the_adversary(start):
+    found = adversary(start, "--adversarial=pgd", "--adversarial_steps=7")
+    assert found.config.adversarial_steps == 7
+
+
+def test_adversarial_weight__reaches_the_adversary(start):
+    found = adversary(start, "--adversarial=fgm", "--adversarial_weight=0.5")
+    assert found.config.adversarial_weight == 0.5
+
+
+def test_adversarial_normalize__is_by_the_tokens_trained_on(start):
+    started = start("--adversarial=fgm", "--adversarial_normalize")
+    found = started.classifier.adversary
+    assert found.config.adversarial_normalize
+    counts = np.zeros(found.token_frequencies.shape, int)
+    for x, _, _ in started.batches:
+        np.add.at(counts, x["token_ids"][x["token_ids"] > 0], 1)
+    epochs = started.epochs
+    np.testing.assert_array_equal(found.token_frequencies[1:] * epochs, counts[1:])
+
+
+def test_ema_momentum__averages_the_weights(start):
+    optimizer = start("--ema_momentum=0.9").classifier.optimizer
+    assert (optimizer.use_ema, optimizer.ema_momentum) == (True, 0.9)
+    assert not start().classifier.optimizer.use_ema
+
+
+def callback(started, kind):
+    (found,) = (c for c in started.callbacks if isinstance(c, kind))
+    return found
+
+
+def test_average_best__keeps_so_many(start):
+    assert callback(start("--average_best=3"), KeepBest).count == 3
+
+
+def test_checkpoint_every__is_updates_between_two(start):
+    saver = callback(start("--checkpoint_every=7"), fitting._Saver)
+    assert saver.every == 7
+
+
+def test_max_recoveries__is_how_often_training_goes_back(start):
+    run = callback(start("--max_recoveries=5"), fitting._Saver).run
+    assert run.training.max_recoveries == 5
+
+
 @pytest.mark.parametrize(
     ("flag", "weights"),
     [
@@ -614,22 +684,17 @@ def test_class_weight__must_be_one_for_each_class(start):
 
 def stopping(started, **scores):
     """Epochs run and the epoch restored, counted from 1, for given scores."""
-    (callback,) = (
-        c for c in started.callbacks if isinstance(c, keras.callbacks.EarlyStopping)
-    )
-    epoch, restored = 0, []
-    model = SimpleNamespace(
-        stop_training=False, get_weights=lambda: epoch, set_weights=restored.append
-    )
+    (callback,) = (c for c in started.callbacks if isinstance(c, KeepBest))
+    epoch = 0
+    model = SimpleNamespace(stop_training=False, get_weights=lambda: epoch)
     callback.set_model(model)
-    callback.on_train_begin()
     for values in zip(*scores.values(), strict=True):
         epoch += 1
+        callback.on_test_end()
         callback.on_epoch_end(epoch - 1, dict(zip(scores, values, strict=True)))
         if model.stop_training:
             break
-    callback.on_train_end()
-    return epoch, restored[-1]
+    return epoch, callback.kept[0].weights
 
 
 def test_early_stopping_patience__is_epochs_without_a_better_score(start):
@@ -649,13 +714,11 @@ def test_monitor__picks_the_best_epoch(start, monitor, best):
         "val_cross_entropy": [0.5, 0.4, 0.3],
     }
     assert stopping(start(f"--monitor={monitor}"), **scores)[1] == best
-    assert train._best_epoch({"epoch": [1, 2, 3], **scores}, monitor) == best
 
 
 def test_monitor__of_the_loss_wants_it_low(start):
     scores = {"val_accuracy": [0.9, 0.8, 0.7], "val_cross_entropy": [0.5, 0.3, 0.4]}
     assert stopping(start("--monitor=loss"), **scores)[1] == 2
-    assert train._best_epoch({"epoch": [1, 2, 3], **scores}, "loss") == 2
 
 
 def test_num_devices__share_a_batch(start, monkeypatch, capsys):

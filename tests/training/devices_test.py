@@ -19,7 +19,7 @@ import numpy as np
 from sentiment.config import DataConfig, ModelConfig, RunConfig, TrainingConfig
 from sentiment.data.packing import RaggedTokens
 from sentiment.data.pipeline import BatchPlan, EncodedExamples
-from sentiment.training import train
+from sentiment.training import fitting
 from sentiment.training.devices import device_name, sharding_scope
 from tests.conftest import TOY_TEXTS
 from sentiment.data.vocabulary import train_vocabulary
@@ -55,8 +55,8 @@ with sharding_scope(training):
     )
     plan = BatchPlan(examples(16 * steps * 2 - 5), 16, 32, seed=0)
     assert plan.num_batches >= steps, plan.num_batches
-    train.ProgressBar = lambda *_: Losses()
-    history = train.fit(classifier, config, plan, examples(37))
+    fitting.ProgressBar = lambda *_: Losses()
+    history = fitting.fit(classifier, config, plan, examples(37)).history
     probabilities = classifier.predict(TOY_TEXTS)
     print(json.dumps({
         "losses": losses[:steps],

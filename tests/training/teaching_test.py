@@ -6,6 +6,7 @@ import pytest
 from sentiment.baselines.classical import fit_baseline
 from sentiment.config import (
     TEACHERS,
+    AdversarialConfig,
     BaselineConfig,
     DataConfig,
     ModelConfig,
@@ -15,7 +16,7 @@ from sentiment.config import (
 )
 from sentiment.data.datasets import load_splits
 from sentiment.errors import InputError
-from sentiment.training.teaching import read_unlabelled, teach
+from sentiment.training.teaching import label_unlabelled, read_unlabelled
 
 NEW = ["Superb and lovely", "a dull, boring film", "SUPERB  and<br/>lovely", ""]
 
@@ -39,7 +40,7 @@ def config(tmp_path, write_reviews):
 
 def test_labelled_and_repeated_texts_are_not_taught_again(config):
     splits = load_splits(config.data, 0)
-    taught = teach(config, splits, read_unlabelled(config))
+    taught = label_unlabelled(config, splits, read_unlabelled(config))
     assert taught.examples.texts == NEW[:2]
     num_labelled = sum(map(len, (splits.train, splits.validation, splits.test)))
     assert taught.num_excluded == num_labelled
@@ -51,7 +52,7 @@ def test_labels_are_the_probabilities_of_the_teacher(config, teacher):
     splits = load_splits(config.data, 0)
     unlabelled = dataclasses.replace(config.unlabelled, teacher=teacher)
     config = dataclasses.replace(config, unlabelled=unlabelled)
-    labels = teach(config, splits, read_unlabelled(config)).examples.labels
+    labels = label_unlabelled(config, splits, read_unlabelled(config)).examples.labels
     model = fit_baseline(BaselineConfig(method=teacher), splits, config.seed)
     assert labels.dtype == np.float32
     np.testing.assert_allclose(labels, model.predict(NEW[:2]), rtol=1e-6)
@@ -64,7 +65,7 @@ def test_texts_that_are_all_labelled_are_refused(config, tmp_path):
     unlabelled = UnlabelledConfig(teacher="nb_svm", unlabelled_file=str(path))
     config = dataclasses.replace(config, unlabelled=unlabelled)
     with pytest.raises(InputError, match="1 are among the labelled ones"):
-        teach(config, load_splits(config.data, 0), read_unlabelled(config))
+        label_unlabelled(config, load_splits(config.data, 0), read_unlabelled(config))
 
 
 def test_test_texts_that_were_not_drawn_are_not_taught_either(config):
@@ -72,5 +73,16 @@ def test_test_texts_that_were_not_drawn_are_not_taught_either(config):
     config = dataclasses.replace(config, data=few)
     splits = load_splits(few, 0)
     assert len(splits.test) == 4
-    taught = teach(config, splits, read_unlabelled(config))
+    taught = label_unlabelled(config, splits, read_unlabelled(config))
     assert taught.examples.texts == NEW[:2]
+
+
+def test_without_teacher_texts_have_no_weight_and_no_opinion(config):
+    unlabelled = dataclasses.replace(config.unlabelled, teacher="none")
+    vat = AdversarialConfig(adversarial="vat")
+    config = dataclasses.replace(config, unlabelled=unlabelled, adversarial=vat)
+    splits = load_splits(config.data, 0)
+    found = label_unlabelled(config, splits, read_unlabelled(config))
+    assert found.weight == 0
+    assert found.examples.texts == NEW[:2]
+    np.testing.assert_array_equal(found.examples.labels, np.full((2, 2), 0.5))
