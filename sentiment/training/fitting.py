@@ -138,7 +138,8 @@ class _Fit:
             config.adversarial,
             config.speed,
         )
-        self.identity = identity(config, groups, plan)
+        reader = classifier.preprocessor.fingerprint
+        self.identity = identity(config, groups, reader, plan.examples, validation)
 
     @property
     def seconds(self) -> float:

@@ -138,7 +138,8 @@ def _pretrain(
             make_optimizer(training, backbone.num_layers, num_updates), loss=None
         )
         model.gradient_accumulation_steps = training.gradient_accumulation_steps
-        run = _Run(config, model, plan, validation, folder.checkpoints)
+        reader = tokenizer.fingerprint
+        run = _Run(config, model, reader, plan, validation, folder.checkpoints)
         history, seconds = run.fit()
         device = device_name()
     metrics = {
@@ -169,13 +170,13 @@ def _pretrain(
 class _Run:
     """Fits from one checkpoint to the next."""
 
-    def __init__(self, config, model, plan, validation, checkpoints: Path):
+    def __init__(self, config, model, reader, plan, validation, checkpoints: Path):
         self.config, self.model, self.plan = config, model, plan
         self.validation = validation
         self.checkpoints = Checkpoints(checkpoints)
         self.rows = planned_rows(plan, config.training.epochs)
         groups = (config.corpus, config.backbone, config.training)
-        self.about = identity(config, groups, plan)
+        self.about = identity(config, groups, reader, plan.examples, validation)
         self.history: dict[str, list[float]] = {}
         self.seconds = 0.0
 

@@ -5,20 +5,21 @@ import dataclasses
 import numpy as np
 
 from sentiment.data.cache import fingerprint
-from sentiment.data.pipeline import BatchPlan
+from sentiment.data.pipeline import EncodedExamples
 from sentiment.errors import InputError
 
 # Settings that another machine may have otherwise, without changing the run.
 NOT_COMPARED = ("tfds_data_dir", "num_devices", "cache_dir", "keep_memory")
 
 
-def identity(config, groups, plan: BatchPlan) -> dict:
+def identity(config, groups, reader: str, *data: EncodedExamples) -> dict:
     """What a checkpoint says of its run, as JSON.
 
     Args:
         config: the run's config, with a `seed`.
         groups: its groups of settings.
-        plan: the training batches; their tokens stand for the data.
+        reader: fingerprint of what made tokens of the texts.
+        *data: what is trained and validated on.
     """
     settings = {
         name: str(value)
@@ -26,11 +27,19 @@ def identity(config, groups, plan: BatchPlan) -> dict:
         for name, value in dataclasses.asdict(group).items()
         if name not in NOT_COMPARED
     }
-    tokens = plan.examples.tokens
-    flat = np.ascontiguousarray(tokens.flat).tobytes()
+    arrays = [
+        array
+        for examples in data
+        for array in (
+            examples.tokens.flat,
+            examples.tokens.lengths,
+            getattr(examples, "labels", ()),  # Documents have none.
+        )
+    ]
+    contents = [np.ascontiguousarray(array).tobytes() for array in arrays]
     return {
         "settings": settings | {"seed": str(config.seed)},
-        "data": fingerprint(flat, str(len(tokens))),
+        "data": fingerprint(reader, *contents),
     }
 
 
@@ -48,7 +57,7 @@ def check_same_run(old: dict, new: dict, folder):
         if old["settings"].get(name) != value
     ]
     if not lines and old["data"] != new["data"]:
-        lines.append("the texts have changed since then")
+        lines.append("the data have changed since then")
     if lines:
         raise InputError(
             f"{folder} holds checkpoints of another run. Give another --workdir, "

@@ -35,7 +35,7 @@ def config(tmp_path_factory, write_reviews):
     folder = tmp_path_factory.mktemp("reviews")
     return RunConfig(
         DataConfig(
-            train_file=write_reviews(folder / "train.csv", 140, seed=0),
+            train_file=write_reviews(folder / "train.csv", 200, seed=0),
             test_file=write_reviews(folder / "test.csv", 20, seed=1),
             validation_fraction=0.3,
         ),
@@ -141,8 +141,7 @@ KILLED = """
 
 
 def test_a_run_killed_ten_times_ends_like_the_whole_one(config, whole, tmp_path):
-    total = 6 * whole[1].metrics["run"]["num_updates"] // 6
-    assert total == 60
+    assert whole[1].metrics["run"]["num_updates"] == 60
     flagfile = tmp_path / "run.cfg"
     flagfile.write_text(config.to_flagfile())
     command = [f"--flagfile={flagfile}", f"--workdir={tmp_path / 'run'}"]
@@ -228,7 +227,7 @@ def test_changed_data_are_refused(config, tmp_path, stop_at):
     with pytest.raises(Stop):
         train_and_evaluate(config, tmp_path / "run")
     path.write_text(text.replace("great", "grand"))
-    with pytest.raises(InputError, match="the texts have changed"):
+    with pytest.raises(InputError, match="the data have changed"):
         train_and_evaluate(config, tmp_path / "run")
 
 
@@ -292,10 +291,9 @@ def test_divergence_without_end_stops_and_keeps_the_last_good_checkpoint(
     poison(25, forever=True)
     with pytest.raises(InputError, match="The loss became nan"):
         train_and_evaluate(config, tmp_path)
-    steps = [
-        int(p.name) for p in (tmp_path / "checkpoints").iterdir() if p.name.isdigit()
-    ]
-    assert max(steps) <= 25
+    about = fitting.Checkpoints(tmp_path / "checkpoints").about()
+    assert np.isfinite(about["history"]["loss"]).all()
+    assert len(about["history"]["loss"]) >= 2
 
 
 # --- Averages

@@ -225,7 +225,7 @@ def test_other_text_is_refused(config, tmp_path, monkeypatch):
     config = dataclasses.replace(config, corpus=corpus)
     interrupted(config, tmp_path / "run", monkeypatch)
     path.write_text("".join([*lines[:-1], "another line\n"]))
-    with pytest.raises(InputError, match="the texts have changed"):
+    with pytest.raises(InputError, match="the data have changed"):
         pretrain(config, tmp_path / "run")
 
 
