@@ -69,17 +69,17 @@ class StopOnDivergence(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         if batch % self.every == 0:
-            self._check(batch + 1, logs)
+            self.check(batch + 1, float(logs["loss"]))
 
     def on_epoch_end(self, epoch, logs=None):
-        self._check(self.params["steps"], logs)
+        self.check(self.params["steps"], float(logs["loss"]))
         # The epoch's last update shows in no training loss.
         if "val_loss" in logs:
-            self._check(self.params["steps"], logs, "val_loss")
+            self.check(self.params["steps"], float(logs["val_loss"]))
         self.first_step = 0
 
-    def _check(self, step, logs, name="loss"):
-        loss = float(logs[name])
+    def check(self, step: int, loss: float):
+        """Raises where `loss`, after `step` steps of this `fit`, shows divergence."""
         if self._first_loss is None:
             self._first_loss = loss
         if math.isfinite(loss) and not loss > EXPLOSION * self._first_loss > 0:

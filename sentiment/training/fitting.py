@@ -8,6 +8,7 @@ bit, as one that was never interrupted.
 
 import contextlib
 import dataclasses
+import math
 import signal
 import threading
 import time
@@ -186,10 +187,11 @@ class _Fit:
         """Trains epochs `first` to `stop`, the first of them from `step` on."""
         size = self.plan.num_batches
         self.saver.first_step = step
+        self.saver.watch = StopOnDivergence(first_step=step, updates_per_epoch=size)
         callbacks = [
             LearningRateLogger(),
             ProgressBar(int(self.plan.examples.tokens.lengths.sum()), step),
-            StopOnDivergence(first_step=step, updates_per_epoch=size),
+            self.saver.watch,
             self.best,
         ]
         if self.training.ema_momentum:
@@ -293,6 +295,7 @@ class _Saver(keras.callbacks.Callback):
         self.run, self.every = run, every
         self.first_step = 0  # of the epoch that a call of `fit` begins with
         self.metrics = None  # to go on from
+        self.watch: StopOnDivergence | None = None
         self.is_asked = False
 
     @contextlib.contextmanager
@@ -321,6 +324,10 @@ class _Saver(keras.callbacks.Callback):
         step, size = self.first_step + batch + 1, self.run.plan.num_batches
         done = self.epoch * size + step
         if step < size and (self.is_asked or done % self.every == 0):
+            self.model.jax_state_sync()
+            # The newest update shows in no loss yet.
+            is_finite = all(np.isfinite(w).all() for w in self.model.get_weights())
+            self.watch.check(batch + 1, float(logs["loss"]) if is_finite else math.nan)
             self._save(done)
 
     def on_epoch_end(self, epoch, logs=None):
@@ -333,7 +340,6 @@ class _Saver(keras.callbacks.Callback):
 
     def _save(self, done: int):
         if self.run.checkpoints:
-            self.model.jax_state_sync()
             self.run.save(done)
         if not self.is_asked:
             return
