@@ -42,12 +42,15 @@ class RunConfig(CheckedConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        split, path = self.unlabelled.unlabelled_split, self.unlabelled.unlabelled_file
-        if (self.unlabelled.teacher != "none") != bool(split or path):
+        unlabelled = self.unlabelled
+        split = unlabelled.unlabelled_split
+        if (unlabelled.teacher != "none") != unlabelled.has_texts:
             raise InputError(
-                "--teacher goes with --unlabelled_split or --unlabelled_file. "
-                f"Received: teacher={self.unlabelled.teacher!r}, "
-                f"unlabelled_split={split!r}, unlabelled_file={path!r}."
+                "--teacher goes with --unlabelled_split, --unlabelled_file or "
+                f"--mixed_texts. Received: teacher={unlabelled.teacher!r}, "
+                f"unlabelled_split={split!r}, "
+                f"unlabelled_file={unlabelled.unlabelled_file!r}, "
+                f"mixed_texts={unlabelled.mixed_texts}."
             )
         if split and self.data.dataset in ("", BUNDLED_DATASET):
             raise InputError(

@@ -15,6 +15,7 @@ from sentiment.data.corpus import without
 from sentiment.data.datasets import Splits
 from sentiment.data.examples import Examples
 from sentiment.data.files import read_texts
+from sentiment.data.mixing import mix_texts
 from sentiment.data.tfds_source import read_tfds_texts
 from sentiment.errors import InputError
 
@@ -28,12 +29,14 @@ class TaughtTexts:
         num_excluded: texts left out for being among those of train, validation and
             test.
         num_repeated: texts left out for being there already, or empty.
+        num_mixed: how many of them were made of phrases of the training texts.
         num_skipped_rows: bad rows of an own file.
     """
 
     examples: Examples
     num_excluded: int
     num_repeated: int
+    num_mixed: int = 0
     num_skipped_rows: int = 0
 
 
@@ -75,7 +78,8 @@ def teach(
     if config.unlabelled.teacher == "none":
         return None
     known = [*splits.train.texts, *splits.validation.texts, *splits.test_texts]
-    texts, num_excluded, num_repeated = without(unlabelled[0], known)
+    mixed = mix_texts(splits.train.texts, config.unlabelled.mixed_texts, config.seed)
+    texts, num_excluded, num_repeated = without([*unlabelled[0], *mixed], known)
     if not texts:
         raise InputError(
             f"No unlabelled text is left to learn from: {num_excluded:,} are among the "
@@ -89,5 +93,6 @@ def teach(
         f"{num_excluded:,} that are labelled already, {num_repeated:,} repeated."
     )
     probabilities = teacher.predict(texts).astype(np.float32)
+    num_mixed = len(set(mixed).intersection(texts))
     examples = Examples(texts, probabilities)
-    return TaughtTexts(examples, num_excluded, num_repeated, unlabelled[1])
+    return TaughtTexts(examples, num_excluded, num_repeated, num_mixed, unlabelled[1])

@@ -140,6 +140,7 @@ def train_and_evaluate(
             "num_examples": len(taught.examples),
             "num_excluded": taught.num_excluded,
             "num_repeated": taught.num_repeated,
+            "num_mixed": taught.num_mixed,
             "num_skipped_rows": taught.num_skipped_rows,
         }
     folder.save_results(config, metrics, history, evaluations, best_epoch, predictions)

@@ -14,6 +14,7 @@ from sentiment.config import (
     UnlabelledConfig,
 )
 from sentiment.data.datasets import load_splits
+from sentiment.data.mixing import mix_texts
 from sentiment.errors import InputError
 from sentiment.training.teaching import read_unlabelled, teach
 
@@ -74,3 +75,21 @@ def test_test_texts_that_were_not_drawn_are_not_taught_either(config):
     assert len(splits.test) == 4
     taught = teach(config, splits, read_unlabelled(config))
     assert taught.examples.texts == NEW[:2]
+
+
+def test_mixed_texts_are_labelled_beside_the_others(config):
+    mixing = dataclasses.replace(config.unlabelled, mixed_texts=50)
+    config = dataclasses.replace(config, unlabelled=mixing)
+    splits = load_splits(config.data, 0)
+    taught = teach(config, splits, read_unlabelled(config))
+    made = mix_texts(splits.train.texts, 50, config.seed)
+    assert taught.examples.texts[:2] == NEW[:2]
+    assert set(taught.examples.texts[2:]) <= set(made)
+    assert taught.num_mixed == len(taught.examples.texts) - 2 > 25
+
+
+def test_mixed_texts_need_no_others(config):
+    mixing = UnlabelledConfig(teacher="nb_svm", mixed_texts=20)
+    config = dataclasses.replace(config, unlabelled=mixing)
+    taught = teach(config, load_splits(config.data, 0), read_unlabelled(config))
+    assert len(taught.examples) == taught.num_mixed > 10
