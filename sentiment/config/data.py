@@ -180,7 +180,7 @@ class UnlabelledConfig(CheckedConfig):
     )
     mixed_texts: int = setting(
         0,
-        "Make this many texts out of phrases of the training texts for --teacher, which "
+        "Make this many texts of phrases of the training texts for --teacher, which "
         "passes on what it knows of words and phrases where texts are few.",
         at_least=0,
     )
