@@ -107,7 +107,7 @@ def test_the_classifier_tells_praise_from_complaint_outside_films(
     found = classifier.predict(reviews.texts).argmax(axis=1)
     expected = [quickstart.label_names[label] for label in reviews.labels]
     names = [classifier.label_names[index] for index in found]
-    assert np.mean(np.equal(names, expected)) > 0.75
+    assert np.mean(np.equal(names, expected)) > 0.62  # chance: 0.5, standard error 0.04
 
 
 def test_the_classifier_is_as_good_as_its_card_says(classifier, shared_data):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from sentiment.bundled import bundled_presets
 from sentiment.data.datasets import BUNDLED_LABELS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -13,6 +14,7 @@ NAMES = {
     "imdb",
     "imdb_finetune",
     "imdb_lstm",
+    "imdb_mini",
     "imdb_pretrain",
     "imdb_two_stage",
     "imdb_scratch",
@@ -88,8 +90,9 @@ def test_config_sets_each_flag_once_and_none_of_a_place(path):
 def test_scratch_configs_need_no_download_of_weights(path, flags, monkeypatch):
     monkeypatch.chdir(ROOT)
     model = flags.parse_train(["train.py", *command(path)[1]]).run.model
-    scratch = path.stem.endswith("_scratch") or path.stem == "quickstart"
-    assert bool(model.preset) != scratch
+    assert bool(model.preset) != path.stem.endswith("_scratch")
+    if path.stem in ("quickstart", "imdb_mini"):
+        assert model.preset in bundled_presets()
 
 
 def test_quickstart_is_on_the_bundled_reviews(flags, monkeypatch):
