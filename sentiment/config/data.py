@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
+from sentiment.config.baselines import TEACHERS
 from sentiment.config.settings import CheckedConfig, setting
 from sentiment.errors import InputError
 
 BUNDLED_DATASET = "quickstart"
-TEACHERS = ("tfidf_lr", "linear_svm", "nb_svm")
 
 
 @dataclass(frozen=True)
@@ -180,8 +180,8 @@ class UnlabelledConfig(CheckedConfig):
     )
     mixed_texts: int = setting(
         0,
-        "Make this many texts of phrases of the training texts for --teacher, which "
-        "passes on what it knows of words and phrases where texts are few.",
+        "Make up to this many texts of phrases of the training texts for --teacher, "
+        "which passes on what it knows of words and phrases where texts are few.",
         at_least=0,
     )
 

@@ -78,8 +78,10 @@ def teach(
     if config.unlabelled.teacher == "none":
         return None
     known = [*splits.train.texts, *splits.validation.texts, *splits.test_texts]
+    texts, num_excluded, num_repeated = without(unlabelled[0], known)
     mixed = mix_texts(splits.train.texts, config.unlabelled.mixed_texts, config.seed)
-    texts, num_excluded, num_repeated = without([*unlabelled[0], *mixed], known)
+    mixed, _, _ = without(mixed, [*known, *texts])
+    texts += mixed
     if not texts:
         raise InputError(
             f"No unlabelled text is left to learn from: {num_excluded:,} are among the "
@@ -93,6 +95,10 @@ def teach(
         f"{num_excluded:,} that are labelled already, {num_repeated:,} repeated."
     )
     probabilities = teacher.predict(texts).astype(np.float32)
-    num_mixed = len(set(mixed).intersection(texts))
-    examples = Examples(texts, probabilities)
-    return TaughtTexts(examples, num_excluded, num_repeated, num_mixed, unlabelled[1])
+    return TaughtTexts(
+        Examples(texts, probabilities),
+        num_excluded=num_excluded,
+        num_repeated=num_repeated,
+        num_mixed=len(mixed),
+        num_skipped_rows=unlabelled[1],
+    )

@@ -93,3 +93,17 @@ def test_mixed_texts_need_no_others(config):
     config = dataclasses.replace(config, unlabelled=mixing)
     taught = teach(config, load_splits(config.data, 0), read_unlabelled(config))
     assert len(taught.examples) == taught.num_mixed > 10
+
+
+def test_mixed_texts_are_counted_apart_from_the_unlabelled_ones(config, tmp_path):
+    splits = load_splits(config.data, 0)
+    made = mix_texts(splits.train.texts, 30, config.seed)
+    path = tmp_path / "some.txt"
+    path.write_text("\n".join([made[0], NEW[0], NEW[0]]))
+    unlabelled = UnlabelledConfig("nb_svm", unlabelled_file=str(path), mixed_texts=30)
+    config = dataclasses.replace(config, unlabelled=unlabelled)
+    taught = teach(config, splits, read_unlabelled(config))
+    assert taught.examples.texts[:2] == [made[0], NEW[0]]
+    assert (taught.num_excluded, taught.num_repeated) == (0, 1)
+    assert taught.num_mixed == len(taught.examples) - 2
+    assert made[0] not in taught.examples.texts[2:]
