@@ -8,11 +8,9 @@ from flags import parse_bundle, run_script
 
 def main(command):
     """Copies the preset."""
-    from sentiment.bundled import FOLDER, check_name
-    from sentiment.models.half_precision import save_half_precision
+    from sentiment.bundled import bundle
 
-    check_name(command.name)
-    save_half_precision(command.preset, FOLDER / command.name)
+    bundle(command.preset, command.name)
     print(f"{command.preset} is now the preset {command.name}.")
 
 

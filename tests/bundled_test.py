@@ -1,14 +1,18 @@
 import json
 import math
 import os
+import re
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
 from sentiment import bundled
-from sentiment.bundled import FOLDER, bundled_presets, check_name
+from sentiment.bundled import FOLDER, bundle, bundled_presets, resolve
 from sentiment.config import (
     BUNDLED_CLASSIFIER,
     BUNDLED_DATASET,
@@ -24,7 +28,8 @@ from sentiment.models.presets import load_backbone
 from sentiment.serving.loading import load_classifier
 
 LANGUAGE_MODEL = "imdb_mini"
-MAX_MEGABYTES = 25  # of an install
+MAX_MEGABYTES = 4  # each; float32 would take 6
+ROOT = Path(__file__).resolve().parent.parent
 # What KerasHub can do with the language model where this package is not.
 FOREIGN = """
 import json, sys
@@ -54,17 +59,85 @@ def test_presets_are_found_by_name(tmp_path, monkeypatch):
     assert bundled_presets() == {"mine": tmp_path / "mine"}
 
 
+def test_a_name_that_is_also_a_path_here_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert resolve(LANGUAGE_MODEL) == str(FOLDER / LANGUAGE_MODEL)
+    assert resolve("elsewhere") == "elsewhere"
+    (tmp_path / LANGUAGE_MODEL).mkdir()
+    assert resolve(f"./{LANGUAGE_MODEL}") == f"./{LANGUAGE_MODEL}"
+    with pytest.raises(InputError, match=rf"Say \./{LANGUAGE_MODEL} for the path"):
+        resolve(LANGUAGE_MODEL)
+    with pytest.raises(InputError, match=rf"Say \./{LANGUAGE_MODEL} for the path"):
+        load_backbone(BackboneConfig(preset=LANGUAGE_MODEL, lowercase=True))
+    (tmp_path / BUNDLED_CLASSIFIER).touch()
+    with pytest.raises(InputError, match=rf"Say \./{BUNDLED_CLASSIFIER} for the path"):
+        load_classifier(BUNDLED_CLASSIFIER)
+
+
 @pytest.mark.parametrize("name", ["gpt2_base_en", "__init__", "_mine"])
-def test_a_name_hides_nothing(name):
+def test_a_name_hides_nothing(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(bundled, "FOLDER", tmp_path)
     with pytest.raises(InputError, match="is taken"):
-        check_name(name)
-    check_name("mine")
+        bundle(str(FOLDER / LANGUAGE_MODEL), name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_bundled_is_found_and_loads(tmp_path, monkeypatch):
+    original = bundled_presets()[LANGUAGE_MODEL]
+    monkeypatch.setattr(bundled, "FOLDER", tmp_path / "new")
+    bundle(str(original), "mine")
+    assert bundled_presets() == {"mine": tmp_path / "new" / "mine"}
+    load_backbone(BackboneConfig(preset="mine", lowercase=True))
+    with pytest.raises(InputError, match="exists"):
+        bundle(str(original), "mine")
+
+
+def test_a_package_that_cannot_be_written_says_so(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(bundled, "FOLDER", tmp_path / "file")
+    with pytest.raises(InputError, match="cannot be copied to"):
+        bundle(str(FOLDER / LANGUAGE_MODEL), "mine")
 
 
 def test_a_language_model_and_a_classifier_come_along_and_are_small():
-    assert set(bundled_presets()) == {LANGUAGE_MODEL, BUNDLED_CLASSIFIER}
-    sizes = [path.stat().st_size for path in FOLDER.rglob("*") if path.is_file()]
-    assert sum(sizes) <= MAX_MEGABYTES * 1e6
+    presets = bundled_presets()
+    assert set(presets) == {LANGUAGE_MODEL, BUNDLED_CLASSIFIER}
+    for folder in presets.values():
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        assert sum(path.stat().st_size for path in files) <= MAX_MEGABYTES * 1e6
+        for path in files:
+            if path.suffix == ".h5":
+                assert dtypes(path) == {"float16"}
+
+
+def dtypes(path):
+    """Those of all arrays in a file of weights."""
+    found = set()
+
+    def look(_, item):
+        if isinstance(item, h5py.Dataset) and item.ndim:
+            found.add(str(item.dtype))
+
+    with h5py.File(path) as file:
+        file.visititems(look)
+    return found
+
+
+def test_an_install_brings_every_file_that_is_no_source():
+    globs = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    globs = globs["tool"]["setuptools"]["package-data"]
+    brought = {
+        path
+        for package, patterns in globs.items()
+        for pattern in patterns
+        for path in (ROOT / package.replace(".", "/")).glob(pattern)
+    }
+    present = {
+        path
+        for path in (ROOT / "sentiment").rglob("*")
+        if path.is_file() and path.suffix not in (".py", ".pyc")
+    }
+    assert brought == present
 
 
 def test_kerashub_generates_from_the_language_model_without_this_package():
@@ -79,7 +152,7 @@ def test_kerashub_generates_from_the_language_model_without_this_package():
     )
     assert result.returncode == 0, result.stderr
     text, has_package = json.loads(result.stdout.splitlines()[-1])
-    assert text.startswith("this movie is ")
+    assert text.startswith("this movie is") and len(text) > len("this movie is")
     assert not has_package
 
 
@@ -107,7 +180,7 @@ def test_the_classifier_tells_praise_from_complaint_outside_films(
     found = classifier.predict(reviews.texts).argmax(axis=1)
     expected = [quickstart.label_names[label] for label in reviews.labels]
     names = [classifier.label_names[index] for index in found]
-    assert np.mean(np.equal(names, expected)) > 0.75
+    assert np.mean(np.equal(names, expected)) > 0.62  # chance: 0.5, standard error 0.04
 
 
 def test_the_classifier_is_as_good_as_its_card_says(classifier, shared_data):
@@ -118,4 +191,7 @@ def test_the_classifier_is_as_good_as_its_card_says(classifier, shared_data):
     )
     test = load_splits(data, 0).test
     found = classifier.predict(test.texts).argmax(axis=1)
-    assert np.mean(found == test.labels) > 0.87  # two standard errors below it
+    card = (ROOT / "MODEL_CARD.md").read_text()
+    claim = float(re.search(r"25,000 test reviews \| ([\d.]+)%", card).group(1)) / 100
+    error = math.sqrt(claim * (1 - claim) / len(test))
+    assert np.mean(found == test.labels) == pytest.approx(claim, abs=2.5 * error)

@@ -244,11 +244,21 @@ def test_unlabelled_texts_come_from_one_place():
 
 
 @pytest.mark.parametrize(
-    "unlabelled", [UnlabelledConfig("nb_svm"), UnlabelledConfig(unlabelled_file="a")]
+    "unlabelled",
+    [
+        UnlabelledConfig("nb_svm"),
+        UnlabelledConfig(unlabelled_file="a"),
+        UnlabelledConfig(mixed_texts=5),
+    ],
 )
-def test_a_teacher_and_unlabelled_texts_go_together(unlabelled):
+def test_a_teacher_and_texts_to_label_go_together(unlabelled):
     with pytest.raises(InputError, match="--teacher goes with"):
         dataclasses.replace(RUN, unlabelled=unlabelled)
+
+
+def test_a_teacher_may_label_mixed_texts_alone():
+    unlabelled = UnlabelledConfig("nb_svm", mixed_texts=5)
+    assert dataclasses.replace(RUN, unlabelled=unlabelled).unlabelled == unlabelled
 
 
 def test_own_files_have_no_unlabelled_split():

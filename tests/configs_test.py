@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from sentiment.bundled import bundled_presets
 from sentiment.data.datasets import BUNDLED_LABELS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -13,6 +14,7 @@ NAMES = {
     "imdb",
     "imdb_finetune",
     "imdb_lstm",
+    "imdb_mini",
     "imdb_pretrain",
     "imdb_two_stage",
     "imdb_scratch",
@@ -88,8 +90,39 @@ def test_config_sets_each_flag_once_and_none_of_a_place(path):
 def test_scratch_configs_need_no_download_of_weights(path, flags, monkeypatch):
     monkeypatch.chdir(ROOT)
     model = flags.parse_train(["train.py", *command(path)[1]]).run.model
-    scratch = path.stem.endswith("_scratch") or path.stem == "quickstart"
-    assert bool(model.preset) != scratch
+    assert bool(model.preset) != path.stem.endswith("_scratch")
+
+
+@pytest.mark.parametrize("name", ["quickstart", "imdb_mini"])
+def test_configs_that_need_no_download_take_a_preset_that_comes_along(name, flags):
+    path = ROOT / "configs" / f"{name}.cfg"
+    arguments = ["train.py", f"--flagfile={path}", "--workdir=w"]
+    assert flags.parse_train(arguments).run.model.preset in bundled_presets()
+
+
+def test_the_language_model_has_read_as_far_as_its_classifier_does(flags):
+    lengths = {
+        parse([script, f"--flagfile={ROOT / 'configs' / name}", "--workdir=w"])
+        for script, name, parse in (
+            (
+                "pretrain.py",
+                "imdb_pretrain.cfg",
+                lambda a: flags.parse_pretrain(a).run.backbone.sequence_length,
+            ),
+            (
+                "train.py",
+                "imdb_mini.cfg",
+                lambda a: flags.parse_train(a).run.model.sequence_length,
+            ),
+        )
+    }
+    assert len(lengths) == 1
+
+
+@pytest.mark.parametrize("path", [*CONFIGS, *ROOT.glob("*.md")], ids=lambda p: p.name)
+def test_nothing_is_left_to_be_filled_in(path):
+    text = path.read_text(encoding="utf-8")
+    assert not re.search(r"@@|TODO|not measured", text)
 
 
 def test_quickstart_is_on_the_bundled_reviews(flags, monkeypatch):

@@ -1,6 +1,7 @@
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -172,3 +173,19 @@ def test_importing_leaves_jax_asleep():
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "{}"
+
+
+def test_the_readmes_file_tree_names_every_module_and_script():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    tree = readme[readme.index("## File tree") : readme.index("## How packing works")]
+    named = set(re.findall(r"\w+\.py", tree))
+    assert {path.name for path in SOURCES if path.name != "__init__.py"} <= named
+
+
+def test_what_is_resolved_is_what_is_declared():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = {re.match(r"[\w-]+", line).group() for line in project["dependencies"]}
+    lines = (ROOT / "requirements.in").read_text().splitlines()
+    resolved = {m.group() for line in lines if (m := re.match(r"[\w-]+", line))}
+    assert resolved - declared == {"tensorflow-text"}
+    assert declared <= resolved

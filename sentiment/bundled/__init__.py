@@ -5,6 +5,7 @@ from pathlib import Path
 import keras_hub
 
 from sentiment.errors import InputError
+from sentiment.models.half_precision import save_half_precision
 
 FOLDER = Path(__file__).parent
 
@@ -14,7 +15,33 @@ def bundled_presets() -> dict[str, Path]:
     return {path.parent.name: path.parent for path in FOLDER.glob("*/config.json")}
 
 
-def check_name(name: str):
-    """Raises an `InputError` for a name that would hide something else."""
+def resolve(name: str) -> str:
+    """The folder of the preset that comes along by this name; else `name` itself.
+
+    Raises:
+        InputError: a file or folder here has the same name.
+    """
+    folder = bundled_presets().get(name)
+    if folder is None:
+        return name
+    if Path(name).exists():
+        raise InputError(
+            f"{name!r} is a model that comes with this package, and also a path here. "
+            f"Say ./{name} for the path, or start from another folder."
+        )
+    return str(folder)
+
+
+def bundle(preset: str, name: str):
+    """Puts a preset into the package, at half precision.
+
+    Args:
+        preset: its folder.
+        name: what it is to be called.
+
+    Raises:
+        InputError: the name is taken, or see `save_half_precision`.
+    """
     if name.startswith("_") or name in keras_hub.models.GPT2Backbone.presets:
         raise InputError(f"{name!r} is taken. Give another --name.")
+    save_half_precision(preset, FOLDER / name)

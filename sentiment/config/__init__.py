@@ -6,10 +6,13 @@ A field's default, help text and allowed values stand together;
 construction, so a wrong one is reported before any work starts.
 """
 
+from sentiment.config.baselines import (
+    BASELINES,
+    TEACHERS,
+    BaselineConfig,
+)
 from sentiment.config.commands import (
     BUNDLED_CLASSIFIER,
-    MODEL_FILE,
-    PRESET_FOLDER,
     BaselineCommand,
     BundleCommand,
     CompareCommand,
@@ -18,11 +21,9 @@ from sentiment.config.commands import (
     PretrainCommand,
     TrainCommand,
     TwoStageCommand,
-    stage_folders,
 )
 from sentiment.config.data import (
     BUNDLED_DATASET,
-    TEACHERS,
     CorpusConfig,
     DataConfig,
     UnlabelledConfig,
@@ -35,9 +36,12 @@ from sentiment.config.model import (
     BackboneConfig,
     ModelConfig,
 )
+from sentiment.config.places import (
+    MODEL_FILE,
+    PRESET_FOLDER,
+    stage_folders,
+)
 from sentiment.config.runs import (
-    BASELINES,
-    BaselineConfig,
     BaselineRunConfig,
     PretrainRunConfig,
     RunConfig,

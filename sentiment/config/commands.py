@@ -3,7 +3,6 @@
 import dataclasses
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 from sentiment.config.data import DataConfig
 from sentiment.config.runs import BaselineRunConfig, PretrainRunConfig, RunConfig
@@ -12,8 +11,6 @@ from sentiment.config.training import SpeedConfig
 from sentiment.errors import InputError
 
 BUNDLED_CLASSIFIER = "imdb_mini_sentiment"
-MODEL_FILE = "model.keras"
-PRESET_FOLDER = "preset"
 
 
 @dataclass(frozen=True)
@@ -80,11 +77,6 @@ class TwoStageCommand(CheckedConfig):
     overwrite: bool = setting(False, "Replace the results of finished stages.")
 
 
-def stage_folders(workdir: str | Path) -> dict[str, Path]:
-    """The workdir of each stage of a two-stage run."""
-    return {name: Path(workdir) / name for name in ("language_model", "classifier")}
-
-
 @dataclass(frozen=True)
 class BaselineCommand(RunCommand):
     """What scripts/baseline.py is asked for."""
@@ -130,17 +122,31 @@ class BundleCommand(CheckedConfig):
             )
 
 
-@dataclass(frozen=True)
-class EvaluateCommand(CheckedConfig):
-    """What scripts/evaluate.py is asked for."""
+@dataclass(frozen=True, kw_only=True)
+class ModelCommand(CheckedConfig):
+    """Base of the commands that load a classifier."""
 
-    data: DataConfig
-    speed: SpeedConfig = dataclasses.field(default_factory=SpeedConfig)
     model: str = setting(
         BUNDLED_CLASSIFIER,
         "A run's workdir, its model.keras, or a preset folder of a classifier; or the "
         "name of one that comes with this package.",
     )
+    batch_size: int = setting(
+        0, "Rows computed at once; 0: as many as are fast.", at_least=0
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.model:
+            raise InputError("Say which model: --model=WORKDIR or --model=model.keras.")
+
+
+@dataclass(frozen=True)
+class EvaluateCommand(ModelCommand):
+    """What scripts/evaluate.py is asked for."""
+
+    data: DataConfig
+    speed: SpeedConfig = dataclasses.field(default_factory=SpeedConfig)
     split: str = setting(
         "test", "Which split to score.", choices=("train", "validation", "test")
     )
@@ -150,27 +156,15 @@ class EvaluateCommand(CheckedConfig):
         at_least=0,
         at_most=MAX_SEED,
     )
-    batch_size: int = setting(
-        0, "Rows computed at once; 0: as many as are fast.", at_least=0
-    )
     output: str = setting("", "JSON file for the scores; empty: they are printed only.")
     overwrite: bool = setting(False, "Replace --output if it exists.")
 
-    def __post_init__(self):
-        super().__post_init__()
-        _require_model(self.model)
-
 
 @dataclass(frozen=True)
-class PredictCommand(CheckedConfig):
+class PredictCommand(ModelCommand):
     """What scripts/predict.py is asked for."""
 
     speed: SpeedConfig = dataclasses.field(default_factory=SpeedConfig)
-    model: str = setting(
-        BUNDLED_CLASSIFIER,
-        "A run's workdir, its model.keras, or a preset folder of a classifier; or the "
-        "name of one that comes with this package.",
-    )
     text: tuple[str, ...] = setting(
         (), "A text to classify; may be given several times.", repeated=True
     )
@@ -181,19 +175,10 @@ class PredictCommand(CheckedConfig):
     skip_bad_rows: bool = setting(
         False, "Leave unusable rows of --input out and count them."
     )
-    batch_size: int = setting(
-        0, "Rows computed at once; 0: as many as are fast.", at_least=0
-    )
 
     def __post_init__(self):
         super().__post_init__()
-        _require_model(self.model)
         if bool(self.text) == bool(self.input):
             raise InputError("Give either --text or --input.")
         if bool(self.input) != bool(self.output):
             raise InputError("--input and --output go together.")
-
-
-def _require_model(model: str):
-    if not model:
-        raise InputError("Say which model: --model=WORKDIR or --model=model.keras.")

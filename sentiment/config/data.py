@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 
+from sentiment.config.baselines import TEACHERS
 from sentiment.config.settings import CheckedConfig, setting
 from sentiment.errors import InputError
 
 BUNDLED_DATASET = "quickstart"
-TEACHERS = ("tfidf_lr", "linear_svm", "nb_svm")
 
 
 @dataclass(frozen=True)
@@ -178,6 +178,17 @@ class UnlabelledConfig(CheckedConfig):
         "line.",
         is_path=True,
     )
+    mixed_texts: int = setting(
+        0,
+        "Make up to this many texts of phrases of the training texts for --teacher, "
+        "which passes on what it knows of words and phrases where texts are few.",
+        at_least=0,
+    )
+
+    @property
+    def has_texts(self) -> bool:
+        """Whether there is anything to label."""
+        return bool(self.unlabelled_split or self.unlabelled_file or self.mixed_texts)
 
     def __post_init__(self):
         super().__post_init__()

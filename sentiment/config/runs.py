@@ -3,9 +3,9 @@
 import dataclasses
 from dataclasses import dataclass
 
+from sentiment.config.baselines import BaselineConfig
 from sentiment.config.data import (
     BUNDLED_DATASET,
-    TEACHERS,
     CorpusConfig,
     DataConfig,
     UnlabelledConfig,
@@ -20,11 +20,25 @@ from sentiment.config.training import (
 )
 from sentiment.errors import InputError
 
-BASELINES = ("majority", "lexicon", *TEACHERS)
+
+@dataclass(frozen=True, kw_only=True)
+class SeededRun(CheckedConfig):
+    """Base of what determines a run.
+
+    Attributes:
+        seed: the one source of randomness.
+    """
+
+    seed: int = setting(
+        0, "The one source of randomness.", at_least=0, at_most=MAX_SEED
+    )
+
+    def _flagfile(self, *groups: CheckedConfig) -> str:
+        return to_flagfile(*groups) + f"--seed={self.seed}\n"
 
 
 @dataclass(frozen=True)
-class RunConfig(CheckedConfig):
+class RunConfig(SeededRun):
     """Everything that determines a training run.
 
     Attributes:
@@ -34,7 +48,6 @@ class RunConfig(CheckedConfig):
         speed: fast paths and caches.
         unlabelled: further texts, without labels.
         adversarial: perturbations to stand.
-        seed: the one source of randomness.
     """
 
     data: DataConfig
@@ -45,23 +58,24 @@ class RunConfig(CheckedConfig):
     adversarial: AdversarialConfig = dataclasses.field(
         default_factory=AdversarialConfig
     )
-    seed: int = setting(
-        0, "The one source of randomness.", at_least=0, at_most=MAX_SEED
-    )
 
     def __post_init__(self):
         super().__post_init__()
-        split, path = self.unlabelled.unlabelled_split, self.unlabelled.unlabelled_file
-        has_teacher = self.unlabelled.teacher != "none"
+        unlabelled = self.unlabelled
+        split = unlabelled.unlabelled_split
+        has_teacher = unlabelled.teacher != "none"
         has_reader = has_teacher or self.adversarial.adversarial == "vat"
-        has_texts = bool(split or path)
-        if (has_teacher and not has_texts) or (has_texts and not has_reader):
+        if (has_teacher and not unlabelled.has_texts) or (
+            unlabelled.has_texts and not has_reader
+        ):
             raise InputError(
-                "--teacher goes with --unlabelled_split or --unlabelled_file, and "
-                "these with --teacher or --adversarial=vat. Received: "
-                f"teacher={self.unlabelled.teacher!r}, "
+                "--teacher goes with --unlabelled_split, --unlabelled_file or "
+                "--mixed_texts, and these with --teacher or --adversarial=vat. "
+                f"Received: teacher={unlabelled.teacher!r}, "
                 f"adversarial={self.adversarial.adversarial!r}, "
-                f"unlabelled_split={split!r}, unlabelled_file={path!r}."
+                f"unlabelled_split={split!r}, "
+                f"unlabelled_file={unlabelled.unlabelled_file!r}, "
+                f"mixed_texts={unlabelled.mixed_texts}."
             )
         if split and self.data.dataset in ("", BUNDLED_DATASET):
             raise InputError(
@@ -87,12 +101,9 @@ class RunConfig(CheckedConfig):
         """The data settings and the seed alone, as scripts/evaluate.py reads them."""
         return self._flagfile(self.data)
 
-    def _flagfile(self, *groups: CheckedConfig) -> str:
-        return to_flagfile(*groups) + f"--seed={self.seed}\n"
-
 
 @dataclass(frozen=True)
-class PretrainRunConfig(CheckedConfig):
+class PretrainRunConfig(SeededRun):
     """Everything that determines a pre-training run.
 
     Attributes:
@@ -100,59 +111,31 @@ class PretrainRunConfig(CheckedConfig):
         backbone: what is trained.
         training: how.
         speed: fast paths and caches.
-        seed: the one source of randomness.
     """
 
     corpus: CorpusConfig
     backbone: BackboneConfig
     training: PretrainingConfig
     speed: SpeedConfig = dataclasses.field(default_factory=SpeedConfig)
-    seed: int = setting(
-        0, "The one source of randomness.", at_least=0, at_most=MAX_SEED
-    )
 
     def to_flagfile(self) -> str:
         """The settings as a flagfile, see `RunConfig.to_flagfile`."""
         groups = (self.corpus, self.backbone, self.training, self.speed)
-        return to_flagfile(*groups) + f"--seed={self.seed}\n"
+        return self._flagfile(*groups)
 
 
 @dataclass(frozen=True)
-class BaselineConfig(CheckedConfig):
-    """A classical classifier."""
-
-    method: str = setting(
-        "nb_svm",
-        "majority: the largest class; lexicon: rules over a list of words; tfidf_lr: "
-        "TF-IDF and logistic regression; linear_svm: TF-IDF and a linear SVM; nb_svm: "
-        "an SVM on n-grams weighted by naive Bayes.",
-        choices=BASELINES,
-    )
-    max_ngram: int = setting(2, "Longest n-gram of words.", at_least=1, at_most=5)
-    min_count: int = setting(
-        2, "Training texts that an n-gram must occur in.", at_least=1
-    )
-    inverse_penalty: float = setting(
-        1.0, "C of the regression or the SVM: greater fits the data closer.", above=0
-    )
-
-
-@dataclass(frozen=True)
-class BaselineRunConfig(CheckedConfig):
+class BaselineRunConfig(SeededRun):
     """Everything that determines a baseline.
 
     Attributes:
         data: where reviews come from.
         baseline: the method.
-        seed: the one source of randomness.
     """
 
     data: DataConfig
     baseline: BaselineConfig
-    seed: int = setting(
-        0, "The one source of randomness.", at_least=0, at_most=MAX_SEED
-    )
 
     def to_flagfile(self) -> str:
         """The settings as a flagfile, see `RunConfig.to_flagfile`."""
-        return to_flagfile(self.data, self.baseline) + f"--seed={self.seed}\n"
+        return self._flagfile(self.data, self.baseline)

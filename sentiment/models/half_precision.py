@@ -15,15 +15,16 @@ def save_half_precision(source: str | Path, target: str | Path):
     """Copies a preset folder with its float32 weights as float16, compressed.
 
     Keras casts them back when it loads them, so the copy is an ordinary preset, and
-    computes in float32.
+    computes in float32. Weights below 6e-8 become 0.
 
     Args:
         source: a preset folder, as `save_to_preset` leaves it.
         target: folder of the copy; must not exist.
 
     Raises:
-        InputError: `source` is no preset or damaged, `target` exists, or a weight is
-            beyond the range of float16. There is no `target` then.
+        InputError: `source` is no preset or damaged, `target` exists or cannot be
+            written, or a weight is NaN or beyond the range of float16. There is no
+            `target` then.
     """
     source, target = Path(source), Path(target)
     weights = list(source.glob("*.h5"))
@@ -34,16 +35,16 @@ def save_half_precision(source: str | Path, target: str | Path):
         )
     if target.exists():
         raise InputError(f"{target} exists. Remove it or name another folder.")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as fresh:
-        whole = Path(fresh) / target.name  # appears when all went well
-        try:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".") as fresh:
+            whole = Path(fresh) / target.name  # appears when all went well
             shutil.copytree(source, whole, ignore=shutil.ignore_patterns("*.h5"))
             for path in weights:
                 _copy_weights(path, whole / path.name)
-        except OSError as error:  # a damaged file, a full disk
-            raise InputError(f"{source} cannot be copied: {error}") from error
-        os.replace(whole, target)
+            os.replace(whole, target)
+    except OSError as error:  # a damaged file, a full disk, no right to write
+        raise InputError(f"{source} cannot be copied to {target}: {error}") from error
 
 
 def _copy_weights(source: Path, target: Path):
@@ -69,8 +70,8 @@ def _copy_array(new, name, item):
     with np.errstate(over="ignore"):  # refused below, by name
         half = array.astype(np.float16)
     if not np.isfinite(half).all():
-        raise InputError(
-            f"The weight {name} reaches {np.abs(array).max():.3g}, beyond float16."
-        )
+        worst = np.abs(array).max()
+        what = "is NaN" if np.isnan(worst) else f"reaches {worst:.3g}, beyond float16"
+        raise InputError(f"The weight {name} {what}.")
     compression = "gzip" if half.ndim else None
     return new.create_dataset(name, data=half, compression=compression)

@@ -8,7 +8,6 @@ import keras_hub
 from keras import ops
 
 from sentiment.config import SpeedConfig
-from sentiment.errors import InputError
 from sentiment.models.architectures import packed_layers
 from sentiment.models.next_token_loss import next_token_loss
 from sentiment.models.packed_backbone import SegmentLayout, embed_tokens
@@ -19,7 +18,6 @@ from sentiment.models.packed_training import (
 from sentiment.models.rnn_backbone import RNNBackbone, RNNTokenizer
 
 CLEANING_FILE = "cleaning.json"
-PREPROCESSOR_FILE = "preprocessor.json"  # KerasHub's name of a task's
 
 
 class PackedCausalLM(keras.Model):
@@ -178,28 +176,3 @@ def _save_gpt2(backbone, tokenizer, folder):
     )
     causal_lm = keras_hub.models.GPT2CausalLM(backbone, preprocessor)
     causal_lm.save_to_preset(str(folder))
-
-
-def check_cleaning(folder, lowercase):
-    """Raises an `InputError` where a preset was trained on other cleaning."""
-    wanted = _trained_lowercase(Path(folder))
-    if wanted not in (None, lowercase):
-        raise InputError(
-            f"The model in {folder} was trained with --lowercase={wanted}; received "
-            f"--lowercase={lowercase}. Give the same."
-        )
-
-
-def _trained_lowercase(folder: Path) -> bool | None:
-    """What a language model or a classifier of ours read; `None` for others."""
-    for name, read in (
-        (CLEANING_FILE, lambda content: content["lowercase"]),
-        (PREPROCESSOR_FILE, lambda content: content["config"].get("lowercase")),
-    ):
-        path = folder / name
-        try:
-            if path.is_file():
-                return read(json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InputError(f"{path} is damaged: {error!r}.") from error
-    return None

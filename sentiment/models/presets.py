@@ -6,7 +6,7 @@ from pathlib import Path
 import huggingface_hub
 import keras_hub
 
-from sentiment.bundled import bundled_presets
+from sentiment.bundled import bundled_presets, resolve
 from sentiment.config import BackboneConfig, ModelConfig
 from sentiment.errors import InputError
 from sentiment.models.gpt2_text_classifier import fit_sequence_length
@@ -14,13 +14,14 @@ from sentiment.models.gpt2_text_classifier_preprocessor import (
     GPT2TextClassifierPreprocessor,
 )
 from sentiment.models.gpt2_tokenizer import ByteLevelGPT2Tokenizer
-from sentiment.models.packed_causal_lm import check_cleaning
+from sentiment.models.packed_causal_lm import CLEANING_FILE
 from sentiment.models.rnn_backbone import RNNBackbone, RNNTokenizer
 from sentiment.network import has_network
 
 HF_PREFIX = "hf://"
 HF_HOST = "huggingface.co"
 KAGGLE_PREFIX = "kaggle://"
+PREPROCESSOR_FILE = "preprocessor.json"  # KerasHub's name
 GPT2 = "GPT2Backbone"
 _CLASSES = {
     GPT2: (keras_hub.models.GPT2Backbone, keras_hub.models.GPT2Tokenizer),
@@ -62,17 +63,21 @@ def load_pretrained(config: ModelConfig, dtype: str = "float32"):
 def load_backbone(config: BackboneConfig, dtype: str = "float32"):
     """The backbone and tokenizer of `config.preset`.
 
+    Args:
+        config: the backbone's settings, `preset` not empty.
+        dtype: dtype policy of the backbone.
+
     Returns:
         `(backbone, tokenizer)`: a `keras_hub.models.GPT2Backbone` or an
         `RNNBackbone`, and a `ByteLevelGPT2Tokenizer`.
 
     Raises:
-        InputError: no such preset, neither GPT-2 nor recurrent, a broken folder, a
-            language model of other cleaning, or no network.
+        InputError: no such preset, neither GPT-2 nor recurrent, a broken folder,
+            one trained on other cleaning, or no network.
     """
-    preset = str(bundled_presets().get(config.preset, config.preset))
+    preset = resolve(config.preset)
     kind = _check_preset(preset)
-    check_cleaning(preset, config.lowercase)
+    _check_cleaning(config, Path(preset))
     try:
         backbone_class, tokenizer_class = _CLASSES[kind]
         backbone = backbone_class.from_preset(
@@ -154,3 +159,28 @@ def _check_folder(folder: Path) -> str:
             "or a recurrent one of this project."
         )
     return kind
+
+
+def _check_cleaning(config: BackboneConfig, folder: Path):
+    """Refuses a preset that has learned from texts cleaned in another way."""
+    trained = _trained_lowercase(folder)
+    if trained not in (None, config.lowercase):
+        raise InputError(
+            f"The preset {config.preset!r} was trained with --lowercase={trained}; "
+            f"received --lowercase={config.lowercase}. Give the same."
+        )
+
+
+def _trained_lowercase(folder: Path) -> bool | None:
+    """What a language model or a classifier of ours read; `None` for others."""
+    for name, read in (
+        (CLEANING_FILE, lambda content: content["lowercase"]),
+        (PREPROCESSOR_FILE, lambda content: content["config"].get("lowercase")),
+    ):
+        path = folder / name
+        try:
+            if path.is_file():
+                return read(json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"{path} is damaged: {error!r}.") from error
+    return None

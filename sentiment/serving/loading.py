@@ -4,7 +4,7 @@ from pathlib import Path
 
 import keras
 
-from sentiment.bundled import bundled_presets
+from sentiment.bundled import bundled_presets, resolve
 from sentiment.config import MODEL_FILE, SpeedConfig
 from sentiment.errors import InputError
 from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
@@ -28,7 +28,7 @@ def load_classifier(
         InputError: nothing is there, the file is damaged, or it holds something
             else than a classifier.
     """
-    path = bundled_presets().get(str(path), Path(path))
+    path = Path(resolve(str(path)))
     speed = speed or SpeedConfig()
     prepare_process(speed)
     try:

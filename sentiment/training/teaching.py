@@ -15,6 +15,7 @@ from sentiment.data.corpus import without
 from sentiment.data.datasets import Splits
 from sentiment.data.examples import Examples
 from sentiment.data.files import read_texts
+from sentiment.data.mixing import mix_texts
 from sentiment.data.tfds_source import read_tfds_texts
 from sentiment.errors import InputError
 
@@ -30,6 +31,7 @@ class UnlabelledTexts:
         num_excluded: texts left out for being among those of train, validation and
             test.
         num_repeated: texts left out for being there already, or empty.
+        num_mixed: how many of them were made of phrases of the training texts.
         num_skipped_rows: bad rows of an own file.
     """
 
@@ -37,6 +39,7 @@ class UnlabelledTexts:
     weight: float
     num_excluded: int
     num_repeated: int
+    num_mixed: int = 0
     num_skipped_rows: int = 0
 
 
@@ -75,10 +78,13 @@ def label_unlabelled(
     Raises:
         InputError: no text is left, or the teacher cannot be fitted.
     """
-    if not (config.unlabelled.unlabelled_split or config.unlabelled.unlabelled_file):
+    if not config.unlabelled.has_texts:
         return None
     known = [*splits.train.texts, *splits.validation.texts, *splits.test_texts]
     texts, num_excluded, num_repeated = without(unlabelled[0], known)
+    mixed = mix_texts(splits.train.texts, config.unlabelled.mixed_texts, config.seed)
+    mixed, _, _ = without(mixed, [*known, *texts])
+    texts += mixed
     if not texts:
         raise InputError(
             f"No unlabelled text is left to learn from: {num_excluded:,} are among the "
@@ -102,5 +108,6 @@ def label_unlabelled(
         weight=0.0 if name == "none" else 1.0,
         num_excluded=num_excluded,
         num_repeated=num_repeated,
+        num_mixed=len(mixed),
         num_skipped_rows=unlabelled[1],
     )

@@ -141,6 +141,7 @@ def _train_and_evaluate(
             "num_examples": len(further.examples),
             "num_excluded": further.num_excluded,
             "num_repeated": further.num_repeated,
+            "num_mixed": further.num_mixed,
             "num_skipped_rows": further.num_skipped_rows,
         }
     folder.save_results(config, metrics, history, evaluations, best_epoch, predictions)

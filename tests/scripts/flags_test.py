@@ -167,6 +167,8 @@ def test_flags_of_unlabelled_texts(teacher):
     arguments = ("--dataset=imdb_reviews", "--unlabelled_split=unsupervised")
     run = parse("train", *arguments, f"--teacher={teacher}", "--workdir=w").run
     assert run.unlabelled == UnlabelledConfig(teacher, "unsupervised")
+    run = train(f"--teacher={teacher}", "--mixed_texts=7")
+    assert run.unlabelled == UnlabelledConfig(teacher, mixed_texts=7)
 
 
 def test_flags_of_bundling():

@@ -6,6 +6,7 @@ the call of `fit`, and the tests look at what would be trained, and how.
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import math
 from types import SimpleNamespace
@@ -18,21 +19,25 @@ import pytest
 
 import sentiment
 from sentiment import runtime
+from sentiment.baselines.classical import fit_baseline
 from sentiment.config import (
     POOLING_NAMES,
+    TEACHERS,
     AdversarialConfig,
+    BaselineConfig,
     DataConfig,
     ModelConfig,
     RunConfig,
     SpeedConfig,
     TrainCommand,
     TrainingConfig,
+    UnlabelledConfig,
 )
 from sentiment.data import datasets, tfds_source, vocabulary
 from sentiment.errors import InputError
 from sentiment.models import packed_decoder
 from sentiment.models.packed_causal_lm import PackedCausalLM
-from sentiment.training import fitting, train
+from sentiment.training import fitting, teaching, train
 from sentiment.training.callbacks import KeepBest
 from sentiment.training.optimizers import make_optimizer
 from tests.scripts.conftest import CLASSES, TINY, reviews
@@ -87,7 +92,14 @@ def splits(files):
 
 
 def test_every_flag_has_a_test_that_observes_it():
-    groups = (DataConfig, ModelConfig, TrainingConfig, SpeedConfig, AdversarialConfig)
+    groups = (
+        DataConfig,
+        ModelConfig,
+        TrainingConfig,
+        SpeedConfig,
+        UnlabelledConfig,
+        AdversarialConfig,
+    )
     classes = (*groups, RunConfig, TrainCommand)
     expected = {
         field.name for c in classes for field in dataclasses.fields(c) if field.metadata
@@ -680,6 +692,54 @@ def test_class_weight__multiplies_the_loss_of_a_class(start, tmp_path, flag, wei
 def test_class_weight__must_be_one_for_each_class(start):
     with pytest.raises(InputError, match=r"3 numbers.*neg, neu, pos.*Received: 2"):
         start("--class_weight=1,2")
+
+
+def soft_labels(started):
+    """The labels of one epoch that are no certain class, and how many there are."""
+    labels = np.concatenate(
+        [y[weights > 0] for _, y, weights in itertools.islice(started.batches, 200)]
+    )
+    return [row for row in labels.tolist() if max(row) < 1], len(labels)
+
+
+def test_teacher__labels_softly(start, tmp_path, splits):
+    path = tmp_path / "more.txt"
+    path.write_text("quite superb\nvery dull\n")
+    flags = ("--epochs=1", f"--unlabelled_file={path}")
+    for method in TEACHERS:
+        soft, _ = soft_labels(start(*flags, f"--teacher={method}"))
+        teacher = fit_baseline(BaselineConfig(method=method), splits(), 0)
+        expected = teacher.predict(["quite superb", "very dull"])
+        np.testing.assert_allclose(sorted(soft), sorted(expected.tolist()), rtol=1e-5)
+
+
+def test_unlabelled_file__is_read_beside_the_training_data(start, tmp_path, splits):
+    path = tmp_path / "more.jsonl"
+    path.write_text('{"text": "quite superb"}\n{"text": "very dull"}\n')
+    flags = ("--epochs=1", "--teacher=nb_svm", f"--unlabelled_file={path}")
+    assert soft_labels(start(*flags))[1] == len(splits().train) + 2
+
+
+def test_unlabelled_split__is_read_of_the_data_set(monkeypatch):
+    asked = []
+
+    def read(name, folder, wanted, column):
+        asked.append((name, *wanted))
+        return {"unsupervised": ["a", "b"]}
+
+    monkeypatch.setattr(teaching, "read_tfds_texts", read)
+    flags = ("--dataset=imdb_reviews", "--workdir=w", "--teacher=nb_svm")
+    run = parse(*flags, "--unlabelled_split=unsupervised").run
+    assert teaching.read_unlabelled(run) == (["a", "b"], 0)
+    assert asked == [("imdb_reviews", "unsupervised")]
+
+
+def test_mixed_texts__are_made_of_the_training_texts(start, splits):
+    soft, count = soft_labels(
+        start("--epochs=1", "--teacher=nb_svm", "--mixed_texts=40")
+    )
+    assert 30 < count - len(splits().train) <= 40
+    assert len(soft) == count - len(splits().train)
 
 
 def stopping(started, **scores):

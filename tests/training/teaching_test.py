@@ -15,6 +15,7 @@ from sentiment.config import (
     UnlabelledConfig,
 )
 from sentiment.data.datasets import load_splits
+from sentiment.data.mixing import mix_texts
 from sentiment.errors import InputError
 from sentiment.training.teaching import label_unlabelled, read_unlabelled
 
@@ -86,3 +87,37 @@ def test_without_teacher_texts_have_no_weight_and_no_opinion(config):
     assert found.weight == 0
     assert found.examples.texts == NEW[:2]
     np.testing.assert_array_equal(found.examples.labels, np.full((2, 2), 0.5))
+
+
+def test_mixed_texts_are_labelled_beside_the_others(config):
+    mixing = dataclasses.replace(config.unlabelled, mixed_texts=50)
+    config = dataclasses.replace(config, unlabelled=mixing)
+    splits = load_splits(config.data, 0)
+    taught = label_unlabelled(config, splits, read_unlabelled(config))
+    made = mix_texts(splits.train.texts, 50, config.seed)
+    assert taught.examples.texts[:2] == NEW[:2]
+    assert set(taught.examples.texts[2:]) <= set(made)
+    assert taught.num_mixed == len(taught.examples.texts) - 2 > 25
+
+
+def test_mixed_texts_need_no_others(config):
+    mixing = UnlabelledConfig(teacher="nb_svm", mixed_texts=20)
+    config = dataclasses.replace(config, unlabelled=mixing)
+    taught = label_unlabelled(
+        config, load_splits(config.data, 0), read_unlabelled(config)
+    )
+    assert len(taught.examples) == taught.num_mixed > 10
+
+
+def test_mixed_texts_are_counted_apart_from_the_unlabelled_ones(config, tmp_path):
+    splits = load_splits(config.data, 0)
+    made = mix_texts(splits.train.texts, 30, config.seed)
+    path = tmp_path / "some.txt"
+    path.write_text("\n".join([made[0], NEW[0], NEW[0]]))
+    unlabelled = UnlabelledConfig("nb_svm", unlabelled_file=str(path), mixed_texts=30)
+    config = dataclasses.replace(config, unlabelled=unlabelled)
+    taught = label_unlabelled(config, splits, read_unlabelled(config))
+    assert taught.examples.texts[:2] == [made[0], NEW[0]]
+    assert (taught.num_excluded, taught.num_repeated) == (0, 1)
+    assert taught.num_mixed == len(taught.examples) - 2
+    assert made[0] not in taught.examples.texts[2:]

@@ -1,0 +1,11 @@
+"""Where a run leaves what later commands look for."""
+
+from pathlib import Path
+
+MODEL_FILE = "model.keras"
+PRESET_FOLDER = "preset"
+
+
+def stage_folders(workdir: str | Path) -> dict[str, Path]:
+    """The workdir of each stage of a two-stage run."""
+    return {name: Path(workdir) / name for name in ("language_model", "classifier")}
