@@ -37,6 +37,7 @@ from sentiment.config import (
     CompareCommand,
     CorpusConfig,
     DataConfig,
+    DoctorCommand,
     EvaluateCommand,
     ModelConfig,
     PredictCommand,
@@ -180,6 +181,11 @@ def parse_predict(argv: list[str]) -> PredictCommand:
     flag_values = _parse(argv, SpeedConfig, PredictCommand)
     speed = read(SpeedConfig, flag_values)
     return read(PredictCommand, flag_values, speed=speed)
+
+
+def parse_doctor(argv: list[str]) -> DoctorCommand:
+    """What the command line asks of scripts/doctor.py."""
+    return read(DoctorCommand, _parse(argv, DoctorCommand))
 
 
 def parse_bundle(argv: list[str]) -> BundleCommand:

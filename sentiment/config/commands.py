@@ -122,6 +122,15 @@ class BundleCommand(CheckedConfig):
             )
 
 
+@dataclass(frozen=True)
+class DoctorCommand(CheckedConfig):
+    """What scripts/doctor.py is asked for."""
+
+    dataset: str = setting("imdb_reviews", "TFDS name of a set to look for.")
+    tfds_data_dir: str = setting("", "TFDS folder to look in.", is_path=True)
+    workdir: str = setting("", "Folder that is to be written to; empty: this one.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelCommand(CheckedConfig):
     """Base of the commands that load a classifier."""
