@@ -146,7 +146,7 @@ def _network():
     unreachable = [host for host in HOSTS if not has_network(host, timeout=3.0)]
     if unreachable:
         return "note", (
-            f"{', '.join(unreachable)} cannot be reached; give local folders: --preset, "
+            f"{', '.join(unreachable)} cannot be reached; give folders: --preset, "
             "--tfds_data_dir, or use what comes along (--preset=imdb_mini)"
         )
     return "ok", ", ".join(HOSTS)
