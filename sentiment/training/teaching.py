@@ -84,8 +84,9 @@ def teach(
     texts += mixed
     if not texts:
         raise InputError(
-            f"No unlabelled text is left to learn from: {num_excluded:,} are among the "
-            f"labelled ones, {num_repeated:,} repeat another or are empty."
+            f"No text is left for --teacher: of the unlabelled ones {num_excluded:,} "
+            f"are among the labelled ones, {num_repeated:,} repeat another or are "
+            f"empty; {len(mixed):,} could be mixed of the training texts' words."
         )
     teacher = fit_baseline(
         BaselineConfig(method=config.unlabelled.teacher), splits, config.seed
