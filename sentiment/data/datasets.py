@@ -148,7 +148,14 @@ def _match_classes(own: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
         for mine in own
     ]
     found = [match[0] for match in matches if len(match) == 1]
-    if not len(set(found)) == len(own) == len(wanted):
+    if len(own) != len(wanted):
+        raise InputError(
+            f"The model knows {len(wanted)} classes ({', '.join(wanted)}); the data "
+            f"has {len(own)} ({', '.join(own)}), so it cannot be scored on them. Take "
+            "a model of these classes, or give a file (--test_file) and "
+            "--skip_bad_rows, which leaves rows of other classes out."
+        )
+    if len(set(found)) != len(own):
         raise InputError(
             f"The model knows the classes {', '.join(wanted)}; the data has "
             f"{', '.join(own)}. Say which is which: --label_names takes the model's "

@@ -352,7 +352,13 @@ def read_texts(
     """
     path = Path(path)
     bad_rows = _BadRows(path)
-    if path.suffix.lower() == ".txt":
+    is_plain = path.suffix.lower() == ".txt"
+    if not is_plain and path.suffix.lower() not in SUFFIXES:
+        raise InputError(
+            f"Texts are read from {', '.join(SUFFIXES)}, or from .txt with one text a "
+            f"line. Received: {path}"
+        )
+    if is_plain:
         with _input_errors(path), _open_text(path) as stream:
             texts = [line.rstrip("\r\n") for line in stream if line.strip()]
     else:

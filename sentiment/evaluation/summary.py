@@ -1,5 +1,7 @@
 """Scores as a person likes to read them."""
 
+import shlex
+
 from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
@@ -96,6 +98,7 @@ def print_run(metrics: dict, workdir: str, console: Console | None = None):
     console = console or Console()
     print_splits(metrics, console)
     run = metrics["run"]
+    model = escape(shlex.quote(str(workdir)))
     workdir = escape(str(workdir))
     seen = run["tokens_read"] + run["tokens_dropped"]
     console.print(
@@ -107,7 +110,7 @@ def print_run(metrics: dict, workdir: str, console: Console | None = None):
             f"{run['tokens_dropped'] / seen:.1%} of all left out by truncation, rows "
             f"{run['fill_ratio']:.1%} full\n"
             f"Saved in {workdir}\n"
-            f'Try it: python scripts/predict.py --model={workdir} --text="..."',
+            f'Try it: python scripts/predict.py --model={model} --text="..."',
             title="Run",
             title_align="left",
         )

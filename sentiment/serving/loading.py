@@ -36,10 +36,14 @@ def load_classifier(
     except OSError:  # a name that no file can have
         is_there = False
     if not is_there:
-        known = ", ".join(bundled_presets()) or "none"
+        known = ", ".join(
+            name
+            for name, folder in bundled_presets().items()
+            if (folder / HEAD_FILE).is_file()
+        )
         raise InputError(
             f"There is no model at {path}. Give --model=WORKDIR of a training run, or "
-            f"the name of a model that comes with this package: {known}."
+            f"the name of a classifier that comes with this package: {known or 'none'}."
         )
     if path.is_dir() and (path / MODEL_FILE).is_file():
         path = path / MODEL_FILE
@@ -72,5 +76,8 @@ def _load_preset(folder: Path) -> GPT2TextClassifier:
             f"({TASK_FILE})."
         )
     if not (folder / HEAD_FILE).is_file():  # KerasHub would make a random head.
-        raise InputError(f"The preset {folder} is incomplete: {HEAD_FILE} is missing.")
+        raise InputError(
+            f"The preset {folder} has no head ({HEAD_FILE}): it is a language model, "
+            f"for scripts/train.py --preset={folder} to fine-tune, or incomplete."
+        )
     return GPT2TextClassifier.from_preset(str(folder))

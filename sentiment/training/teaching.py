@@ -87,8 +87,9 @@ def label_unlabelled(
     texts += mixed
     if not texts:
         raise InputError(
-            f"No unlabelled text is left to learn from: {num_excluded:,} are among the "
-            f"labelled ones, {num_repeated:,} repeat another or are empty."
+            f"No text is left for --teacher: of the unlabelled ones {num_excluded:,} "
+            f"are among the labelled ones, {num_repeated:,} repeat another or are "
+            f"empty; {len(mixed):,} could be mixed of the training texts' words."
         )
     name = config.unlabelled.teacher
     left_out = (

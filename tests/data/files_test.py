@@ -11,6 +11,7 @@ from sentiment.data.files import (
     column_names,
     read_labelled,
     read_rows,
+    read_texts,
     table_suffix,
 )
 from sentiment.errors import InputError
@@ -529,3 +530,19 @@ def test_many_labels_name_the_column(make):
 def test_missing_label_column(make):
     with pytest.raises(InputError, match="no column 'label'"):
         labelled(make("a.csv", "text,stars\na,1\n"))
+
+
+# --- Texts
+
+
+def test_texts_are_lines_or_a_column(make):
+    assert read_texts(make("a.txt", "one\n\ntwo\n"), "text") == (["one", "two"], 0)
+    assert read_texts(make("a.csv", "text\none\n"), "text") == (["one"], 0)
+
+
+@pytest.mark.parametrize("name", ["a.json", "folder"])
+def test_other_files_of_texts_are_refused_with_those_that_can_be_read(tmp_path, name):
+    with pytest.raises(
+        InputError, match=r"\.csv, .*or from \.txt with one text a line"
+    ):
+        read_texts(tmp_path / name, "text")

@@ -252,6 +252,12 @@ def test_a_models_classes_of_other_names_need_to_be_told(toy_folder):
     assert labels.tolist() == (1 - own).tolist()
 
 
+def test_a_model_of_fewer_classes_cannot_be_scored(toy_folder):
+    config = DataConfig(dataset="toy_reviews", tfds_data_dir=toy_folder)
+    with pytest.raises(InputError, match=r"knows 3 classes .*has 2 .*--skip_bad_rows"):
+        load_split(config, "test", 0, ("neg", "neu", "pos"))
+
+
 def test_a_damaged_shard_is_an_input_error(toy_folder, tmp_path):
     folder = shutil.copytree(toy_folder, tmp_path / "tfds")
     for shard in folder.glob("toy_reviews/*/*test*array_record*"):

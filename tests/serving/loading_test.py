@@ -7,6 +7,7 @@ import pytest
 
 import sentiment
 from sentiment import bundled
+from sentiment.config import BUNDLED_CLASSIFIER
 from sentiment.errors import InputError
 from sentiment.models.half_precision import save_half_precision
 from sentiment.serving.loading import load_classifier
@@ -152,3 +153,10 @@ def test_a_bundled_classifier_is_loaded_by_name(saved, tmp_path, monkeypatch):
     np.testing.assert_allclose(found, classifier.predict(TEXTS), rtol=0, atol=2e-3)
     weights = [weight.dtype for weight in load_classifier("tiny").backbone.weights]
     assert set(weights) == {"float32"}
+
+
+def test_a_language_model_that_comes_along_is_no_classifier():
+    message = refused("imdb_mini")
+    assert "is a language model" in message
+    known = refused("nowhere").split("comes with this package: ")[1]
+    assert known == f"{BUNDLED_CLASSIFIER}."

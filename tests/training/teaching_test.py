@@ -65,7 +65,9 @@ def test_texts_that_are_all_labelled_are_refused(config, tmp_path):
     path.write_text(load_splits(config.data, 0).test.texts[0])
     unlabelled = UnlabelledConfig(teacher="nb_svm", unlabelled_file=str(path))
     config = dataclasses.replace(config, unlabelled=unlabelled)
-    with pytest.raises(InputError, match="1 are among the labelled ones"):
+    with pytest.raises(
+        InputError, match="unlabelled ones 1 are among the labelled ones"
+    ):
         label_unlabelled(config, load_splits(config.data, 0), read_unlabelled(config))
 
 
