@@ -17,6 +17,7 @@ from sentiment.config import (
     CompareCommand,
     CorpusConfig,
     DataConfig,
+    DoctorCommand,
     EvaluateCommand,
     ModelConfig,
     OptimizationConfig,
@@ -62,6 +63,7 @@ VALID = [
     CompareCommand(("a", "b")),
     UnlabelledConfig(),
     AdversarialConfig(),
+    DoctorCommand(),
     BundleCommand("p", "n"),
 ]
 FIELDS = [
@@ -144,7 +146,11 @@ def test_limits_that_matter_are_there():
     assert batch_size.metadata["limits"] == {">=": 1}
     for name in ("epochs", "num_layers", "gradient_accumulation_steps"):
         assert limits[name] == {">=": 1}
+    assert limits["ema_momentum"] == {">=": 0, "<": 1}
+    for name in ("adversarial_epsilon", "adversarial_weight", "focal_gamma"):
+        assert limits[name] == {">=": 0}
     assert {param.values[1].name for param in CHOSEN} == {
+        "adversarial",
         "architecture",
         "dtype",
         "method",
@@ -288,6 +294,7 @@ def test_flagfile_has_one_line_for_every_setting():
             TrainingConfig,
             SpeedConfig,
             UnlabelledConfig,
+            AdversarialConfig,
         )
         for field in dataclasses.fields(group)
     ]
