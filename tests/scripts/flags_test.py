@@ -13,6 +13,7 @@ from sentiment.config import (
     CompareCommand,
     CorpusConfig,
     DataConfig,
+    DoctorCommand,
     EvaluateCommand,
     ModelConfig,
     PredictCommand,
@@ -434,3 +435,8 @@ def test_main_is_given_what_parse_made(monkeypatch):
     monkeypatch.setattr("sys.argv", ["a.py", "--x"])
     flags.run_script(lambda argv: argv[1:], received.append)
     assert received == [["--x"]]
+
+
+def test_flags_of_the_doctor():
+    found = parse("doctor", "--dataset=d", "--tfds_data_dir=t", "--workdir=w")
+    assert found == DoctorCommand("d", "t", "w")

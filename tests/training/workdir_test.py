@@ -200,3 +200,22 @@ def test_a_full_disk_is_an_input_error_and_costs_no_older_run(finished):
         finished.save_classifier(Failing("second"))
     after = contents(finished.path)
     assert {name: after[name] for name in before} == before
+
+
+def test_a_second_run_in_the_same_folder_is_refused(tmp_path):
+    with TrainingWorkdir(tmp_path).in_use(overwrite=False):
+        with (
+            pytest.raises(InputError, match="Another process works in"),
+            TrainingWorkdir(tmp_path).in_use(overwrite=True),
+        ):
+            pass
+    with TrainingWorkdir(tmp_path).in_use(overwrite=False):
+        pass  # The first has let go.
+
+
+def test_overwrite_drops_checkpoints(tmp_path):
+    (tmp_path / "checkpoints" / "7").mkdir(parents=True)
+    with TrainingWorkdir(tmp_path).in_use(overwrite=False) as folder:
+        assert folder.checkpoints.is_dir()
+    with TrainingWorkdir(tmp_path).in_use(overwrite=True) as folder:
+        assert not folder.checkpoints.exists()
