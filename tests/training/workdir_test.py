@@ -203,12 +203,12 @@ def test_a_full_disk_is_an_input_error_and_costs_no_older_run(finished):
 
 
 def test_a_second_run_in_the_same_folder_is_refused(tmp_path):
-    with TrainingWorkdir(tmp_path).in_use(overwrite=False):
-        with (
-            pytest.raises(InputError, match="Another process works in"),
-            TrainingWorkdir(tmp_path).in_use(overwrite=True),
-        ):
-            pass
+    with (
+        TrainingWorkdir(tmp_path).in_use(overwrite=False),
+        pytest.raises(InputError, match="Another process works in"),
+        TrainingWorkdir(tmp_path).in_use(overwrite=True),
+    ):
+        pass
     with TrainingWorkdir(tmp_path).in_use(overwrite=False):
         pass  # The first has let go.
 
