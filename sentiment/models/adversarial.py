@@ -20,7 +20,7 @@ from sentiment.models.pooling import segment_membership
 TRIAL_STEP = 0.1
 # Steps of PGD cross the ball two and a half times (Madry et al. 2018).
 PGD_STRETCH = 2.5
-TINY = 1e-30  # where a gradient vanishes, its direction is zero
+TINY = 1e-12  # a gradient below it counts as none, and moves nothing far
 
 
 @keras.saving.register_keras_serializable(package="sentiment")
@@ -60,8 +60,6 @@ class Adversary:
         config: method, norm, steps and weight.
         token_frequencies: float (vocabulary_size,), how often each token occurs in
             training; read where embeddings are normalised.
-        labelled_share: share of the reviews that have a label. Losses are divided by
-            the labelled ones; this makes VAT's a mean over all.
         seed: int, of random starts.
     """
 
@@ -69,15 +67,13 @@ class Adversary:
         self,
         config: AdversarialConfig,
         token_frequencies: np.ndarray | None = None,
-        labelled_share: float = 1.0,
         seed: int = 0,
     ):
         self.config = config
         self.token_frequencies = token_frequencies
-        self.labelled_share = labelled_share
         self.seed = seed
 
-    def loss(self, forward, loss, rows: "Rows", embedding, update):
+    def loss(self, forward, loss, rows: "Rows", embedding, update, share=1.0):
         """The term that training adds, summed over reviews.
 
         Args:
@@ -87,13 +83,13 @@ class Adversary:
             rows: which token is whose.
             embedding: float (vocabulary_size, hidden_dim), the token embedding.
             update: int, updates made so far; each starts somewhere else.
+            share: labelled reviews per review of the update. Sums are divided by the
+                labelled ones; this makes VAT's a mean over all.
         """
         hurt = loss
-        share = 1.0
         if self.config.adversarial == "vat":
             clean = forward(jnp.zeros((*rows.segment_ids.shape, embedding.shape[1])))
             clean = jax.lax.stop_gradient(jax.nn.log_softmax(clean))
-            share = self.labelled_share
 
             def hurt(logits):
                 return divergence(clean, logits, rows.is_review)
@@ -102,7 +98,8 @@ class Adversary:
             return hurt(forward(perturbation))
 
         found = self.perturbation(objective, rows, embedding, update)
-        return self.config.adversarial_weight * share * objective(found)
+        factor = share if self.config.adversarial == "vat" else 1.0
+        return self.config.adversarial_weight * factor * objective(found)
 
     def perturbation(self, objective, rows: "Rows", embedding, update):
         """Float (batch, row_length, hidden_dim), what makes `objective` greater.

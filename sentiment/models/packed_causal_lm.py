@@ -119,6 +119,7 @@ class AuxiliaryLanguageLoss(keras.layers.Layer):
         super().__init__(dtype=backbone.dtype_policy, **kwargs)
         self.backbone = backbone
         self.weight = 0.0
+        self.share = 1.0  # labelled reviews per review of the update, in training
         self.built = True  # The backbone is.
 
     def call(
@@ -134,7 +135,7 @@ class AuxiliaryLanguageLoss(keras.layers.Layer):
             weights = has_next / ops.maximum(lengths - 1, 1)
             embedding = ops.convert_to_tensor(self.backbone.token_embedding.embeddings)
             loss = next_token_loss(hidden_states, embedding, targets, weights)
-            self.add_loss(self.weight * loss)
+            self.add_loss(self.weight * self.share * loss)
         return hidden_states
 
     def compute_output_spec(self, hidden_states, *_, **__):

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import jax
+import jax.numpy as jnp
 import keras
 import keras_hub
 import numpy as np
@@ -13,6 +14,7 @@ from sentiment.errors import InputError
 from sentiment.models.adversarial import Adversary, Rows
 from sentiment.models.losses import MacroF1, ReviewCrossentropy
 from sentiment.models.packed_training import (
+    count_targets,
     packed_train_step,
     update_packed_metrics,
 )
@@ -40,6 +42,7 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
 
     gradient_accumulation_steps = 1
     adversary: Adversary | None = None
+    labelled_share = 1.0
 
     def compile(
         self,
@@ -107,7 +110,16 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
 
     def train_step(self, state, data):
         """One optimizer update."""
-        return packed_train_step(self, state, data)
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        num_reviews = (x["segment_lengths"] > 0).sum()
+        num_labelled = count_targets(y, sample_weight)
+        # For terms over all reviews, labelled or not: the step divides by the labelled.
+        share = jnp.maximum(num_labelled, 1) / jnp.maximum(num_reviews, 1)
+        self.labelled_share = self.language_loss.share = share
+        try:
+            return packed_train_step(self, state, data)
+        finally:  # Values of a trace must not outlive it.
+            self.labelled_share = self.language_loss.share = 1.0
 
     def compute_loss_and_updates(
         self,
@@ -155,6 +167,7 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
             Rows(segment_ids, x["segment_lengths"]),
             values[id(self.backbone.token_embedding.embeddings)],
             optimizer_variables[0],  # updates made so far
+            self.labelled_share,
         ), updates
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):

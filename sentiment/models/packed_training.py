@@ -59,7 +59,7 @@ def packed_train_step(model, state, data):
     loss_sum, gradient_sum = sums
 
     x, y, sample_weight = data
-    num_targets = jnp.maximum(_count_targets(y, sample_weight), 1)
+    num_targets = jnp.maximum(count_targets(y, sample_weight), 1)
     gradients = jax.tree.map(lambda g: g / num_targets, gradient_sum)
     trainable, optimizer_variables = model.optimizer.stateless_apply(
         optimizer_variables, gradients, trainable
@@ -76,7 +76,7 @@ def update_packed_metrics(
     """What `keras.Model._update_metrics_variables` does, with a mean per target."""
     # Keras weights the logged loss by rows; here a row holds several
     # targets and `unscaled_loss` is their sum.
-    num_targets = _count_targets(y, sample_weight)
+    num_targets = count_targets(y, sample_weight)
     mapping = list(zip(model.metrics_variables, metrics_variables, strict=True))
     with keras.StatelessScope(state_mapping=mapping) as scope:
         model._loss_tracker.update_state(
@@ -89,7 +89,7 @@ def update_packed_metrics(
     ]
 
 
-def _count_targets(y, sample_weight):
+def count_targets(y, sample_weight):
     """Positions that hold a target; those of weight 0 do not."""
     if sample_weight is None:
         return jnp.asarray(y.size, "float32")

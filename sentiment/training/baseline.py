@@ -59,8 +59,11 @@ def run_baseline(
             `workdir`.
     """
     started = time.monotonic()
-    folder = BaselineWorkdir(workdir)
-    folder.prepare(overwrite)
+    with BaselineWorkdir(workdir).in_use(overwrite) as folder:
+        return _run_baseline(config, folder, started)
+
+
+def _run_baseline(config: BaselineRunConfig, folder: BaselineWorkdir, started: float):
     splits = load_splits(config.data, config.seed)
     model = fit_baseline(config.baseline, splits, config.seed)
 

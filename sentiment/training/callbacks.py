@@ -21,7 +21,8 @@ class LearningRateLogger(keras.callbacks.Callback):
         if callable(rate):
             # `iterations` counts finished updates; the last one read one less.
             rate = rate(optimizer.iterations - 1)
-        logs["learning_rate"] = float(rate)
+        factor = float(getattr(optimizer, "rate_factor", 1.0))  # after divergence
+        logs["learning_rate"] = float(rate) * factor
 
 
 class Diverged(InputError):
@@ -48,17 +49,18 @@ class StopOnDivergence(keras.callbacks.Callback):
         every: steps between two looks.
         first_step: steps of the epoch before the first of this `fit`.
         updates_per_epoch: updates in a whole epoch.
+        first_loss: the first one that the run has seen, before this `fit`.
 
     Raises:
         Diverged: a loss is NaN, infinite, or `EXPLOSION` times the first one seen.
     """
 
-    def __init__(self, every=16, first_step=0, updates_per_epoch=0):
+    def __init__(self, every=16, first_step=0, updates_per_epoch=0, first_loss=None):
         super().__init__()
         self.every = every
         self.first_step = first_step
         self.updates_per_epoch = updates_per_epoch
-        self._first_loss = None
+        self.first_loss = first_loss
 
     def on_epoch_begin(self, epoch, logs=None):
         self._in_epoch = (
@@ -80,13 +82,15 @@ class StopOnDivergence(keras.callbacks.Callback):
 
     def check(self, step: int, loss: float):
         """Raises where `loss`, after `step` steps of this `fit`, shows divergence."""
-        if self._first_loss is None:
-            self._first_loss = loss
-        if math.isfinite(loss) and not loss > EXPLOSION * self._first_loss > 0:
+        is_finite = math.isfinite(loss)
+        if self.first_loss is None and is_finite and loss > 0:
+            self.first_loss = loss
+        if is_finite and loss <= EXPLOSION * (self.first_loss or math.inf):
             self._looked_at = step
             return
         last = self.first_step + step
-        first = self.first_step + min(self._looked_at, step - 1)
+        # What update n does to the weights shows in the loss of update n + 1.
+        first = self.first_step + max(min(self._looked_at, step) - 1, 0)
         raise Diverged(
             f"The loss became {loss} by step {last}{self._in_epoch}, so training was "
             "stopped. Try a lower --learning_rate, a longer --warmup_ratio or "
@@ -201,10 +205,12 @@ class ProgressBar(keras.callbacks.Callback):
         tokens_per_epoch: real tokens, padding not counted.
         first_step: steps of the epoch before the first of this `fit`.
         every: steps between two updates; each waits for the device.
+        epochs: of the run; by default those of this `fit`.
     """
 
-    def __init__(self, tokens_per_epoch, first_step=0, every=8):
+    def __init__(self, tokens_per_epoch, first_step=0, every=8, epochs=None):
         super().__init__()
+        self.epochs = epochs
         self.tokens_per_epoch = tokens_per_epoch
         self.first_step = first_step
         self.every = every
@@ -214,7 +220,7 @@ class ProgressBar(keras.callbacks.Callback):
         self._bar = tqdm(
             total=self.tokens_per_epoch,
             initial=round(self.first_step / self._steps * self.tokens_per_epoch),
-            desc=f"Epoch {epoch + 1}/{self.params['epochs']}",
+            desc=f"Epoch {epoch + 1}/{self.epochs or self.params['epochs']}",
             unit=" tokens",
             unit_scale=True,
             bar_format="{desc}: {percentage:3.0f}%|{bar:20}| {elapsed}<{remaining}, "

@@ -1,6 +1,7 @@
 """Checkpoints that a run goes on from, exactly."""
 
 import contextlib
+import copy
 from pathlib import Path
 
 import jax
@@ -53,7 +54,8 @@ class Checkpoints:
                 step,
                 args=ocp.args.Composite(
                     state=ocp.args.StandardSave(arrays),
-                    about=ocp.args.JsonSave(about),
+                    # A copy: it is written while training changes the lists in it.
+                    about=ocp.args.JsonSave(copy.deepcopy(about)),
                 ),
             )
 

@@ -105,7 +105,14 @@ def fit(
         gradient_accumulation_steps=training.gradient_accumulation_steps,
     )
     run = _Fit(classifier, config, plan, validation, checkpoints)
-    result = run.fit()
+    try:
+        result = run.fit()
+    except BaseException:
+        if run.checkpoints:  # What is being written is finished first.
+            with contextlib.suppress(InputError):
+                run.checkpoints.close()
+        raise
+    classifier.adversary = None
     # Frees the optimizer's slots, three times the weights, and keeps them out
     # of the saved model.
     classifier.compile()
@@ -129,6 +136,7 @@ class _Fit:
         self.saver = _Saver(self, training.checkpoint_every)
         self.history: dict[str, list[float]] = {}
         self.num_recoveries = 0
+        self.first_loss: float | None = None
         self.seconds_before, self.started = 0.0, time.monotonic()
         self.checkpoints = checkpoints and Checkpoints(checkpoints)
         groups = (
@@ -187,10 +195,13 @@ class _Fit:
         """Trains epochs `first` to `stop`, the first of them from `step` on."""
         size = self.plan.num_batches
         self.saver.first_step = step
-        self.saver.watch = StopOnDivergence(first_step=step, updates_per_epoch=size)
+        self.saver.watch = StopOnDivergence(
+            first_step=step, updates_per_epoch=size, first_loss=self.first_loss
+        )
+        num_tokens = int(self.plan.examples.tokens.lengths.sum())
         callbacks = [
             LearningRateLogger(),
-            ProgressBar(int(self.plan.examples.tokens.lengths.sum()), step),
+            ProgressBar(num_tokens, step, epochs=self.training.epochs),
             self.saver.watch,
             self.best,
         ]
@@ -208,6 +219,7 @@ class _Fit:
             verbose=0,
             callbacks=[*callbacks, self.saver],
         )
+        self.first_loss = self.saver.watch.first_loss
 
     def save(self, done: int):
         """Begins to write a checkpoint after `done` updates."""
@@ -222,6 +234,7 @@ class _Fit:
             "metrics": metrics,
             "skipped": sorted(self.rows.skipped),
             "num_recoveries": self.num_recoveries,
+            "first_loss": self.saver.watch and self.saver.watch.first_loss,
         }
         state = {"model": [v.value for v in state_of(self.classifier)]}
         self.checkpoints.save(done, state | self.best.weights(), about)
@@ -240,6 +253,7 @@ class _Fit:
         self.started = time.monotonic()
         self.rows.skipped = set(about["skipped"])
         self.num_recoveries = about["num_recoveries"]
+        self.first_loss = about["first_loss"]
         self.saver.metrics = about["metrics"]
         return self.checkpoints.latest
 
@@ -249,9 +263,11 @@ class _Fit:
         if num_recoveries > self.training.max_recoveries or not self.is_long:
             raise InputError(str(error)) from error
         self.checkpoints.wait()
+        seconds = self.seconds
         skipped = self.rows.skipped | set(error.updates)
         done = self._go_on()
         self.rows.skipped, self.num_recoveries = skipped, num_recoveries
+        self.seconds_before = seconds
         factor = RATE_AFTER_DIVERGENCE**num_recoveries
         self.classifier.optimizer.rate_factor.assign(factor)
         print(
@@ -345,7 +361,10 @@ class _Saver(keras.callbacks.Callback):
             return
         if self.run.checkpoints:
             self.run.checkpoints.wait()
-            print(f"Saved after update {done:,}; the same command goes on from there.")
+            print(
+                f"Saved after update {done:,}. The same command goes on from there; "
+                "leave out --overwrite if you gave it."
+            )
         raise SystemExit(128 + signal.SIGTERM)
 
 

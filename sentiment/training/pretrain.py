@@ -175,7 +175,7 @@ class _Run:
         self.validation = validation
         self.checkpoints = Checkpoints(checkpoints)
         self.rows = planned_rows(plan, config.training.epochs)
-        groups = (config.corpus, config.backbone, config.training)
+        groups = (config.corpus, config.backbone, config.training, config.speed)
         self.about = identity(config, groups, reader, plan.examples, validation)
         self.history: dict[str, list[float]] = {}
         self.seconds = 0.0

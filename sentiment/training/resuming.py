@@ -8,7 +8,8 @@ from sentiment.data.cache import fingerprint
 from sentiment.data.pipeline import EncodedExamples
 from sentiment.errors import InputError
 
-# Settings that another machine may have otherwise, without changing the run.
+# Settings that another machine may have otherwise: they change the run in the last
+# bits of sums at most.
 NOT_COMPARED = ("tfds_data_dir", "num_devices", "cache_dir", "keep_memory")
 
 

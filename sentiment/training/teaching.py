@@ -87,9 +87,10 @@ def label_unlabelled(
     texts += mixed
     if not texts:
         raise InputError(
-            f"No text is left for --teacher: of the unlabelled ones {num_excluded:,} "
-            f"are among the labelled ones, {num_repeated:,} repeat another or are "
-            f"empty; {len(mixed):,} could be mixed of the training texts' words."
+            f"No further text is left to learn from: of the unlabelled ones "
+            f"{num_excluded:,} are among the labelled ones, {num_repeated:,} repeat "
+            f"another or are empty; {len(mixed):,} could be mixed of the training "
+            "texts' words."
         )
     name = config.unlabelled.teacher
     left_out = (

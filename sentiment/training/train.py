@@ -165,8 +165,7 @@ def _adversary(
     frequencies = np.bincount(
         train.tokens.flat, minlength=classifier.backbone.vocabulary_size
     )
-    labelled_share = 1.0 if train.weights is None else np.mean(train.weights > 0)
-    return Adversary(config.adversarial, frequencies, labelled_share, config.seed)
+    return Adversary(config.adversarial, frequencies, config.seed)
 
 
 def _plan(

@@ -51,7 +51,8 @@ class Workdir:
     def prepare(self, overwrite: bool):
         """Makes the folder and checks, before any work, that it can be used.
 
-        With `overwrite`, what is there stays until the new run is finished.
+        With `overwrite`, what is there stays until the new run is finished. Where there
+        are checkpoints beside it, an overwriting run was interrupted and may go on.
 
         Raises:
             InputError: the folder holds a finished run, or files that a run
@@ -59,6 +60,8 @@ class Workdir:
         """
         try:
             present = [name for name in self.results if (self.path / name).exists()]
+            is_begun = self.checkpoints.is_dir() and any(self.checkpoints.iterdir())
+            overwrite = overwrite or is_begun
             if not overwrite and METRICS_FILE in present:
                 raise InputError(
                     f"The workdir {self.path} already holds a finished run. Give "
@@ -83,7 +86,7 @@ class Workdir:
         Raises:
             InputError: see `prepare`; or another process works in it.
         """
-        self.prepare(overwrite)
+        self.prepare(overwrite)  # makes the folder
         lock = filelock.FileLock(self.path / LOCK_FILE)
         try:
             lock.acquire(timeout=0)
@@ -92,7 +95,13 @@ class Workdir:
                 f"Another process works in {self.path}. Wait for it, or give another "
                 "--workdir."
             ) from None
+        except (OSError, NotImplementedError) as error:  # some network file systems
+            raise InputError(
+                f"The workdir {self.path} cannot be locked: {error}. Give a --workdir "
+                "on a local disk."
+            ) from error
         try:
+            self.prepare(overwrite)  # Another may have finished in between.
             if overwrite:
                 shutil.rmtree(self.checkpoints, ignore_errors=True)
             yield self

@@ -2,6 +2,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import keras
 import numpy as np
 import pytest
 
@@ -203,6 +204,34 @@ def test_a_review_is_perturbed_as_if_it_were_alone(
     assert term(other, y, only_first) == pytest.approx(expected, rel=1e-5)
     if method == "fgm":  # PGD starts at random, elsewhere in another batch.
         assert term(alone, y, only_first) == pytest.approx(expected, rel=1e-5)
+
+
+class SumOfEmbeddings:
+    """An adversary whose term has a gradient of 1 for each embedding weight."""
+
+    def loss(self, forward, loss, rows, embedding, update, share):
+        return share * jnp.sum(embedding)
+
+
+@pytest.mark.parametrize("num_labelled", [0, 1, 3])
+@pytest.mark.parametrize("steps", [1, 2])
+def test_terms_over_all_reviews_are_divided_by_all(
+    make_classifier, batch, num_labelled, steps
+):
+    x, y, weights = batch
+    weights = np.where(np.cumsum(weights).reshape(2, 3) <= num_labelled, weights, 0)
+
+    def embedding_after_one_update(adversary):
+        classifier = make_classifier()
+        classifier.compile(keras.optimizers.SGD(1.0), gradient_accumulation_steps=steps)
+        classifier.adversary = adversary
+        classifier.train_on_batch(x, y, sample_weight=weights.astype("float32"))
+        return np.array(classifier.backbone.token_embedding.embeddings)
+
+    moved = embedding_after_one_update(SumOfEmbeddings())
+    moved -= embedding_after_one_update(None)
+    # Three reviews; each part of an update adds the term anew.
+    np.testing.assert_allclose(moved, np.full(moved.shape, -steps / 3), atol=1e-5)
 
 
 def test_vat_reads_reviews_without_label(make_classifier, randomize, batch):
