@@ -36,7 +36,7 @@ import json, sys
 import keras_hub
 model = keras_hub.models.GPT2CausalLM.from_preset(sys.argv[1])
 model.compile(sampler="greedy")
-text = model.generate("this movie is", max_length=12)
+text = model.generate("this movie is", max_length=12, stop_token_ids=None)
 print(json.dumps([text, "sentiment" in sys.modules]))
 """
 

@@ -348,7 +348,7 @@ class _Saver(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self.first_step = 0
-        row = {"epoch": epoch + 1, **logs}
+        row = {"epoch": epoch + 1, "learning_rate": logs["learning_rate"], **logs}
         for name, value in row.items():
             self.run.history.setdefault(name, []).append(value)
         if self.is_asked or self.run.is_long:

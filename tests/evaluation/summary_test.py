@@ -81,7 +81,7 @@ def test_a_run_without_test_shows_none(console):
 def test_the_workdir_is_shown_as_it_is(console):
     print_run({"run": RUN}, "runs/[old] a", console)
     assert "Saved in runs/[old] a" in console.file.getvalue()
-    assert "--model=runs/[old] a" in console.file.getvalue()
+    assert "--model='runs/[old] a' --text" in console.file.getvalue()
 
 
 def test_the_default_console_is_the_terminal(capsys):

@@ -301,12 +301,26 @@ def saved(tokenizer, randomize, tmp_path_factory):
 
 
 @pytest.mark.parametrize("source", ["model", "preset"])
-def test_fresh_process_predicts_exactly_the_same(saved, source):
+def test_fresh_process_predicts_the_same_to_the_last_place(saved, source):
     classifier, _, reloaded, _ = saved
     expected = classifier.predict(TEXTS)
     assert expected.max() - expected.min() > 0.1
     predictions = np.array(reloaded[source]["predictions"], np.float32)
-    np.testing.assert_array_equal(predictions, expected)
+    # XLA rounds the same program otherwise by one unit in the last place in a process
+    # that has trained, on some processors (seen on an AMD EPYC).
+    np.testing.assert_array_max_ulp(predictions, expected, maxulp=1)
+
+
+def test_reloaded_weights_are_the_same_bit_for_bit(saved):
+    classifier, folder, _, _ = saved
+    loaded = keras.saving.load_model(folder / "model.keras").get_weights()
+    for one, other in zip(loaded, classifier.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_fresh_process_predicts_the_same_from_either_form(saved):
+    _, _, reloaded, _ = saved
+    assert reloaded["model"]["predictions"] == reloaded["preset"]["predictions"]
 
 
 @pytest.mark.parametrize("source", ["model", "preset", "hub"])

@@ -202,7 +202,7 @@ def test_data_with_one_of_the_classes_is_enough(evaluated, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
-        (("--label_names=bad,good",), "The model knows the classes neg, neu, pos"),
+        (("--label_names=bad,good",), "The model knows 3 classes (neg, neu, pos)"),
         (("--test_file=",), "no labelled test split. It has: train"),
         (("--train_file=", "--split=train"), "no labelled train split. It has: test"),
         (("--label_names=bad,so so,good",), "The model knows the classes neg, neu"),

@@ -37,9 +37,11 @@ REQUIRED = {
     "baseline": ("--train_file=a.csv", "--workdir=w"),
     "compare": ("a", "b"),
     "bundle": ("--preset=p", "--name=n"),
+    "doctor": (),
 }
 PARSERS = {
     "train": flags.parse_train,
+    "doctor": flags.parse_doctor,
     "evaluate": flags.parse_evaluate,
     "predict": flags.parse_predict,
     "pretrain": flags.parse_pretrain,

@@ -168,6 +168,7 @@ def close(value):
 def test_the_files_of_a_run(base):
     names = {path.name for path in base.workdir.iterdir()}
     assert names == {
+        ".lock",
         "model.keras",
         "preset",
         "metrics.json",
@@ -201,8 +202,12 @@ def test_the_schema_of_the_metrics(base):
         "tokens_dropped",
         "fill_ratio",
         "row_length",
+        "training_seconds",
         "best_epoch",
+        "averaged_epochs",
+        "num_recoveries",
         "num_epochs",
+        "num_updates",
         "num_parameters",
         "num_train_examples",
         "num_skipped_rows",
@@ -399,7 +404,7 @@ def test_a_failing_run_leaves_an_older_one_intact(
     with pytest.raises(InputError, match=message):
         train_and_evaluate(make_config(**settings), copy_of_base, overwrite=True)
     assert contents(copy_of_base) == before
-    assert not list(copy_of_base.glob(".*"))
+    assert [path.name for path in copy_of_base.glob(".*")] == [".lock"]
 
 
 # --- Class weights
@@ -481,6 +486,7 @@ def test_taught_texts_are_learnt_from(make_config, tmp_path, trained):
         "num_examples": 3,
         "num_excluded": 0,
         "num_repeated": 0,
+        "num_mixed": 0,
         "num_skipped_rows": 0,
     }
     alone = trained(epochs=2, label_smoothing=0.0)
