@@ -55,7 +55,7 @@ with sharding_scope(training):
     )
     plan = BatchPlan(examples(16 * steps * 2 - 5), 16, 32, seed=0)
     assert plan.num_batches >= steps, plan.num_batches
-    fitting.ProgressBar = lambda *_: Losses()
+    fitting.ProgressBar = lambda *_, **__: Losses()
     history = fitting.fit(classifier, config, plan, examples(37)).history
     probabilities = classifier.predict(TOY_TEXTS)
     print(json.dumps({
