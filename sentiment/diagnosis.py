@@ -11,7 +11,12 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from sentiment.config import DataConfig, DoctorCommand
+from sentiment.config import (
+    BUNDLED_CLASSIFIER,
+    DEFAULT_CACHE_DIR,
+    DataConfig,
+    DoctorCommand,
+)
 from sentiment.errors import InputError
 from sentiment.network import has_network
 
@@ -131,8 +136,6 @@ def _device():
 
 
 def _write_access(workdir: str):
-    from sentiment.config import DEFAULT_CACHE_DIR
-
     for folder, consequence in ((workdir or ".", "fault"), (DEFAULT_CACHE_DIR, "note")):
         try:
             Path(folder).mkdir(parents=True, exist_ok=True)
@@ -176,7 +179,7 @@ def _train_step():
     from sentiment.serving.loading import load_classifier
 
     keras.utils.set_random_seed(0)
-    classifier = load_classifier("imdb_mini_sentiment")
+    classifier = load_classifier(BUNDLED_CLASSIFIER)
     before = [np.array(weight) for weight in classifier.get_weights()]
     started = time.monotonic()
     classifier.fit(TEXTS, LABELS, batch_size=8, epochs=1, verbose=0)

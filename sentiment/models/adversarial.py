@@ -73,13 +73,14 @@ class Adversary:
         self.token_frequencies = token_frequencies
         self.seed = seed
 
-    def loss(self, forward, loss, rows: "Rows", embedding, update, share=1.0):
+    def loss(self, forward, loss, logits, rows: "Rows", embedding, update, share=1.0):
         """The term that training adds, summed over reviews.
 
         Args:
             forward: from a perturbation (batch, row_length, hidden_dim) to logits
                 (batch, max_segments, num_classes), with the same dropout each time.
             loss: from logits to the labelled reviews' summed loss.
+            logits: those without perturbation, with the same dropout.
             rows: which token is whose.
             embedding: float (vocabulary_size, hidden_dim), the token embedding.
             update: int, updates made so far; each starts somewhere else.
@@ -88,8 +89,7 @@ class Adversary:
         """
         hurt = loss
         if self.config.adversarial == "vat":
-            clean = forward(jnp.zeros((*rows.segment_ids.shape, embedding.shape[1])))
-            clean = jax.lax.stop_gradient(jax.nn.log_softmax(clean))
+            clean = jax.lax.stop_gradient(jax.nn.log_softmax(logits))
 
             def hurt(logits):
                 return divergence(clean, logits, rows.is_review)

@@ -164,6 +164,7 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
         return loss + self.adversary.loss(
             forward,
             lambda logits: self.loss(y, logits, sample_weight),
+            updates[1],  # logits
             Rows(segment_ids, x["segment_lengths"]),
             values[id(self.backbone.token_embedding.embeddings)],
             optimizer_variables[0],  # updates made so far

@@ -44,7 +44,7 @@ class UnlabelledTexts:
 
 
 def read_unlabelled(config: RunConfig) -> tuple[list[str], int]:
-    """The texts that a teacher is to label, none without one, and the bad rows.
+    """The texts without labels, if there are to be any, and the bad rows.
 
     Raises:
         InputError: they cannot be read.
@@ -66,8 +66,10 @@ def label_unlabelled(
 ) -> UnlabelledTexts | None:
     """Fits the teacher to the training examples and lets it label the other texts.
 
+    Without a teacher each class is as likely, and the labels have no weight.
+
     Args:
-        config: names the teacher.
+        config: names the teacher, and the texts to be mixed.
         splits: what the teacher learns from; its validation part scales the
             probabilities, and none of its texts is given out again.
         unlabelled: as of `read_unlabelled`.

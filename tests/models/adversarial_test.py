@@ -209,7 +209,7 @@ def test_a_review_is_perturbed_as_if_it_were_alone(
 class SumOfEmbeddings:
     """An adversary whose term has a gradient of 1 for each embedding weight."""
 
-    def loss(self, forward, loss, rows, embedding, update, share):
+    def loss(self, forward, loss, logits, rows, embedding, update, share):
         return share * jnp.sum(embedding)
 
 
