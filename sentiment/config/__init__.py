@@ -38,6 +38,7 @@ from sentiment.config.model import (
     ModelConfig,
 )
 from sentiment.config.places import (
+    ADAPTER_FILE,
     MODEL_FILE,
     PRESET_FOLDER,
     stage_folders,
@@ -56,6 +57,7 @@ from sentiment.config.training import (
     ADVERSARIES,
     DEFAULT_CACHE_DIR,
     DTYPES,
+    LORA_TARGETS,
     MONITORS,
     OPTIMIZERS,
     AdversarialConfig,
@@ -66,6 +68,7 @@ from sentiment.config.training import (
 )
 
 __all__ = [
+    "ADAPTER_FILE",
     "ADVERSARIES",
     "ARCHITECTURES",
     "BASELINES",
@@ -73,6 +76,7 @@ __all__ = [
     "BUNDLED_DATASET",
     "DEFAULT_CACHE_DIR",
     "DTYPES",
+    "LORA_TARGETS",
     "MAX_SEED",
     "MIN_VOCABULARY_SIZE",
     "MODEL_FILE",

@@ -137,8 +137,8 @@ class ModelCommand(CheckedConfig):
 
     model: str = setting(
         BUNDLED_CLASSIFIER,
-        "A run's workdir, its model.keras, or a preset folder of a classifier; or the "
-        "name of one that comes with this package.",
+        "A run's workdir, its model.keras or adapter.safetensors, or a preset folder "
+        "of a classifier; or the name of one that comes with this package.",
     )
     batch_size: int = setting(
         0, "Rows computed at once; 0: as many as are fast.", at_least=0

@@ -4,6 +4,7 @@ from pathlib import Path
 
 MODEL_FILE = "model.keras"
 PRESET_FOLDER = "preset"
+ADAPTER_FILE = "adapter.safetensors"
 
 
 def stage_folders(workdir: str | Path) -> dict[str, Path]:

@@ -83,6 +83,13 @@ class RunConfig(SeededRun):
                 f"dataset={self.data.dataset!r}. Give --unlabelled_file."
             )
 
+        if self.training.lora_rank and not self.model.preset:
+            raise InputError(
+                "--lora_rank freezes the backbone, which must have learned before: "
+                f"give --preset. Received: lora_rank={self.training.lora_rank}, no "
+                "preset."
+            )
+
     def to_flagfile(self) -> str:
         """The settings as a flagfile, one `--name=value` a line.
 

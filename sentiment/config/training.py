@@ -10,6 +10,7 @@ OPTIMIZERS = ("adamw", "lion", "muon", "sgd")
 MONITORS = ("accuracy", "macro_f1", "loss")
 ADVERSARIES = ("none", "fgm", "pgd", "vat")
 DTYPES = ("float32", "mixed_bfloat16")
+LORA_TARGETS = ("query", "key", "value", "output", "intermediate", "feedforward")
 DEFAULT_CACHE_DIR = os.path.join(
     os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "sentiment"
 )
@@ -66,6 +67,22 @@ class TrainingConfig(OptimizationConfig):
         "Epochs after which the next layer below learns, too: first the head alone, "
         "then block by block (ULMFiT took 1). 0: all from the start.",
         at_least=0,
+    )
+    lora_rank: int = setting(
+        0,
+        "Freeze the backbone of --preset and train matrices of this rank beside its "
+        "kernels (LoRA, Hu et al. 2021); 0: train all weights.",
+        at_least=0,
+    )
+    lora_alpha: float = setting(
+        0.0,
+        "Their scale is lora_alpha / lora_rank; 0: a scale of 1.",
+        at_least=0,
+    )
+    lora_targets: tuple[str, ...] = setting(
+        ("query", "value"),
+        "Comma-separated layers of each block that get them: "
+        f"{', '.join(LORA_TARGETS)}.",
     )
     label_smoothing: float = setting(
         0.0, "Share of the uniform distribution in the target.", at_least=0, below=1
@@ -127,6 +144,16 @@ class TrainingConfig(OptimizationConfig):
         super().__post_init__()
         if self.class_weight not in (("none",), ("balanced",)):
             self.class_weight_values()
+        unknown = set(self.lora_targets) - set(LORA_TARGETS)
+        if (
+            unknown
+            or len(set(self.lora_targets)) != len(self.lora_targets)
+            or not (self.lora_targets)
+        ):
+            raise InputError(
+                f"--lora_targets must be some of {', '.join(LORA_TARGETS)}, each once. "
+                f"Received: {', '.join(self.lora_targets) or 'none'}."
+            )
 
     def class_weight_values(self) -> tuple[float, ...]:
         """The weights of an explicit list.

@@ -73,6 +73,16 @@ class Adversary:
         self.token_frequencies = token_frequencies
         self.seed = seed
 
+    @property
+    def cost(self) -> float:
+        """Of an update, in plain ones: a forward pass and a backward one of twice it.
+
+        Each slope takes a forward pass and a backward one to the embeddings alone.
+        FGM's is that of the plain step, and XLA computes it once.
+        """
+        slopes = {"fgm": 0, "pgd": self.config.adversarial_steps, "vat": 1}
+        return 2 + 2 / 3 * slopes[self.config.adversarial]
+
     def loss(self, forward, loss, logits, rows: "Rows", embedding, update, share=1.0):
         """The term that training adds, summed over reviews.
 

@@ -169,6 +169,32 @@ class GPT2TextClassifier(PackedTextClassifier):
         self.decoder.reads_last = self.pooling == "last" and not value
         self.train_function = self.test_function = self.predict_function = None
 
+    def with_backbone(self, backbone, preprocessor=None):
+        """A classifier with this one's pooling and head on another backbone.
+
+        Args:
+            backbone: one whose hidden states have the same width.
+            preprocessor: by default this one's.
+
+        Returns:
+            A classifier of the same class, with a copy of pooling and head.
+        """
+        other = type(self)(
+            backbone,
+            self.num_classes,
+            preprocessor=preprocessor or self.preprocessor,
+            pooling=self.pooling,
+            dropout=self.dropout,
+            label_names=self.label_names,
+        )
+        for mine, its in (
+            (self.pooler, other.pooler),
+            (self.logits_dense, other.logits_dense),
+        ):
+            its.set_weights(mine.get_weights())
+        other.speed = self.speed
+        return other
+
     @classmethod
     def from_config(cls, config):
         names = config.get("label_names")

@@ -5,9 +5,10 @@ from pathlib import Path
 import keras
 
 from sentiment.bundled import bundled_presets, resolve
-from sentiment.config import MODEL_FILE, SpeedConfig
+from sentiment.config import ADAPTER_FILE, MODEL_FILE, SpeedConfig
 from sentiment.errors import InputError
 from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
+from sentiment.models.lora import load_adapter
 from sentiment.runtime import prepare_process
 
 TASK_FILE = "task.json"
@@ -21,7 +22,8 @@ def load_classifier(
 
     Args:
         path: a run's workdir, a `model.keras` file, a preset folder that
-            `save_to_preset` wrote, or the name of a bundled classifier.
+            `save_to_preset` wrote, an adapter (`load_adapter`), or the name of a
+            bundled classifier.
         speed: fast paths and caches; by default those of `SpeedConfig`.
 
     Raises:
@@ -50,6 +52,8 @@ def load_classifier(
     try:
         if path.is_dir():
             classifier = _load_preset(path)
+        elif path.suffix == Path(ADAPTER_FILE).suffix:
+            classifier = load_adapter(path)
         else:
             classifier = keras.saving.load_model(path)
     except InputError:

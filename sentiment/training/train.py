@@ -24,6 +24,7 @@ from sentiment.errors import InputError
 from sentiment.evaluation.evaluate import evaluate_encoded, scores_of
 from sentiment.models.adversarial import Adversary
 from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
+from sentiment.models.lora import enable_lora, merge_lora, save_adapter
 from sentiment.runtime import prepare_process
 from sentiment.training.build import build_classifier, prepare_parts
 from sentiment.training.devices import device_name, sharding_scope
@@ -95,6 +96,14 @@ def _train_and_evaluate(
         )
         classifier.speed = config.speed
         classifier.lm_loss_weight = config.training.lm_loss_weight
+        training = config.training
+        if training.lora_rank:
+            enable_lora(
+                classifier,
+                training.lora_rank,
+                training.lora_targets,
+                training.lora_alpha or None,
+            )
         encode = functools.partial(
             encode_examples,
             classifier.preprocessor,
@@ -104,11 +113,23 @@ def _train_and_evaluate(
         if further is not None:
             train = train.joined_with(encode(further.examples), further.weight)
         classifier.adversary = _adversary(config, classifier, train)
+        if classifier.adversary:
+            print(
+                f"--adversarial={config.adversarial.adversarial}: an update costs "
+                f"{classifier.adversary.cost:.1f} times a plain one."
+            )
         plan = _plan(config, classifier, train, validation)
         fitted = fit(
             classifier, config, plan, validation, class_weight, folder.checkpoints
         )
-        folder.save_classifier(classifier)
+        num_trained = sum(v.value.size for v in classifier.trainable_variables)
+        write_adapter = None
+        if training.lora_rank:
+            write_adapter = functools.partial(
+                save_adapter, classifier, config.model.preset
+            )
+            classifier = merge_lora(classifier)
+        folder.save_classifier(classifier, write_adapter)
 
         evaluations = {
             "validation": evaluate_encoded(classifier, validation),
@@ -133,6 +154,7 @@ def _train_and_evaluate(
         "num_epochs": len(history["epoch"]),
         "num_updates": len(history["epoch"]) * plan.num_batches,
         "num_parameters": classifier.count_params(),
+        "num_trained_parameters": num_trained,
         "num_train_examples": len(splits.train),
         "num_skipped_rows": splits.num_skipped_rows,
     }

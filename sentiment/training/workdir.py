@@ -10,7 +10,7 @@ from pathlib import Path
 
 import filelock
 
-from sentiment.config import MODEL_FILE, PRESET_FOLDER, RunConfig
+from sentiment.config import ADAPTER_FILE, MODEL_FILE, PRESET_FOLDER, RunConfig
 from sentiment.errors import InputError
 from sentiment.evaluation import plots
 from sentiment.evaluation.predictions import (
@@ -160,6 +160,7 @@ class TrainingWorkdir(Workdir):
     results = (
         MODEL_FILE,
         PRESET_FOLDER,
+        ADAPTER_FILE,
         CONFIG_FILE,
         DATA_CONFIG_FILE,
         HISTORY_FILE,
@@ -168,14 +169,20 @@ class TrainingWorkdir(Workdir):
         METRICS_FILE,
     )
 
-    def save_classifier(self, classifier):
+    def save_classifier(self, classifier, save_adapter=None):
         """Saves `model.keras` and `preset/` to `unfinished`.
+
+        Args:
+            classifier: without adapters.
+            save_adapter: where it had some, writes them to a path.
 
         Raises:
             InputError: they cannot be written, as on a full disk.
         """
         with self.writing():
             self.clear_staging()
+            if save_adapter:
+                save_adapter(self.staging / ADAPTER_FILE)
             classifier.save(self.staging / MODEL_FILE)
             classifier.save_to_preset(self.staging / PRESET_FOLDER)
 

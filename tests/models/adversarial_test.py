@@ -265,6 +265,43 @@ def test_each_update_starts_somewhere_else_by_seed(
     assert gradients_and_loss(classifier, batch)[1] != losses[0]
 
 
+@pytest.mark.parametrize(
+    "method, settings",
+    [("fgm", {}), ("pgd", {}), ("pgd", {"adversarial_steps": 1}), ("vat", {})],
+)
+def test_the_cost_is_what_xla_counts(make_classifier, make_backbone, method, settings):
+    # Wide enough that products of matrices outweigh the rest.
+    backbone = make_backbone(hidden_dim=128, intermediate_dim=512)
+    classifier = make_classifier(backbone=backbone)
+    classifier.compile(OptaxOptimizer(None, 1.0))
+    lengths = np.array([[40, 24, 0], [64, 0, 0]])
+    x = {"token_ids": np.full((2, 64), 5), "segment_lengths": lengths}
+    y, weights = np.zeros((2, 3), int), np.float32(lengths > 0)
+
+    def operations(adversary):
+        classifier.adversary = adversary
+
+        def loss(trainable):
+            return classifier.compute_loss_and_updates(
+                trainable,
+                [v.value for v in classifier.non_trainable_variables],
+                [],
+                x,
+                y,
+                weights,
+                training=True,
+                optimizer_variables=[jnp.asarray(0), jnp.asarray(1.0)],
+            )[0]
+
+        trainable = [v.value for v in classifier.trainable_variables]
+        compiled = jax.jit(jax.grad(loss)).lower(trainable).compile()
+        return compiled.cost_analysis()["flops"]
+
+    attack = adversary(method, **settings)
+    times = operations(attack) / operations(None)
+    assert times == pytest.approx(attack.cost, rel=0.1)
+
+
 def test_prediction_is_not_perturbed(make_classifier):
     classifier = make_classifier()
     plain = classifier.predict(["lovely"])

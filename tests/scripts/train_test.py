@@ -527,6 +527,44 @@ def test_dtype__holds_for_a_preset(start, trained):
     assert backbone.transformer_layers[0].compute_dtype == "bfloat16"
 
 
+def test_lora_rank__trains_matrices_of_this_rank(start, trained):
+    preset = f"--preset={trained.workdir}/preset"
+    classifier = start(preset, "--lowercase", "--lora_rank=3").classifier
+    shapes = {v.name: v.shape for v in classifier.backbone.trainable_variables}
+    assert shapes == {"lora_kernel_a": (16, 2, 3), "lora_kernel_b": (3, 8)}
+
+
+def test_lora_alpha__scales_them(start, trained):
+    flags = (f"--preset={trained.workdir}/preset", "--lowercase", "--lora_rank=3")
+
+    def alpha(*more):
+        block = start(*flags, *more).classifier.backbone.transformer_layers[0]
+        return block._self_attention_layer.query_dense.lora_alpha
+
+    assert (alpha(), alpha("--lora_alpha=6")) == (3, 6)
+
+
+def test_lora_targets__are_the_layers_that_get_them(start, trained):
+    preset = f"--preset={trained.workdir}/preset"
+    flags = ("--lowercase", "--lora_rank=1", "--lora_targets=key,intermediate")
+    variables = start(preset, *flags).classifier.backbone.trainable_variables
+    assert {v.path.split("/")[-2] for v in variables} == {
+        "key",
+        "feedforward_intermediate_dense",
+    }
+
+
+@pytest.mark.parametrize("targets", ["", "query,query", "query,head"])
+def test_lora_targets__must_be_layers_of_a_block(targets):
+    with pytest.raises(InputError, match=r"--lora_targets must be some of query, key"):
+        parse("--train_file=a.csv", "--workdir=w", f"--lora_targets={targets}")
+
+
+def test_lora_rank__needs_a_preset():
+    with pytest.raises(InputError, match=r"--lora_rank freezes .* give --preset"):
+        parse("--train_file=a.csv", "--workdir=w", "--lora_rank=4")
+
+
 def test_unfreeze_epochs__hold_lower_layers_back_longer(start):
     started = start(
         "--num_layers=2",

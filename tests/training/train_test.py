@@ -209,6 +209,7 @@ def test_the_schema_of_the_metrics(base):
         "num_epochs",
         "num_updates",
         "num_parameters",
+        "num_trained_parameters",
         "num_train_examples",
         "num_skipped_rows",
     ]
@@ -495,3 +496,30 @@ def test_taught_texts_are_learnt_from(make_config, tmp_path, trained):
     assert more == len(tokens.flat)
     assert "unlabelled" not in alone.metrics
     assert f"--unlabelled_file={path}\n" in (tmp_path / "run/config.cfg").read_text()
+
+
+@pytest.fixture(scope="module")
+def adapted(base, trained):
+    return trained(
+        preset=str(base.workdir / "preset"), lora_rank=2, epochs=2, pooling="mean"
+    )
+
+
+def test_an_adapter_stands_beside_the_model_it_restores(base, adapted):
+    expected = load_classifier(adapted.workdir).get_weights()
+    found = load_classifier(adapted.workdir / "adapter.safetensors")
+    for one, other in zip(found.get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+    before = {v.path: np.array(v) for v in base.classifier.backbone.weights}
+    after = {v.path: np.array(v) for v in found.backbone.weights}
+    changed = {path for path in after if not np.array_equal(before[path], after[path])}
+    attention = "transformer_layer_0/self_attention"
+    assert changed == {f"{attention}/query/kernel", f"{attention}/value/kernel"}
+
+
+def test_what_an_adapted_run_trains_is_counted(base, adapted):
+    run = adapted.metrics["run"]
+    # Two kernels (8, 2, 4) with a of (8, 2, 2) and b of (2, 4); the head is (8, 2).
+    assert run["num_trained_parameters"] == 2 * (32 + 8) + 8 * 2 + 2
+    assert run["num_parameters"] == base.metrics["run"]["num_parameters"]
+    assert base.metrics["run"]["num_trained_parameters"] == run["num_parameters"]

@@ -1,0 +1,211 @@
+"""Low-rank adapters: a frozen backbone, and small matrices that learn beside it.
+
+Each adapted kernel W is read as W + alpha / rank * A B (Hu et al. 2021,
+https://arxiv.org/abs/2106.09685), in the form that Keras gives it: A and B meet over
+the kernel's last axis, so attention heads have an A each and share B. Only A, B,
+pooling and head are trained, and so only they are in an adapter's file.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from sentiment.config import LORA_TARGETS, ModelConfig
+from sentiment.errors import InputError
+from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
+from sentiment.models.presets import load_pretrained
+
+METADATA = "sentiment_adapter"  # key in the file's header
+_LORA_VARIABLES = ("lora_kernel_a", "lora_kernel_b")
+
+
+def enable_lora(
+    classifier: GPT2TextClassifier,
+    rank: int,
+    targets: tuple[str, ...] = ("query", "value"),
+    alpha: float | None = None,
+):
+    """Freezes a classifier's backbone and adds adapters to it.
+
+    Unlike `keras_hub.models.Backbone.enable_lora` it freezes the adapted layers'
+    biases, too, and so changes nothing that an adapter's file does not hold.
+
+    Args:
+        classifier: is changed in place; compile it afterwards.
+        rank: int, columns of A.
+        targets: layers of each block that get an adapter, of `LORA_TARGETS`.
+        alpha: float, the scale is alpha / rank; `rank` by default.
+
+    Raises:
+        InputError: the backbone has no such layers.
+    """
+    backbone = classifier.backbone
+    if not hasattr(backbone, "transformer_layers"):
+        raise InputError(
+            "LoRA adapts the attention of a GPT-2 backbone. Received: a "
+            f"{type(backbone).__name__}. Leave out --lora_rank."
+        )
+    for layer in backbone._flatten_layers(include_self=False):
+        layer.trainable = False
+    for block in backbone.transformer_layers:
+        for target in targets:
+            layer = _target(block, target)
+            layer.trainable = True
+            layer.enable_lora(rank, lora_alpha=alpha)
+            layer.bias.trainable = False
+
+
+def _target(block, name: str):
+    attention = block._self_attention_layer
+    return {
+        "query": attention.query_dense,
+        "key": attention.key_dense,
+        "value": attention.value_dense,
+        "output": attention.output_dense,
+        "intermediate": block._feedforward_intermediate_dense,
+        "feedforward": block._feedforward_output_dense,
+    }[name]
+
+
+def merge_lora(classifier: GPT2TextClassifier) -> GPT2TextClassifier:
+    """The same classifier without adapters, which its kernels have taken in."""
+    backbone = classifier.backbone
+    values = {
+        v.path: np.array(v.value)
+        for v in backbone.weights
+        if v.name not in _LORA_VARIABLES
+    }
+    for layer in _adapted(backbone):
+        values[layer._kernel.path] = _merged_kernel(layer)
+    fresh = type(backbone).from_config(backbone.get_config())
+    for variable in fresh.weights:
+        variable.assign(values.pop(variable.path))
+    assert not values, f"left over: {list(values)}"
+    return classifier.with_backbone(fresh)
+
+
+def _adapted(backbone) -> list:
+    return [
+        layer
+        for layer in backbone._flatten_layers(include_self=False)
+        if getattr(layer, "lora_enabled", False)
+    ]
+
+
+def _merged_kernel(layer) -> np.ndarray:
+    """In float64, so that it does not depend on the order of a product's sums."""
+    kernel, a, b = (
+        np.array(v.value, np.float64)
+        for v in (layer._kernel, layer.lora_kernel_a, layer.lora_kernel_b)
+    )
+    return kernel + layer.lora_alpha / layer.lora_rank * (a @ b)
+
+
+def save_adapter(classifier: GPT2TextClassifier, preset: str, path: str | Path):
+    """Writes what `enable_lora` left to learn, and how to put it together again.
+
+    The file is in the safetensors format: one float32 array per trained variable, by
+    its path in the model, and a JSON text in the header.
+
+    Args:
+        classifier: with adapters, not merged.
+        preset: of the backbone, for `load_adapter`.
+        path: of the file.
+    """
+    backbone, reader = classifier.backbone, classifier.preprocessor
+    adapted = _adapted(backbone)
+    first = backbone.transformer_layers[0]
+    about = {
+        # From any folder; a name of KerasHub's or ours stays as it is.
+        "preset": os.path.abspath(preset) if os.path.exists(preset) else preset,
+        "base": _fingerprint(backbone),
+        "rank": adapted[0].lora_rank,
+        "alpha": adapted[0].lora_alpha,
+        "targets": [name for name in LORA_TARGETS if _target(first, name) in adapted],
+        "num_classes": classifier.num_classes,
+        "pooling": classifier.pooling,
+        "dropout": classifier.dropout,
+        "label_names": list(classifier.label_names),
+        "sequence_length": reader.sequence_length,
+        "truncation": reader.truncation,
+        "lowercase": reader.lowercase,
+    }
+    arrays = {v.path: np.array(v.value) for v in classifier.trainable_variables}
+    save_file(arrays, path, metadata={METADATA: json.dumps(about)})
+
+
+def load_adapter(path: str | Path, preset: str = "") -> GPT2TextClassifier:
+    """The tuned classifier: the preset's weights with an adapter merged into them.
+
+    Args:
+        path: a file that `save_adapter` wrote.
+        preset: of the backbone; by default the one that was trained on.
+
+    Returns:
+        A classifier without adapters, equal to the trained one bit for bit.
+
+    Raises:
+        InputError: the file is damaged or no adapter, or the preset cannot be loaded
+            or has other weights than the one that was trained on.
+    """
+    about, arrays = _read_adapter(path)
+    config = ModelConfig(
+        preset=preset or about["preset"],
+        pooling=about["pooling"],
+        dropout=about["dropout"],
+        sequence_length=about["sequence_length"],
+        truncation=about["truncation"],
+        lowercase=about["lowercase"],
+    )
+    backbone, preprocessor = load_pretrained(config)
+    if _fingerprint(backbone) != about["base"]:
+        raise InputError(
+            f"The adapter {path} belongs to the preset {about['preset']!r} as it was "
+            f"when it was trained; {config.preset!r} has other weights."
+        )
+    classifier = GPT2TextClassifier(
+        backbone,
+        num_classes=about["num_classes"],
+        preprocessor=preprocessor,
+        pooling=config.pooling,
+        dropout=config.dropout,
+        label_names=about["label_names"],
+    )
+    enable_lora(classifier, about["rank"], about["targets"], about["alpha"])
+    variables = {v.path: v for v in classifier.trainable_variables}
+    if variables.keys() != arrays.keys():
+        lacks = ", ".join(variables.keys() - arrays.keys()) or "nothing"
+        more = ", ".join(arrays.keys() - variables.keys()) or "nothing"
+        raise InputError(f"{path} is damaged: it lacks {lacks} and has {more} besides.")
+    for name, variable in variables.items():
+        variable.assign(arrays[name])
+    return merge_lora(classifier)
+
+
+def _read_adapter(path) -> tuple[dict, dict[str, np.ndarray]]:
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"The adapter {path} cannot be read: {error}.") from error
+    if METADATA not in metadata:
+        raise InputError(
+            f"{path} is no adapter of this project. Its header holds: "
+            f"{', '.join(metadata) or 'nothing'}."
+        )
+    return json.loads(metadata[METADATA]), arrays
+
+
+def _fingerprint(backbone) -> str:
+    """SHA-256 of a backbone's own weights, without adapters."""
+    digest = hashlib.sha256()
+    for variable in backbone.weights:
+        if variable.name not in _LORA_VARIABLES:
+            digest.update(np.array(variable.value).tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,236 @@
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+import sentiment
+from sentiment.config import LORA_TARGETS, ModelConfig
+from sentiment.errors import InputError
+from sentiment.models.lora import (
+    enable_lora,
+    load_adapter,
+    merge_lora,
+    save_adapter,
+)
+from sentiment.models.presets import load_pretrained
+from tests.conftest import TOY_TEXTS
+
+LABELS = np.arange(len(TOY_TEXTS)) % 3
+PATHS = {
+    "query": "self_attention/query",
+    "key": "self_attention/key",
+    "value": "self_attention/value",
+    "output": "self_attention/attention_output",
+    "intermediate": "feedforward_intermediate_dense",
+    "feedforward": "feedforward_output_dense",
+}
+
+
+@pytest.fixture
+def preset(tmp_path, write_kerashub_folder, vocabulary):
+    write_kerashub_folder(tmp_path / "preset", *vocabulary)
+    return str(tmp_path / "preset")
+
+
+@pytest.fixture
+def on_preset(preset):
+    """A classifier on the preset's backbone, with a fresh head."""
+
+    def make(pooling="attention", seed=0):
+        keras.utils.set_random_seed(seed)
+        config = ModelConfig(preset=preset, dropout=0.0, truncation="head_tail")
+        backbone, preprocessor = load_pretrained(config)
+        return sentiment.GPT2TextClassifier(
+            backbone,
+            3,
+            preprocessor,
+            pooling=pooling,
+            dropout=0.0,
+            label_names=["bad", "fair", "good"],
+        )
+
+    return make
+
+
+def tune(classifier):
+    classifier.compile(keras.optimizers.Adam(0.05))
+    classifier.fit(TOY_TEXTS, LABELS, epochs=2, verbose=0)
+
+
+def weights(model):
+    return {v.path: np.array(v.value) for v in model.weights}
+
+
+@pytest.mark.parametrize("target", LORA_TARGETS)
+def test_only_adapters_pooling_and_head_are_trained(make_classifier, target):
+    classifier = make_classifier(pooling="attention")
+    above = {
+        v.path
+        for layer in (classifier.pooler, classifier.logits_dense)
+        for v in layer.weights
+    }
+    enable_lora(classifier, 2, (target,))
+    adapters = {
+        f"transformer_layer_{i}/{PATHS[target]}/lora_kernel_{side}"
+        for i in range(2)
+        for side in "ab"
+    }
+    assert {v.path for v in classifier.trainable_variables} == above | adapters
+
+
+def test_training_changes_what_is_trained_and_nothing_else(on_preset):
+    classifier = on_preset()
+    enable_lora(classifier, 2)
+    before = weights(classifier)
+    tune(classifier)
+    trained = {v.path for v in classifier.trainable_variables}
+    changed = {
+        path
+        for path, value in weights(classifier).items()
+        if "seed" not in path and not np.array_equal(before[path], value)
+    }
+    assert changed == trained
+
+
+@pytest.mark.parametrize("alpha", [None, 6.0])
+def test_a_merged_kernel_is_that_of_the_paper(make_classifier, randomize, alpha):
+    classifier = make_classifier()
+    enable_lora(classifier, 2, ("query", "feedforward"), alpha)
+    randomize(classifier)
+    merged = weights(merge_lora(classifier).backbone)
+    scale = 1.0 if alpha is None else 3.0
+    for variables in classifier.backbone.transformer_layers:
+        for layer in (
+            variables._self_attention_layer.query_dense,
+            variables._feedforward_output_dense,
+        ):
+            change = np.einsum(
+                "...r,rk->...k", layer.lora_kernel_a, layer.lora_kernel_b
+            )
+            np.testing.assert_allclose(
+                merged[layer._kernel.path],
+                np.array(layer._kernel) + scale * change,
+                rtol=1e-5,
+                atol=1e-6,
+            )
+
+
+def test_merging_changes_no_prediction_and_leaves_no_adapter(on_preset):
+    classifier = on_preset()
+    enable_lora(classifier, 4, LORA_TARGETS, alpha=8.0)
+    untuned = classifier.predict(TOY_TEXTS)
+    tune(classifier)
+    expected = classifier.predict(TOY_TEXTS)
+    assert np.abs(expected - untuned).max() > 0.05
+    merged = merge_lora(classifier)
+    np.testing.assert_allclose(merged.predict(TOY_TEXTS), expected, atol=2e-6)
+    fresh = on_preset()
+    assert [v.path for v in merged.weights] == [v.path for v in fresh.weights]
+    assert merged.label_names == classifier.label_names
+    assert len(merged.trainable_variables) == len(fresh.trainable_variables)
+
+
+RELOAD = """
+import sys
+import numpy as np
+import sentiment
+from sentiment.models.lora import load_adapter
+from sentiment.serving.loading import load_classifier
+
+texts = sys.argv[3:]
+one = load_adapter(sys.argv[1])
+other = load_classifier(sys.argv[1])
+same = all(np.array_equal(a, b) for a, b in zip(one.get_weights(), other.get_weights()))
+weights = {f"{i:03d}": w for i, w in enumerate(one.get_weights())}
+np.savez(sys.argv[2], same=same, predictions=one.predict(texts), **weights)
+"""
+
+
+def test_an_adapter_restores_the_tuned_model_in_a_fresh_process(on_preset, tmp_path):
+    classifier = on_preset()
+    enable_lora(classifier, 2, ("query", "key", "output"), alpha=3.0)
+    tune(classifier)
+    save_adapter(classifier, str(tmp_path / "preset"), tmp_path / "a.safetensors")
+    merged = merge_lora(classifier)
+    command = [sys.executable, "-c", RELOAD, tmp_path / "a.safetensors"]
+    subprocess.run([*command, tmp_path / "out.npz", *TOY_TEXTS], check=True)
+    found = dict(np.load(tmp_path / "out.npz"))
+    assert found.pop("same")
+    np.testing.assert_allclose(
+        found.pop("predictions"), merged.predict(TOY_TEXTS), rtol=1e-6
+    )
+    expected = merged.get_weights()
+    assert len(found) == len(expected)
+    for name, value in zip(sorted(found), expected, strict=True):
+        np.testing.assert_array_equal(found[name], value)
+
+
+def test_an_adapter_holds_what_was_trained_alone(on_preset, preset, tmp_path):
+    classifier = on_preset()
+    enable_lora(classifier, 2)
+    save_adapter(classifier, preset, tmp_path / "a.safetensors")
+    held = load_file(tmp_path / "a.safetensors")
+    assert set(held) == {v.path for v in classifier.trainable_variables}
+
+
+def test_settings_of_the_reader_come_back(on_preset, preset, tmp_path):
+    classifier = on_preset()
+    classifier.preprocessor.sequence_length = 17
+    enable_lora(classifier, 1)
+    save_adapter(classifier, preset, tmp_path / "a.safetensors")
+    reader = load_adapter(tmp_path / "a.safetensors").preprocessor
+    assert (reader.sequence_length, reader.truncation) == (17, "head_tail")
+
+
+def test_another_preset_is_refused(
+    on_preset, preset, tmp_path, vocabulary, write_huggingface_folder
+):
+    classifier = on_preset()
+    enable_lora(classifier, 1)
+    save_adapter(classifier, preset, tmp_path / "a.safetensors")
+    write_huggingface_folder(tmp_path / "other", *vocabulary)
+    with pytest.raises(InputError, match=r"belongs to the preset .* other weights"):
+        load_adapter(tmp_path / "a.safetensors", str(tmp_path / "other"))
+
+
+def test_a_damaged_file_is_refused(on_preset, preset, tmp_path):
+    classifier = on_preset()
+    enable_lora(classifier, 1)
+    path = tmp_path / "a.safetensors"
+    save_adapter(classifier, preset, path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(InputError, match=r"a\.safetensors cannot be read"):
+        load_adapter(path)
+
+
+def test_other_safetensors_are_refused(tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_file({"wte.weight": np.zeros(3, "f4")}, path, metadata={"format": "pt"})
+    with pytest.raises(InputError, match=r"no adapter of this project.*format"):
+        load_adapter(path)
+
+
+def test_missing_arrays_are_named(on_preset, preset, tmp_path):
+    classifier = on_preset()
+    enable_lora(classifier, 1)
+    path = tmp_path / "a.safetensors"
+    save_adapter(classifier, preset, path)
+    arrays = load_file(path)
+    arrays.pop("logits/kernel")
+    with open(path, "rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        metadata = json.loads(file.read(size))["__metadata__"]
+    save_file(arrays, path, metadata=metadata)
+    with pytest.raises(InputError, match="damaged: it lacks logits/kernel"):
+        load_adapter(path)
+
+
+def test_recurrent_layers_have_nothing_to_adapt(tokenizer):
+    backbone = sentiment.RNNBackbone(tokenizer.vocabulary_size(), 1, 8)
+    classifier = sentiment.RNNTextClassifier(backbone, 2)
+    with pytest.raises(InputError, match=r"RNNBackbone.*--lora_rank"):
+        enable_lora(classifier, 2)
