@@ -164,10 +164,17 @@ class UnlabelledConfig(CheckedConfig):
 
     teacher: str = setting(
         "none",
-        "Classical classifier, see scripts/baseline.py, that is fitted to the training "
-        "examples and gives each unlabelled text the probabilities it is to have "
-        "(Hinton et al. 2015).",
-        choices=("none", *TEACHERS),
+        "What gives each unlabelled text the probabilities it is to have (Hinton et "
+        f"al. 2015): {', '.join(TEACHERS)}, see scripts/baseline.py, fitted to the "
+        "training examples; or a trained model, see --model of scripts/predict.py.",
+        is_path=True,
+    )
+    teacher_weight: float = setting(
+        0.0,
+        "Share of a trained teacher's probabilities in the labels of the training "
+        "examples (distillation).",
+        at_least=0,
+        at_most=1,
     )
     unlabelled_split: str = setting(
         "", "Split of --dataset for --teacher; labels it may have are not read."
@@ -186,6 +193,11 @@ class UnlabelledConfig(CheckedConfig):
     )
 
     @property
+    def has_trained_teacher(self) -> bool:
+        """Whether the teacher is a model of its own."""
+        return self.teacher not in ("none", *TEACHERS)
+
+    @property
     def has_texts(self) -> bool:
         """Whether there is anything to label."""
         return bool(self.unlabelled_split or self.unlabelled_file or self.mixed_texts)
@@ -196,6 +208,11 @@ class UnlabelledConfig(CheckedConfig):
             raise InputError(
                 "Give either --unlabelled_split or --unlabelled_file. Received: "
                 f"{self.unlabelled_split!r} and {self.unlabelled_file!r}."
+            )
+        if self.teacher_weight and not self.has_trained_teacher:
+            raise InputError(
+                "--teacher_weight is for a trained model as --teacher; any other is "
+                f"fitted to the labels themselves. Received: teacher={self.teacher!r}."
             )
 
 

@@ -23,6 +23,12 @@ class BackboneConfig(CheckedConfig):
         "sizes below.",
         is_path=True,
     )
+    keep_layers: int = setting(
+        0,
+        "Keep this many of the preset's layers, evenly spaced, as distillation begins "
+        "(Sanh et al. 2019); 0: all.",
+        at_least=0,
+    )
     architecture: str = setting(
         "gpt2",
         "Kind of backbone, without --preset: GPT-2's decoder, or recurrent layers.",
@@ -72,6 +78,11 @@ class BackboneConfig(CheckedConfig):
             raise InputError(
                 "--sequence_length must be at least 3 (start token, one token, end "
                 f"token). Received: {self.sequence_length}."
+            )
+        if self.keep_layers and not self.preset:
+            raise InputError(
+                "--keep_layers are those of a --preset; without one, --num_layers says "
+                f"how many there are. Received: keep_layers={self.keep_layers}."
             )
         if self.preset or self.architecture != "gpt2":
             return

@@ -65,12 +65,12 @@ class RunConfig(SeededRun):
         split = unlabelled.unlabelled_split
         has_teacher = unlabelled.teacher != "none"
         has_reader = has_teacher or self.adversarial.adversarial == "vat"
-        if (has_teacher and not unlabelled.has_texts) or (
-            unlabelled.has_texts and not has_reader
-        ):
+        is_idle = not (unlabelled.has_texts or unlabelled.teacher_weight)
+        if (has_teacher and is_idle) or (unlabelled.has_texts and not has_reader):
             raise InputError(
-                "--teacher goes with --unlabelled_split, --unlabelled_file or "
-                "--mixed_texts, and these with --teacher or --adversarial=vat. "
+                "--teacher goes with --unlabelled_split, --unlabelled_file, "
+                "--mixed_texts or --teacher_weight, and texts without labels with "
+                "--teacher or --adversarial=vat. "
                 f"Received: teacher={unlabelled.teacher!r}, "
                 f"adversarial={self.adversarial.adversarial!r}, "
                 f"unlabelled_split={split!r}, "

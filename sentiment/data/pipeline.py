@@ -55,21 +55,28 @@ class EncodedExamples:
     def joined_with(self, other: "EncodedExamples", weight: float) -> "EncodedExamples":
         """These and `other`, whose labels are probabilities; all are in the result.
 
+        Labels here may be classes or probabilities.
+
         Args:
             other: examples with float labels.
             weight: of its labels, beside 1 for those here.
         """
-        certain = np.eye(other.labels.shape[1], dtype=np.float32)[self.labels]
+        labels = as_probabilities(self.labels, other.labels.shape[1])
         weights = np.repeat(np.float32([1, weight]), [len(self), len(other)])
         return EncodedExamples(
             RaggedTokens.concatenate([self.tokens, other.tokens]),
-            np.concatenate([certain, other.labels]),
+            np.concatenate([labels, other.labels]),
             self.num_dropped + other.num_dropped,
             weights,
         )
 
     def __len__(self) -> int:
         return len(self.labels)
+
+
+def as_probabilities(labels: np.ndarray, num_classes: int) -> np.ndarray:
+    """Float32 (N, num_classes) of labels that are classes or probabilities."""
+    return labels if labels.ndim == 2 else np.eye(num_classes, dtype="f4")[labels]
 
 
 def encode_examples(

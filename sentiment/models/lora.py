@@ -17,6 +17,7 @@ from safetensors.numpy import save_file
 
 from sentiment.config import LORA_TARGETS, ModelConfig
 from sentiment.errors import InputError
+from sentiment.models.architectures import remade
 from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
 from sentiment.models.presets import load_pretrained
 
@@ -75,18 +76,10 @@ def _target(block, name: str):
 def merge_lora(classifier: GPT2TextClassifier) -> GPT2TextClassifier:
     """The same classifier without adapters, which its kernels have taken in."""
     backbone = classifier.backbone
-    values = {
-        v.path: np.array(v.value)
-        for v in backbone.weights
-        if v.name not in _LORA_VARIABLES
+    kernels = {
+        layer._kernel.path: _merged_kernel(layer) for layer in _adapted(backbone)
     }
-    for layer in _adapted(backbone):
-        values[layer._kernel.path] = _merged_kernel(layer)
-    fresh = type(backbone).from_config(backbone.get_config())
-    for variable in fresh.weights:
-        variable.assign(values.pop(variable.path))
-    assert not values, f"left over: {list(values)}"
-    return classifier.with_backbone(fresh)
+    return classifier.with_backbone(remade(backbone, kernels))
 
 
 def _adapted(backbone) -> list:

@@ -9,6 +9,7 @@ import keras_hub
 from sentiment.bundled import bundled_presets, resolve
 from sentiment.config import BackboneConfig, ModelConfig
 from sentiment.errors import InputError
+from sentiment.models.architectures import with_fewer_layers
 from sentiment.models.gpt2_text_classifier import fit_sequence_length
 from sentiment.models.gpt2_text_classifier_preprocessor import (
     GPT2TextClassifierPreprocessor,
@@ -73,7 +74,8 @@ def load_backbone(config: BackboneConfig, dtype: str = "float32"):
 
     Raises:
         InputError: no such preset, neither GPT-2 nor recurrent, a broken folder,
-            one trained on other cleaning, or no network.
+            a quantised one, one trained on other cleaning, one with fewer layers than
+            are to be kept, or no network.
     """
     preset = resolve(config.preset)
     kind = _check_preset(preset)
@@ -90,6 +92,8 @@ def load_backbone(config: BackboneConfig, dtype: str = "float32"):
         raise InputError(
             f"The preset {config.preset!r} cannot be loaded: {error}\n{LOCAL_WAY}"
         ) from error
+    if config.keep_layers:
+        backbone = with_fewer_layers(backbone, config.keep_layers)
     num_tokens = tokenizer.vocabulary_size()
     if num_tokens > backbone.vocabulary_size:
         raise InputError(
@@ -158,7 +162,18 @@ def _check_folder(folder: Path) -> str:
             f"The preset folder {str(folder)!r} holds {kind!r}, not a GPT-2 backbone "
             "or a recurrent one of this project."
         )
+    if _is_quantized(config):
+        raise InputError(
+            f"The preset {str(folder)!r} is quantised, and so cannot be trained. Give "
+            "the one that it was made of."
+        )
     return kind
+
+
+def _is_quantized(config: dict) -> bool:
+    """Whether layers of a KerasHub preset have dtype policies of their own."""
+    dtype = config.get("config", {}).get("dtype")
+    return isinstance(dtype, dict) and dtype.get("class_name") == "DTypePolicyMap"
 
 
 def _check_cleaning(config: BackboneConfig, folder: Path):

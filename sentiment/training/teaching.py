@@ -1,8 +1,8 @@
-"""Unlabelled texts to learn from, labelled by a classical classifier or not at all.
+"""Unlabelled texts to learn from, labelled by a teacher or not at all.
 
-The teacher sees n-grams of words over the whole review; what it passes on is how
-sure it is, which tells more than a label would (Hinton et al. 2015,
-https://arxiv.org/abs/1503.02531).
+A teacher is a classical classifier, which sees n-grams of words over the whole
+review, or a trained model. What it passes on is how sure it is, which tells more than
+a label would (Hinton et al. 2015, https://arxiv.org/abs/1503.02531).
 """
 
 from dataclasses import dataclass
@@ -16,8 +16,11 @@ from sentiment.data.datasets import Splits
 from sentiment.data.examples import Examples
 from sentiment.data.files import read_texts
 from sentiment.data.mixing import mix_texts
+from sentiment.data.pipeline import as_probabilities
 from sentiment.data.tfds_source import read_tfds_texts
 from sentiment.errors import InputError
+from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
+from sentiment.serving.loading import load_classifier
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,10 +64,56 @@ def read_unlabelled(config: RunConfig) -> tuple[list[str], int]:
     return texts[split], 0
 
 
+def load_teacher(config: RunConfig) -> GPT2TextClassifier | None:
+    """The trained model that is the teacher, if there is one.
+
+    Raises:
+        InputError: it cannot be loaded.
+    """
+    if not config.unlabelled.has_trained_teacher:
+        return None
+    return load_classifier(config.unlabelled.teacher, config.speed)
+
+
+def soften(
+    config: RunConfig, splits: Splits, teacher: GPT2TextClassifier | None
+) -> Examples:
+    """The training examples, the teacher's probabilities mixed into their labels.
+
+    Args:
+        config: says how great their share is.
+        splits: of the run.
+        teacher: as of `load_teacher`.
+
+    Raises:
+        InputError: the teacher knows other classes.
+    """
+    share, train = config.unlabelled.teacher_weight, splits.train
+    if not share:
+        return train
+    certain = as_probabilities(train.labels, len(splits.label_names))
+    taught = _asked(teacher, splits, train.texts)
+    return Examples(train.texts, (1 - share) * certain + share * taught)
+
+
+def _asked(teacher, splits: Splits, texts: list[str]) -> np.ndarray:
+    """The teacher's probabilities, float32 (N, num_classes)."""
+    if teacher.label_names != splits.label_names:
+        raise InputError(
+            f"The teacher knows the classes {', '.join(teacher.label_names)}; the data "
+            f"has {', '.join(splits.label_names)}. Give --label_names in the teacher's "
+            "order, or another teacher."
+        )
+    return teacher.predict(texts)
+
+
 def label_unlabelled(
-    config: RunConfig, splits: Splits, unlabelled: tuple[list[str], int]
+    config: RunConfig,
+    splits: Splits,
+    unlabelled: tuple[list[str], int],
+    teacher: GPT2TextClassifier | None = None,
 ) -> UnlabelledTexts | None:
-    """Fits the teacher to the training examples and lets it label the other texts.
+    """Lets a teacher label the texts; a classical one is fitted here.
 
     Without a teacher each class is as likely, and the labels have no weight.
 
@@ -73,12 +122,14 @@ def label_unlabelled(
         splits: what the teacher learns from; its validation part scales the
             probabilities, and none of its texts is given out again.
         unlabelled: as of `read_unlabelled`.
+        teacher: as of `load_teacher`.
 
     Returns:
         The texts with their labels; `None` where there are none to be read.
 
     Raises:
-        InputError: no text is left, or the teacher cannot be fitted.
+        InputError: no text is left, the teacher cannot be fitted or knows other
+            classes.
     """
     if not config.unlabelled.has_texts:
         return None
@@ -103,6 +154,9 @@ def label_unlabelled(
         print(f"{len(texts):,} texts without labels; {left_out}")
         num_classes = len(splits.label_names)
         labels = np.full((len(texts), num_classes), 1 / num_classes, np.float32)
+    elif teacher is not None:
+        print(f"{name} labels {len(texts):,} texts; {left_out}")
+        labels = _asked(teacher, splits, texts)
     else:
         teacher = fit_baseline(BaselineConfig(method=name), splits, config.seed)
         print(f"{name} labels {len(texts):,} texts; {left_out}")

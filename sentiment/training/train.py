@@ -29,7 +29,12 @@ from sentiment.runtime import prepare_process
 from sentiment.training.build import build_classifier, prepare_parts
 from sentiment.training.devices import device_name, sharding_scope
 from sentiment.training.fitting import fit
-from sentiment.training.teaching import label_unlabelled, read_unlabelled
+from sentiment.training.teaching import (
+    label_unlabelled,
+    load_teacher,
+    read_unlabelled,
+    soften,
+)
 from sentiment.training.workdir import TrainingWorkdir
 
 PACKAGES = ("keras", "keras-hub", "jax", "jaxlib", "optax", "grain", "numpy")
@@ -80,13 +85,15 @@ def _train_and_evaluate(
 ) -> TrainingResult:
     keras.utils.set_random_seed(config.seed)
     with sharding_scope(config.training):
-        unlabelled = read_unlabelled(config)
+        unlabelled, teacher = read_unlabelled(config), load_teacher(config)
         # Before labelled data, which may take minutes.
         pretrained = prepare_parts(config.model, config.training.dtype)
         splits = load_splits(config.data, config.seed)
         _print_splits(splits)
         class_weight = _class_weight(config.training, splits)
-        further = label_unlabelled(config, splits, unlabelled)
+        further = label_unlabelled(config, splits, unlabelled, teacher)
+        taught = soften(config, splits, teacher)
+        del teacher  # and its weights
         classifier = build_classifier(
             config.model,
             config.training.dtype,
@@ -109,7 +116,7 @@ def _train_and_evaluate(
             classifier.preprocessor,
             cache_dir=config.speed.cache_dir,
         )
-        train, validation = encode(splits.train), encode(splits.validation)
+        train, validation = encode(taught), encode(splits.validation)
         if further is not None:
             train = train.joined_with(encode(further.examples), further.weight)
         classifier.adversary = _adversary(config, classifier, train)
