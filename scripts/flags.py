@@ -35,6 +35,9 @@ from sentiment.config import (
     BaselineRunConfig,
     BundleCommand,
     CompareCommand,
+    CompressCommand,
+    CompressionConfig,
+    CompressRunConfig,
     CorpusConfig,
     DataConfig,
     DoctorCommand,
@@ -160,6 +163,17 @@ def parse_baseline(argv: list[str]) -> BaselineCommand:
     """What the command line asks of scripts/baseline.py."""
     groups = {"data": DataConfig, "baseline": BaselineConfig}
     return _parse_run(argv, groups, BaselineRunConfig, BaselineCommand)
+
+
+def parse_compress(argv: list[str]) -> CompressCommand:
+    """What the command line asks of scripts/compress.py."""
+    groups = {
+        "data": DataConfig,
+        "compression": CompressionConfig,
+        "training": TrainingConfig,
+        "speed": SpeedConfig,
+    }
+    return _parse_run(argv, groups, CompressRunConfig, CompressCommand)
 
 
 def parse_compare(argv: list[str]) -> CompareCommand:

@@ -16,6 +16,7 @@ from sentiment.config.commands import (
     BaselineCommand,
     BundleCommand,
     CompareCommand,
+    CompressCommand,
     DoctorCommand,
     EvaluateCommand,
     PredictCommand,
@@ -23,11 +24,13 @@ from sentiment.config.commands import (
     TrainCommand,
     TwoStageCommand,
 )
+from sentiment.config.compression import COMPRESSIONS, CompressionConfig
 from sentiment.config.data import (
     BUNDLED_DATASET,
     CorpusConfig,
     DataConfig,
     UnlabelledConfig,
+    UnlabelledTextsConfig,
 )
 from sentiment.config.model import (
     ARCHITECTURES,
@@ -45,6 +48,7 @@ from sentiment.config.places import (
 )
 from sentiment.config.runs import (
     BaselineRunConfig,
+    CompressRunConfig,
     PretrainRunConfig,
     RunConfig,
 )
@@ -74,6 +78,7 @@ __all__ = [
     "BASELINES",
     "BUNDLED_CLASSIFIER",
     "BUNDLED_DATASET",
+    "COMPRESSIONS",
     "DEFAULT_CACHE_DIR",
     "DTYPES",
     "LORA_TARGETS",
@@ -94,6 +99,9 @@ __all__ = [
     "BundleCommand",
     "CheckedConfig",
     "CompareCommand",
+    "CompressCommand",
+    "CompressRunConfig",
+    "CompressionConfig",
     "CorpusConfig",
     "DataConfig",
     "DoctorCommand",
@@ -110,6 +118,7 @@ __all__ = [
     "TrainingConfig",
     "TwoStageCommand",
     "UnlabelledConfig",
+    "UnlabelledTextsConfig",
     "setting",
     "stage_folders",
 ]

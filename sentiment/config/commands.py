@@ -5,7 +5,12 @@ import os
 from dataclasses import dataclass
 
 from sentiment.config.data import DataConfig
-from sentiment.config.runs import BaselineRunConfig, PretrainRunConfig, RunConfig
+from sentiment.config.runs import (
+    BaselineRunConfig,
+    CompressRunConfig,
+    PretrainRunConfig,
+    RunConfig,
+)
 from sentiment.config.settings import MAX_SEED, CheckedConfig, setting
 from sentiment.config.training import SpeedConfig
 from sentiment.errors import InputError
@@ -21,7 +26,7 @@ class RunCommand(CheckedConfig):
         run: what determines them.
     """
 
-    run: RunConfig | PretrainRunConfig | BaselineRunConfig
+    run: RunConfig | PretrainRunConfig | BaselineRunConfig | CompressRunConfig
     workdir: str = setting("", "Folder for the results; made if missing.")
     overwrite: bool = setting(False, "Replace the results of a finished run.")
 
@@ -80,6 +85,11 @@ class TwoStageCommand(CheckedConfig):
 @dataclass(frozen=True)
 class BaselineCommand(RunCommand):
     """What scripts/baseline.py is asked for."""
+
+
+@dataclass(frozen=True)
+class CompressCommand(RunCommand):
+    """What scripts/compress.py is asked for."""
 
 
 @dataclass(frozen=True)

@@ -159,7 +159,30 @@ class CorpusConfig(CheckedConfig):
 
 
 @dataclass(frozen=True)
-class UnlabelledConfig(CheckedConfig):
+class UnlabelledTextsConfig(CheckedConfig):
+    """Where texts without labels come from."""
+
+    unlabelled_split: str = setting(
+        "", "Split of --dataset for a teacher; labels it may have are not read."
+    )
+    unlabelled_file: str = setting(
+        "",
+        "Own texts for a teacher: CSV, TSV, JSONL or Parquet, or .txt with one text a "
+        "line.",
+        is_path=True,
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.unlabelled_split and self.unlabelled_file:
+            raise InputError(
+                "Give either --unlabelled_split or --unlabelled_file. Received: "
+                f"{self.unlabelled_split!r} and {self.unlabelled_file!r}."
+            )
+
+
+@dataclass(frozen=True)
+class UnlabelledConfig(UnlabelledTextsConfig):
     """Texts without labels that a classifier learns from, too, and what labels them."""
 
     teacher: str = setting(
@@ -175,15 +198,6 @@ class UnlabelledConfig(CheckedConfig):
         "examples (distillation).",
         at_least=0,
         at_most=1,
-    )
-    unlabelled_split: str = setting(
-        "", "Split of --dataset for --teacher; labels it may have are not read."
-    )
-    unlabelled_file: str = setting(
-        "",
-        "Own texts for --teacher: CSV, TSV, JSONL or Parquet, or .txt with one text a "
-        "line.",
-        is_path=True,
     )
     mixed_texts: int = setting(
         0,
@@ -204,11 +218,6 @@ class UnlabelledConfig(CheckedConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.unlabelled_split and self.unlabelled_file:
-            raise InputError(
-                "Give either --unlabelled_split or --unlabelled_file. Received: "
-                f"{self.unlabelled_split!r} and {self.unlabelled_file!r}."
-            )
         if self.teacher_weight and not self.has_trained_teacher:
             raise InputError(
                 "--teacher_weight is for a trained model as --teacher; any other is "

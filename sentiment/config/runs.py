@@ -4,6 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from sentiment.config.baselines import BaselineConfig
+from sentiment.config.compression import CompressionConfig
 from sentiment.config.data import (
     BUNDLED_DATASET,
     CorpusConfig,
@@ -11,7 +12,13 @@ from sentiment.config.data import (
     UnlabelledConfig,
 )
 from sentiment.config.model import BackboneConfig, ModelConfig
-from sentiment.config.settings import MAX_SEED, CheckedConfig, setting, to_flagfile
+from sentiment.config.settings import (
+    MAX_SEED,
+    CheckedConfig,
+    changed_settings,
+    setting,
+    to_flagfile,
+)
 from sentiment.config.training import (
     AdversarialConfig,
     PretrainingConfig,
@@ -128,6 +135,57 @@ class PretrainRunConfig(SeededRun):
     def to_flagfile(self) -> str:
         """The settings as a flagfile, see `RunConfig.to_flagfile`."""
         groups = (self.corpus, self.backbone, self.training, self.speed)
+        return self._flagfile(*groups)
+
+
+@dataclass(frozen=True)
+class CompressRunConfig(SeededRun):
+    """Everything that determines a compression.
+
+    Attributes:
+        data: what it is measured on, and learns from.
+        compression: the model and the method.
+        training: how a student is trained.
+        speed: fast paths and caches.
+    """
+
+    data: DataConfig
+    compression: CompressionConfig
+    training: TrainingConfig = dataclasses.field(default_factory=TrainingConfig)
+    speed: SpeedConfig = dataclasses.field(default_factory=SpeedConfig)
+
+    def __post_init__(self):
+        super().__post_init__()
+        method = self.compression.method
+        defaults = CompressionConfig(model=self.compression.model)
+        owners = dict.fromkeys(
+            (
+                "keep_layers",
+                "teacher_weight",
+                "dropout",
+                "unlabelled_split",
+                "unlabelled_file",
+            ),
+            "distill",
+        )
+        owners["min_token_count"] = "vocab"
+        stray = [
+            name
+            for name, owner in owners.items()
+            if owner != method
+            and getattr(self.compression, name) != getattr(defaults, name)
+        ]
+        if method != "distill":
+            stray += changed_settings(self.training)
+        if stray:
+            raise InputError(
+                f"--method={method} makes no use of --{', --'.join(stray)}. Leave them "
+                "out."
+            )
+
+    def to_flagfile(self) -> str:
+        """The settings as a flagfile, see `RunConfig.to_flagfile`."""
+        groups = (self.data, self.compression, self.training, self.speed)
         return self._flagfile(*groups)
 
 

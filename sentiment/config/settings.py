@@ -85,6 +85,16 @@ def _check_value(field, value):
         raise InputError(f"--{field.name} must be {wanted}. Received: {value}.")
 
 
+def changed_settings(config: CheckedConfig) -> list[str]:
+    """Names of the settings that are not at their default."""
+    defaults = type(config)()
+    return [
+        field.name
+        for field in dataclasses.fields(config)
+        if getattr(config, field.name) != getattr(defaults, field.name)
+    ]
+
+
 def to_flagfile(*groups: CheckedConfig) -> str:
     """The settings of `groups` as a flagfile, one `--name=value` a line."""
     lines = [

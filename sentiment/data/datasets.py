@@ -129,14 +129,14 @@ def load_split(
         InputError: the data has no such split, or other classes.
     """
     source = open_source(config, label_names)
-    class_of = _match_classes(source.label_names, label_names)
+    class_of = match_classes(source.label_names, label_names)
     examples = _read_split(source, config, split, seed)
     if source.num_skipped_rows:
         print(f"Skipped {source.num_skipped_rows:,} bad rows.")
     return Examples(examples.texts, class_of[examples.labels])
 
 
-def _match_classes(own: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
+def match_classes(own: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
     """int32 (num_classes,), the index in `wanted` of each of `own`.
 
     Names match if they are equal or one begins the other, as "neg" does
@@ -151,7 +151,7 @@ def _match_classes(own: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
     if len(own) != len(wanted):
         raise InputError(
             f"The model knows {len(wanted)} classes ({', '.join(wanted)}); the data "
-            f"has {len(own)} ({', '.join(own)}), so it cannot be scored on them. Take "
+            f"has {len(own)} ({', '.join(own)}), so they do not fit. Take "
             "a model of these classes, or give a file (--test_file) and "
             "--skip_bad_rows, which leaves rows of other classes out."
         )

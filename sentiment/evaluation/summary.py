@@ -87,6 +87,39 @@ def print_comparison(compared: list[Compared], console: Console | None = None):
     )
 
 
+def print_compression(metrics: dict, workdir: str, console: Console | None = None):
+    """Prints a model before and after it was made smaller.
+
+    Args:
+        metrics: as of `compress`.
+        workdir: where it was saved.
+        console: where to; the terminal by default.
+    """
+    console = console or Console()
+    table = Table(title=f"{metrics['method']}, {metrics['split']} data")
+    table.add_column("")
+    for name in ("accuracy", "macro-F1", "calibration error", "MB", "ms per review"):
+        table.add_column(name, justify="right")
+    for name in ("before", "after"):
+        scores = metrics[name]
+        table.add_row(
+            name,
+            f"{scores['accuracy']:.2%}",
+            f"{scores['macro_f1']:.2%}",
+            f"{scores['expected_calibration_error']:.3f}",
+            f"{scores['megabytes']:.2f}",
+            f"{scores['milliseconds_per_review']:.2f}",
+        )
+    before, after = metrics["before"], metrics["after"]
+    console.print(table)
+    console.print(
+        f"{after['megabytes'] / before['megabytes']:.1%} of the size, "
+        f"{after['accuracy'] - before['accuracy']:+.2%} accuracy on "
+        f"{after['num_examples']:,} examples. Saved in {escape(str(workdir))}.",
+        highlight=False,
+    )
+
+
 def print_run(metrics: dict, workdir: str, console: Console | None = None):
     """Prints a finished training run.
 

@@ -12,7 +12,7 @@ import numpy as np
 from sentiment.baselines.classical import fit_baseline
 from sentiment.config import BaselineConfig, RunConfig
 from sentiment.data.corpus import without
-from sentiment.data.datasets import Splits
+from sentiment.data.datasets import Splits, match_classes
 from sentiment.data.examples import Examples
 from sentiment.data.files import read_texts
 from sentiment.data.mixing import mix_texts
@@ -98,13 +98,8 @@ def soften(
 
 def _asked(teacher, splits: Splits, texts: list[str]) -> np.ndarray:
     """The teacher's probabilities, float32 (N, num_classes)."""
-    if teacher.label_names != splits.label_names:
-        raise InputError(
-            f"The teacher knows the classes {', '.join(teacher.label_names)}; the data "
-            f"has {', '.join(splits.label_names)}. Give --label_names in the teacher's "
-            "order, or another teacher."
-        )
-    return teacher.predict(texts)
+    class_of = match_classes(splits.label_names, teacher.label_names)
+    return teacher.predict(texts)[:, class_of]
 
 
 def label_unlabelled(

@@ -1,0 +1,212 @@
+"""A smaller model out of a trained one, and what that costs."""
+
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from sentiment.bundled import resolve
+from sentiment.compression.quantization import is_quantized, quantize
+from sentiment.compression.trimming import trim_vocabulary
+from sentiment.config import (
+    MODEL_FILE,
+    PRESET_FOLDER,
+    CompressRunConfig,
+    ModelConfig,
+    RunConfig,
+    UnlabelledConfig,
+)
+from sentiment.data.datasets import load_split, open_source
+from sentiment.data.examples import Examples
+from sentiment.data.pipeline import encode_examples
+from sentiment.errors import InputError
+from sentiment.evaluation.evaluate import evaluate_encoded
+from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
+from sentiment.runtime import prepare_process
+from sentiment.serving.loading import load_classifier
+from sentiment.training.devices import device_name
+from sentiment.training.train import train_and_evaluate, versions
+from sentiment.training.workdir import CONFIG_FILE, METRICS_FILE, Workdir
+
+DISTILLATION_FOLDER = "distillation"
+TIMED_TEXTS = 500
+TIMED_ROUNDS = 5
+MEGABYTE = 1e6  # bytes
+
+
+class CompressionWorkdir(Workdir):
+    """The results of a compression."""
+
+    results = (MODEL_FILE, PRESET_FOLDER, CONFIG_FILE, METRICS_FILE)
+
+    def save(self, config: CompressRunConfig, classifier, metrics: dict):
+        """Saves everything and moves it to its place.
+
+        Raises:
+            InputError: it cannot be written, as on a full disk.
+        """
+        with self.writing():
+            self.clear_staging()
+            classifier.save(self.staging / MODEL_FILE)
+            classifier.save_to_preset(self.staging / PRESET_FOLDER)
+            self.write_config_and_metrics(config, metrics)
+            self.publish()
+
+
+def compress(
+    config: CompressRunConfig, workdir: str | Path, overwrite: bool = False
+) -> dict:
+    """Makes a model smaller, and measures it before and after.
+
+    The folder then holds `model.keras` and `preset/`, an ordinary classifier, and
+    `metrics.json`. Distillation also leaves its training run in `distillation/`, and
+    goes on there if it was interrupted.
+
+    Args:
+        config: which model, how, and on which data it is measured.
+        workdir: folder for the results; made if missing.
+        overwrite: whether to replace the results of a finished run.
+
+    Returns:
+        What `metrics.json` holds: `before` and `after`, each with `accuracy`,
+        `macro_f1`, `expected_calibration_error`, `megabytes` (10^6 bytes of
+        model.keras) and `milliseconds_per_review` (median; from string to
+        probability, in batches, the two models taking turns).
+
+    Raises:
+        InputError: anything the user can mend: settings, data, model, a finished run
+            in `workdir`.
+    """
+    started = time.monotonic()
+    prepare_process(config.speed)
+    with CompressionWorkdir(workdir).in_use(overwrite) as folder:
+        if overwrite:
+            shutil.rmtree(folder.path / DISTILLATION_FOLDER, ignore_errors=True)
+        before = load_classifier(config.compression.model, config.speed)
+        if is_quantized(before):
+            raise InputError(
+                f"{config.compression.model} is quantised already. Give the model that "
+                "it was made of."
+            )
+        split, examples = _measured(config, before.label_names)
+        after = _compressed(config, folder.path)
+        milliseconds = milliseconds_per_review([before, after], examples.texts)
+        metrics = {
+            "method": config.compression.method,
+            "split": split,
+            "before": _measure(before, examples, config),
+            "after": _measure(after, examples, config),
+            "run": {
+                "versions": versions(),
+                "device": device_name(),
+                "seconds": round(time.monotonic() - started, 1),
+            },
+        }
+        for name, value in zip(("before", "after"), milliseconds, strict=True):
+            metrics[name]["milliseconds_per_review"] = value
+        folder.save(config, after, metrics)
+    return metrics
+
+
+def _measured(config: CompressRunConfig, label_names) -> tuple[str, Examples]:
+    """The test examples; where there are none, those of validation."""
+    has_test = "test" in open_source(config.data, label_names).splits
+    split = "test" if has_test else "validation"
+    return split, load_split(config.data, split, config.seed, label_names)
+
+
+def _compressed(config: CompressRunConfig, folder: Path) -> GPT2TextClassifier:
+    settings = config.compression
+    if settings.method == "distill":
+        return _distilled(config, folder / DISTILLATION_FOLDER)
+    classifier = load_classifier(settings.model, config.speed)
+    if settings.method == "vocab":
+        texts = [
+            text
+            for split in ("train", "validation")
+            for text in load_split(
+                config.data, split, config.seed, classifier.label_names
+            ).texts
+        ]
+        return trim_vocabulary(classifier, texts, settings.min_token_count)
+    quantize(classifier, settings.method)
+    return classifier
+
+
+def _distilled(config: CompressRunConfig, workdir: Path) -> GPT2TextClassifier:
+    """A student of fewer layers, which begins as layers of its teacher."""
+    settings = config.compression
+    teacher = load_classifier(settings.model, config.speed)
+    num_layers = settings.keep_layers or max(1, teacher.backbone.num_layers // 2)
+    reader = teacher.preprocessor
+    model = ModelConfig(
+        preset=_preset_of(settings.model),
+        keep_layers=num_layers,
+        sequence_length=reader.sequence_length,
+        truncation=reader.truncation,
+        lowercase=reader.lowercase,
+        pooling=teacher.pooling,
+        dropout=settings.dropout,
+    )
+    unlabelled = UnlabelledConfig(
+        teacher=settings.model,
+        teacher_weight=settings.teacher_weight,
+        unlabelled_split=settings.unlabelled_split,
+        unlabelled_file=settings.unlabelled_file,
+    )
+    run = RunConfig(
+        config.data,
+        model,
+        config.training,
+        config.speed,
+        unlabelled,
+        seed=config.seed,
+    )
+    if not (workdir / METRICS_FILE).exists():
+        return train_and_evaluate(run, workdir).classifier
+    if (workdir / CONFIG_FILE).read_text(encoding="utf-8") != run.to_flagfile():
+        raise InputError(
+            f"{workdir} holds a student of other settings, see its {CONFIG_FILE}. Give "
+            "another --workdir, or --overwrite."
+        )
+    return load_classifier(workdir, config.speed)
+
+
+def _preset_of(model: str) -> str:
+    """The preset folder beside a model, or that it is."""
+    path = Path(resolve(model))
+    for folder in (path / PRESET_FOLDER, path):
+        if (folder / "config.json").is_file():
+            return str(folder)
+    raise InputError(
+        "--method=distill begins with layers of the model's preset: give the workdir "
+        f"of a run, or a preset folder. Received: --model={model}."
+    )
+
+
+def _measure(classifier, examples: Examples, config: CompressRunConfig) -> dict:
+    encoded = encode_examples(classifier.preprocessor, examples, config.speed.cache_dir)
+    scores = evaluate_encoded(classifier, encoded).metrics
+    names = ("accuracy", "macro_f1", "expected_calibration_error", "num_examples")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / MODEL_FILE
+        classifier.save(path)
+        megabytes = path.stat().st_size / MEGABYTE
+    return {**{name: scores[name] for name in names}, "megabytes": megabytes}
+
+
+def milliseconds_per_review(
+    classifiers: list[GPT2TextClassifier], texts: list[str]
+) -> list[float]:
+    """The median time of each, the classifiers taking turns over the same texts."""
+    texts = texts[:TIMED_TEXTS]
+    seconds = [[] for _ in classifiers]
+    for number in range(TIMED_ROUNDS + 1):
+        for taken, classifier in zip(seconds, classifiers, strict=True):
+            started = time.perf_counter()
+            classifier.predict(texts, verbose=0)
+            if number:  # The first round compiles.
+                taken.append(time.perf_counter() - started)
+    return [1000 * float(np.median(taken)) / len(texts) for taken in seconds]

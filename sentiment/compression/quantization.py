@@ -1,0 +1,37 @@
+"""Weights in 8 or 4 bits."""
+
+import keras
+
+from sentiment.errors import InputError
+from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
+
+QUANTIZED = (keras.layers.Dense, keras.layers.EinsumDense, keras.layers.Embedding)
+
+
+def quantize(classifier: GPT2TextClassifier, mode: str):
+    """Rounds the backbone's matrices to integers, in place.
+
+    Pooling and head stay in float32: they are small, and Keras reloads no task whose
+    head is quantised. Recurrent layers, norms and positions stay, too.
+
+    Args:
+        classifier: a trained one, not quantised.
+        mode: `int8` (a scale per output) or `int4` (a scale per block of inputs).
+
+    Raises:
+        InputError: it is quantised already.
+    """
+    if is_quantized(classifier):
+        raise InputError("The model is quantised already. Give the one it was made of.")
+    layers = {
+        id(layer)
+        for layer in classifier.backbone._flatten_layers()
+        if isinstance(layer, QUANTIZED)
+    }
+    classifier.quantize(mode, filters=lambda layer: id(layer) in layers)
+
+
+def is_quantized(classifier: GPT2TextClassifier) -> bool:
+    """Whether some layers hold integers."""
+    layers = classifier.backbone._flatten_layers()
+    return any(getattr(layer, "quantization_mode", None) for layer in layers)

@@ -1,0 +1,75 @@
+"""Vocabularies without the tokens that never occur."""
+
+from collections import Counter
+
+import numpy as np
+from tokenizers.pre_tokenizers import ByteLevel
+
+from sentiment.data.cleaning import clean_text
+from sentiment.models.architectures import remade
+from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
+from sentiment.models.gpt2_text_classifier_preprocessor import (
+    GPT2TextClassifierPreprocessor,
+)
+from sentiment.models.gpt2_tokenizer import ByteLevelGPT2Tokenizer
+
+EMBEDDINGS = "token_embedding/embeddings"
+
+
+def trim_vocabulary(
+    classifier: GPT2TextClassifier, texts: list[str], min_count: int = 1
+) -> GPT2TextClassifier:
+    """The classifier without the tokens that `texts` do without.
+
+    Bytes, special tokens and what kept tokens are merged from stay. So any text can
+    still be read, and with a `min_count` of 1 `texts` are split, and classified, as
+    before; other texts may be split into shorter tokens.
+
+    Args:
+        classifier: a trained one, not quantised.
+        texts: raw strings.
+        min_count: int, how often a token must occur.
+
+    Returns:
+        A new classifier; its token ids are other ones.
+    """
+    reader = classifier.preprocessor
+    tokenizer = reader.tokenizer
+    kept = _kept_tokens(tokenizer, reader.lowercase, texts, min_count)
+    old_ids = np.array(sorted(tokenizer.vocabulary[token] for token in kept))
+    tokens = {i: token for token, i in tokenizer.vocabulary.items()}
+    vocabulary = {tokens[old]: new for new, old in enumerate(old_ids.tolist())}
+    merges = [
+        merge
+        for merge in tokenizer.merges
+        if {*merge.split(" "), merge.replace(" ", "")} <= kept
+    ]
+    rows = np.array(classifier.backbone.token_embedding.embeddings)[old_ids]
+    backbone = remade(
+        classifier.backbone, {EMBEDDINGS: rows}, vocabulary_size=len(rows)
+    )
+    preprocessor = GPT2TextClassifierPreprocessor(
+        ByteLevelGPT2Tokenizer(vocabulary, merges),
+        sequence_length=reader.sequence_length,
+        truncation=reader.truncation,
+        lowercase=reader.lowercase,
+    )
+    return classifier.with_backbone(backbone, preprocessor)
+
+
+def _kept_tokens(tokenizer, lowercase, texts, min_count) -> set[str]:
+    # Whole texts: truncation counts tokens, also those that it leaves out.
+    cleaned = [clean_text(text, lowercase) for text in texts]
+    counts = Counter()
+    for ids in tokenizer.encode_batch(cleaned):
+        counts.update(ids)
+    special = {tokenizer.start_token, tokenizer.end_token}
+    kept = {*ByteLevel.alphabet(), *special} & tokenizer.vocabulary.keys()
+    kept |= {
+        token for token, i in tokenizer.vocabulary.items() if counts[i] >= min_count
+    }
+    # From long to short, since what a token is merged from is merged before it.
+    for merge in reversed(tokenizer.merges):
+        if merge.replace(" ", "") in kept:
+            kept.update(merge.split(" "))
+    return kept
