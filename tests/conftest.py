@@ -14,8 +14,11 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 CACHES = tempfile.TemporaryDirectory(prefix="sentiment-", ignore_cleanup_errors=True)
 os.environ["XDG_CACHE_HOME"] = CACHES.name
 
+import jax  # noqa: E402
 import keras  # noqa: E402
 import keras_hub  # noqa: E402
+import numpy as np  # noqa: E402
+from jax.experimental.compilation_cache import compilation_cache  # noqa: E402
 
 import sentiment  # noqa: E402
 from sentiment.data.vocabulary import train_vocabulary  # noqa: E402
@@ -83,6 +86,42 @@ def make_classifier(tokenizer, make_backbone):
         )
 
     return make
+
+
+@pytest.fixture(scope="session")
+def randomize():
+    """Adds noise to every weight.
+
+    Freshly made, a tiny model gives all texts nearly the same logits, all biases
+    0 and all gains 1, and so hides mistakes.
+    """
+
+    def randomize(model, stddev=0.3):
+        rng = np.random.default_rng(0)
+        for variable in model.weights:
+            if "float" in variable.dtype:
+                noise = rng.normal(0, stddev, variable.shape)
+                variable.assign(variable.value + noise.astype("float32"))
+        return model
+
+    return randomize
+
+
+@pytest.fixture(scope="module")
+def compile_once(tmp_path_factory):
+    """Lets the runs of this module share what they compile."""
+    settings = {
+        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
+        "jax_persistent_cache_min_compile_time_secs": 0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    before = {name: getattr(jax.config, name) for name in settings}
+    for values in (settings, before):
+        for name, value in values.items():
+            jax.config.update(name, value)
+        compilation_cache.reset_cache()
+        if values is settings:
+            yield
 
 
 @pytest.fixture

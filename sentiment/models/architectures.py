@@ -34,10 +34,10 @@ def remade(backbone, weights: dict[str, np.ndarray], **sizes):
         **sizes: arguments of its constructor.
     """
     fresh = type(backbone).from_config({**backbone.get_config(), **sizes})
-    old = {v.path: v.value for v in backbone.weights}
+    values = {v.path: v.value for v in backbone.weights} | weights
     for variable in fresh.weights:
-        path = variable.path
-        variable.assign(weights[path] if path in weights else old[path])
+        # A copy: a step of either model takes its arrays' memory for its own.
+        variable.assign(np.array(values[variable.path]))
     return fresh
 
 

@@ -1,4 +1,4 @@
-"""Presets as others write them, and weights that tell texts apart."""
+"""Presets as others write them."""
 
 import json
 
@@ -8,25 +8,6 @@ import pytest
 from safetensors.numpy import save_file
 
 SIZES = {"num_layers": 2, "num_heads": 2, "hidden_dim": 16, "max_sequence_length": 64}
-
-
-@pytest.fixture(scope="session")
-def randomize():
-    """Adds noise to every weight.
-
-    Freshly made, a tiny model gives all texts nearly the same logits, all biases
-    0 and all gains 1, and so hides mistakes.
-    """
-
-    def randomize(model, stddev=0.3):
-        rng = np.random.default_rng(0)
-        for variable in model.weights:
-            if "float" in variable.dtype:
-                noise = rng.normal(0, stddev, variable.shape)
-                variable.assign(variable.value + noise.astype("float32"))
-        return model
-
-    return randomize
 
 
 @pytest.fixture(scope="session")

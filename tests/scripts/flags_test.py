@@ -11,6 +11,8 @@ from sentiment.config import (
     BaselineRunConfig,
     BundleCommand,
     CompareCommand,
+    CompressCommand,
+    CompressRunConfig,
     CorpusConfig,
     DataConfig,
     DoctorCommand,
@@ -35,6 +37,7 @@ REQUIRED = {
     "predict": ("--model=m", "--input=a.csv", "--output=b.csv"),
     "pretrain": ("--text_files=a.csv", "--workdir=w"),
     "baseline": ("--train_file=a.csv", "--workdir=w"),
+    "compress": ("--train_file=a.csv", "--model=m", "--workdir=w"),
     "compare": ("a", "b"),
     "bundle": ("--preset=p", "--name=n"),
     "doctor": (),
@@ -46,6 +49,7 @@ PARSERS = {
     "predict": flags.parse_predict,
     "pretrain": flags.parse_pretrain,
     "baseline": flags.parse_baseline,
+    "compress": flags.parse_compress,
     "compare": flags.parse_compare,
     "bundle": flags.parse_bundle,
 }
@@ -68,6 +72,9 @@ PLACES = [
     ("baseline", BaselineConfig, ("run", "baseline")),
     ("baseline", BaselineRunConfig, ("run",)),
     ("baseline", BaselineCommand, ()),
+    ("compress", DataConfig, ("run", "data")),
+    ("compress", CompressRunConfig, ("run",)),
+    ("compress", CompressCommand, ()),
     ("compare", CompareCommand, ()),
 ]
 

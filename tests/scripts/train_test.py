@@ -527,6 +527,18 @@ def test_dtype__holds_for_a_preset(start, trained):
     assert backbone.transformer_layers[0].compute_dtype == "bfloat16"
 
 
+def test_keep_layers__takes_some_of_the_presets(start, trained):
+    preset = (f"--preset={trained.workdir}/preset", "--lowercase")
+    assert start(*preset, "--keep_layers=1").classifier.backbone.num_layers == 1
+    with pytest.raises(InputError, match=r"--keep_layers must be at most 1.*Received"):
+        start(*preset, "--keep_layers=2")
+
+
+def test_keep_layers__are_of_a_preset():
+    with pytest.raises(InputError, match="--keep_layers are those of a --preset"):
+        parse("--train_file=a.csv", "--workdir=w", "--keep_layers=1")
+
+
 def test_lora_rank__trains_matrices_of_this_rank(start, trained):
     preset = f"--preset={trained.workdir}/preset"
     classifier = start(preset, "--lowercase", "--lora_rank=3").classifier
@@ -749,6 +761,32 @@ def test_teacher__labels_softly(start, tmp_path, splits):
         teacher = fit_baseline(BaselineConfig(method=method), splits(), 0)
         expected = teacher.predict(["quite superb", "very dull"])
         np.testing.assert_allclose(sorted(soft), sorted(expected.tolist()), rtol=1e-5)
+
+
+def test_teacher__may_be_a_trained_model(start, tmp_path, trained):
+    path = tmp_path / "more.txt"
+    path.write_text("quite superb\nvery dull\n")
+    flags = ("--epochs=1", f"--unlabelled_file={path}", f"--teacher={trained.workdir}")
+    soft, _ = soft_labels(start(*flags))
+    expected = trained.classifier.predict(["quite superb", "very dull"])
+    np.testing.assert_allclose(sorted(soft), sorted(expected.tolist()), rtol=1e-5)
+
+
+def test_teacher_weight__is_its_share_of_the_training_labels(start, trained, splits):
+    flags = ("--epochs=1", f"--teacher={trained.workdir}", "--teacher_weight=0.25")
+    soft, count = soft_labels(start(*flags))
+    train = splits().train
+    assert len(soft) == count == len(train)
+    expected = 0.75 * np.eye(3)[train.labels]
+    expected += 0.25 * trained.classifier.predict(train.texts)
+    np.testing.assert_allclose(sorted(soft), sorted(expected.tolist()), rtol=1e-4)
+
+
+@pytest.mark.parametrize("teacher", ["none", "nb_svm"])
+def test_teacher_weight__needs_a_trained_teacher(teacher):
+    flags = (f"--teacher={teacher}", "--teacher_weight=0.5", "--mixed_texts=9")
+    with pytest.raises(InputError, match="--teacher_weight is for a trained model"):
+        parse("--train_file=a.csv", "--workdir=w", *flags)
 
 
 def test_unlabelled_file__is_read_beside_the_training_data(start, tmp_path, splits):

@@ -17,7 +17,13 @@ from sentiment.config import (
 from sentiment.data.datasets import load_splits
 from sentiment.data.mixing import mix_texts
 from sentiment.errors import InputError
-from sentiment.training.teaching import label_unlabelled, read_unlabelled
+from sentiment.training import teaching
+from sentiment.training.teaching import (
+    label_unlabelled,
+    load_teacher,
+    read_unlabelled,
+    soften,
+)
 
 NEW = ["Superb and lovely", "a dull, boring film", "SUPERB  and<br/>lovely", ""]
 
@@ -116,10 +122,83 @@ def test_mixed_texts_are_counted_apart_from_the_unlabelled_ones(config, tmp_path
     made = mix_texts(splits.train.texts, 30, config.seed)
     path = tmp_path / "some.txt"
     path.write_text("\n".join([made[0], NEW[0], NEW[0]]))
-    unlabelled = UnlabelledConfig("nb_svm", unlabelled_file=str(path), mixed_texts=30)
+    unlabelled = UnlabelledConfig(
+        teacher="nb_svm", unlabelled_file=str(path), mixed_texts=30
+    )
     config = dataclasses.replace(config, unlabelled=unlabelled)
     taught = label_unlabelled(config, splits, read_unlabelled(config))
     assert taught.examples.texts[:2] == [made[0], NEW[0]]
     assert (taught.num_excluded, taught.num_repeated) == (0, 1)
     assert taught.num_mixed == len(taught.examples) - 2
     assert made[0] not in taught.examples.texts[2:]
+
+
+@pytest.fixture
+def with_teacher(config, make_classifier, tmp_path):
+    """The config with a trained teacher of these classes, its share, and it."""
+
+    def make(label_names, share=0.25):
+        teacher = make_classifier(num_classes=len(label_names))
+        teacher.label_names = label_names
+        teacher.save(tmp_path / "model.keras")
+        unlabelled = dataclasses.replace(
+            config.unlabelled, teacher=str(tmp_path), teacher_weight=share
+        )
+        return dataclasses.replace(config, unlabelled=unlabelled), teacher
+
+    return make
+
+
+def test_a_trained_model_may_be_the_teacher(with_teacher):
+    config, expected = with_teacher(("bad", "good"))
+    splits, teacher = load_splits(config.data, 0), load_teacher(config)
+    taught = label_unlabelled(config, splits, read_unlabelled(config), teacher)
+    assert taught.weight == 1
+    assert taught.examples.texts == NEW[:2]
+    found = taught.examples.labels
+    np.testing.assert_allclose(found, expected.predict(NEW[:2]), rtol=1e-6)
+
+
+def test_its_share_of_the_training_labels_is_mixed_in(with_teacher):
+    config, expected = with_teacher(("bad", "good"))
+    splits, teacher = load_splits(config.data, 0), load_teacher(config)
+    found = soften(config, splits, teacher)
+    assert found.texts == splits.train.texts
+    certain = np.eye(2)[splits.train.labels]
+    mixed = 0.75 * certain + 0.25 * expected.predict(found.texts)
+    np.testing.assert_allclose(found.labels, mixed, rtol=1e-5)
+    assert found.labels.dtype == np.float32
+
+
+def test_without_a_share_the_labels_stay_classes(with_teacher):
+    config, _ = with_teacher(("bad", "good"), share=0.0)
+    splits = load_splits(config.data, 0)
+    assert soften(config, splits, load_teacher(config)) is splits.train
+
+
+def test_a_teachers_classes_may_come_in_another_order(with_teacher):
+    config, expected = with_teacher(("good", "bad"), share=1.0)
+    splits = load_splits(config.data, 0)
+    found = soften(config, splits, load_teacher(config))
+    np.testing.assert_allclose(
+        found.labels, expected.predict(found.texts)[:, ::-1], rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("names", [("bad", "fair", "good"), ("no", "yes")])
+def test_a_teacher_of_other_classes_is_refused(with_teacher, names):
+    config, _ = with_teacher(names)
+    with pytest.raises(InputError, match=f"The model knows .*{', '.join(names)}"):
+        soften(config, load_splits(config.data, 0), load_teacher(config))
+
+
+def test_a_classical_teacher_is_not_looked_for_on_disk(config, monkeypatch):
+    monkeypatch.setattr(teaching, "load_classifier", None)
+    assert load_teacher(config) is None
+
+
+def test_a_teacher_that_is_not_there_is_named(config):
+    unlabelled = dataclasses.replace(config.unlabelled, teacher="runs/none")
+    config = dataclasses.replace(config, unlabelled=unlabelled)
+    with pytest.raises(InputError, match="no model at runs/none"):
+        load_teacher(config)

@@ -12,7 +12,6 @@ import h5py
 import jax
 import numpy as np
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 
 from sentiment.config import (
     DataConfig,
@@ -34,6 +33,8 @@ from sentiment.training.optimizers import warmup_cosine
 from sentiment.training.train import train_and_evaluate
 from tests.training.conftest import MODEL, TRAINING
 
+pytestmark = pytest.mark.usefixtures("compile_once")
+
 ROOT = Path(__file__).resolve().parent.parent.parent
 DATA = {"validation_fraction": 0.3}
 MONITORED = {
@@ -41,23 +42,6 @@ MONITORED = {
     "macro_f1": "val_macro_f1",
     "loss": "val_cross_entropy",
 }
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compile_once(tmp_path_factory):
-    """Lets the runs of this module share what they compile."""
-    settings = {
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
-        "jax_persistent_cache_min_compile_time_secs": 0,
-        "jax_persistent_cache_min_entry_size_bytes": -1,
-    }
-    before = {name: getattr(jax.config, name) for name in settings}
-    for values in (settings, before):
-        for name, value in values.items():
-            jax.config.update(name, value)
-        compilation_cache.reset_cache()
-        if values is settings:
-            yield
 
 
 @pytest.fixture(scope="module")
