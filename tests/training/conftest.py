@@ -5,6 +5,8 @@ import csv
 import numpy as np
 import pytest
 
+from sentiment.training import resumable_run
+
 WORDS = {"bad": ["Awful", "dull", "boring!"], "good": ["Lovely", "great", "superb!"]}
 MODEL = {
     "num_layers": 1,
@@ -43,3 +45,27 @@ def write_reviews():
         return str(path)
 
     return write
+
+
+class Stop(Exception):
+    """Raised where a test stops a run."""
+
+
+@pytest.fixture
+def stop_at(monkeypatch):
+    """Lets a run stop after so many updates, once."""
+
+    def arrange(updates):
+        original = resumable_run._Saver.on_train_batch_end
+
+        def stopping(self, batch, logs=None):
+            done = self.done_after(batch)
+            original(self, batch, logs)
+            if done == updates:
+                self.run.checkpoints.wait()
+                monkeypatch.undo()
+                raise Stop
+
+        monkeypatch.setattr(resumable_run._Saver, "on_train_batch_end", stopping)
+
+    return arrange
