@@ -277,6 +277,8 @@ class _Saver(keras.callbacks.Callback):
             yield
         finally:
             signal.signal(signal.SIGTERM, before)
+        if self.is_asked:  # after the last save
+            signal.raise_signal(signal.SIGTERM)
 
     def done_after(self, batch: int) -> int:
         """Updates made in the whole run after `batch` of this section."""

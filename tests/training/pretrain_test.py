@@ -20,6 +20,7 @@ from sentiment.config import (
 from sentiment.errors import InputError
 from sentiment.models.presets import load_backbone
 from sentiment.training import pretrain as module
+from sentiment.training import resumable_run
 from sentiment.training.pretrain import pretrain
 from tests.training.conftest import Stop
 
@@ -214,8 +215,60 @@ def test_other_text_is_refused(config, tmp_path, interrupted):
     config = dataclasses.replace(config, corpus=corpus)
     interrupted(config, tmp_path / "run")
     path.write_text("".join([*lines[:-1], "another line\n"]))
-    with pytest.raises(InputError, match="the data have changed"):
+    with pytest.raises(InputError, match=r"--text_files: .*text.txt has changed"):
         pretrain(config, tmp_path / "run")
+
+
+def test_sigterm_saves_and_the_same_call_goes_on(
+    config, whole, tmp_path, monkeypatch, terminate_at, fast_clock
+):
+    terminate_at(17)  # between two checkpoints
+    with pytest.raises(SystemExit) as left:
+        pretrain(config, tmp_path)
+    assert left.value.code == 128 + signal.SIGTERM
+    assert (tmp_path / "checkpoints" / "17").is_dir()
+    seconds = resumable_run.Checkpoints(tmp_path / "checkpoints").about()["seconds"]
+    monkeypatch.undo()
+    result = pretrain(config, tmp_path)
+    assert_same_run(tmp_path, whole(config)[0], config)
+    # Of both sittings; the second has the real clock.
+    assert 0 < result.metrics["run"]["seconds"] - seconds < 1e5
+
+
+def test_a_full_disk_stops_the_run_which_goes_on_when_there_is_room(
+    config, whole, tmp_path, fill_disk
+):
+    fill_disk("pretrain", 14, config, tmp_path / "run", last=12)
+    pretrain(config, tmp_path / "run")
+    assert_same_run(tmp_path / "run", whole(config)[0], config)
+
+
+def test_a_second_process_is_refused_while_one_trains(config, tmp_path, refused_beside):
+    refused_beside("pretrain", config, tmp_path / "run", pretrain)
+
+
+@pytest.mark.parametrize("factor", [np.nan, 1e4])
+def test_divergence_goes_back_and_leaves_the_batch_out(
+    config, tmp_path, poison, capsys, factor
+):
+    poison(24, factor)  # whenever it is read
+    result = pretrain(config, tmp_path)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["run"]["num_recoveries"] == 1
+    assert float(result.model.optimizer.rate_factor) == 0.5
+    assert max(result.history["loss"]) < 10
+    printed = capsys.readouterr().out
+    assert "in updates 25 to 25. Back to update 24, without these batches" in printed
+    assert "at 0.5 of the learning rate (1 of 2 times)" in printed
+
+
+def test_divergence_is_recovered_from_so_many_times(config, tmp_path, poison, capsys):
+    training = dataclasses.replace(config.training, max_recoveries=1)
+    poison(24, forever=True)
+    with pytest.raises(InputError, match="The loss became nan by update 36"):
+        pretrain(dataclasses.replace(config, training=training), tmp_path)
+    assert capsys.readouterr().out.count("Back to update 24") == 1
+    assert (tmp_path / "checkpoints" / "24").is_dir()
 
 
 def test_damaged_checkpoint_is_reported(config, tmp_path, interrupted):
