@@ -10,6 +10,7 @@ from sentiment.data.cache import fingerprint
 from sentiment.data.pipeline import EncodedExamples
 from sentiment.errors import InputError
 
+FORMAT = 2  # of what a checkpoint holds
 # Settings that another machine may have otherwise: they change the run in the last
 # bits of sums at most.
 NOT_COMPARED = ("tfds_data_dir", "num_devices", "cache_dir", "keep_memory")
@@ -49,6 +50,7 @@ def identity(config, groups, reader: str, *data: EncodedExamples) -> dict:
     ]
     contents = [np.ascontiguousarray(array).tobytes() for array in arrays]
     return {
+        "format": FORMAT,
         "settings": settings | {"seed": str(config.seed)},
         "files": files,
         "data": fingerprint(reader, *contents),
@@ -73,6 +75,8 @@ def check_same_run(old: dict, new: dict, folder):
         for name, value in new["files"].items()
         if old.get("files", {}).get(name, value) != value
     ]
+    if old.get("format") != new["format"]:
+        lines.append("they were written by another version of this package")
     if not lines and old["data"] != new["data"]:
         lines.append("the data have changed since then")
     if lines:

@@ -61,3 +61,12 @@ def test_data_that_come_from_no_file_are_compared_too(corpus, change):
 def test_what_changes_no_number_may_differ(corpus):
     other = dataclasses.replace(corpus, tfds_data_dir="elsewhere")
     check_same_run(made(corpus), made(other), "folder")
+
+
+def test_checkpoints_of_another_format_are_refused(corpus):
+    old = made(corpus)
+    assert differences(old | {"format": 1}, made(corpus)) == [
+        "they were written by another version of this package"
+    ]
+    del old["format"]  # as the first ones
+    assert differences(old, made(corpus))
