@@ -18,7 +18,7 @@ DEFAULT_CACHE_DIR = os.path.join(
 
 @dataclass(frozen=True)
 class OptimizationConfig(CheckedConfig):
-    """Optimizer, schedule, precision and devices."""
+    """Optimizer, schedule, checkpoints, precision and devices."""
 
     batch_size: int = setting(
         16, "Rows in a micro-batch; a packed row holds several reviews.", at_least=1
@@ -45,6 +45,18 @@ class OptimizationConfig(CheckedConfig):
     )
     gradient_accumulation_steps: int = setting(
         1, "Micro-batches in one optimizer update.", at_least=1
+    )
+    checkpoint_every: int = setting(
+        500,
+        "Updates between two checkpoints; longer runs write one after each epoch, "
+        "too. The same command goes on from the last one.",
+        at_least=1,
+    )
+    max_recoveries: int = setting(
+        2,
+        "How often training may go back to its last checkpoint when the loss diverges, "
+        "to go on with half the learning rate and without those batches.",
+        at_least=0,
     )
     dtype: str = setting("float32", "Precision of the backbone.", choices=DTYPES)
     num_devices: int = setting(
@@ -116,18 +128,6 @@ class TrainingConfig(OptimizationConfig):
         "Average the weights of this many best epochs, if the average is no worse on "
         "the validation data (a soup, Wortsman et al. 2022).",
         at_least=1,
-    )
-    checkpoint_every: int = setting(
-        500,
-        "Updates between two checkpoints; longer runs write one after each epoch, "
-        "too. The same command goes on from the last one.",
-        at_least=1,
-    )
-    max_recoveries: int = setting(
-        2,
-        "How often training may go back to its last checkpoint when the loss diverges, "
-        "to go on with half the learning rate and without those batches.",
-        at_least=0,
     )
     monitor: str = setting(
         "accuracy", "Validation score that picks the best epoch.", choices=MONITORS
@@ -211,8 +211,8 @@ class PretrainingConfig(OptimizationConfig):
     )
     checkpoint_every: int = setting(
         500,
-        "Updates between two checkpoints; each also measures perplexity. An "
-        "interrupted run goes on from the last one.",
+        "Updates between two checkpoints of a longer run; at each perplexity is "
+        "measured. The same command goes on from the last one.",
         at_least=1,
     )
 

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from sentiment.errors import InputError
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
+PLAIN_SUFFIX = ".txt"  # one text a line
 
 _MAX_FIELD = 1 << 26  # characters; also bounds what an open quote can take in
 _BATCH_ROWS = 1024
@@ -27,14 +28,23 @@ _HEADER_ROWS = 1000  # of JSONL, whose keys are taken for its columns
 _INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]{0,17})(\.0+)?")
 
 
-def table_suffix(path: str | Path) -> str:
-    """Returns the lowercase suffix of a table; InputError if it is none of ours."""
+def table_suffix(path: str | Path, or_plain: bool = False) -> str:
+    """Returns the lowercase suffix of a table; InputError if it is none of ours.
+
+    Args:
+        path: the table.
+        or_plain: whether plain text, one text a line, is taken as well.
+    """
     suffix = Path(path).suffix.lower()
-    if suffix not in SUFFIXES:
-        raise InputError(
-            f"A table must end in one of {', '.join(SUFFIXES)}. Received: {path}"
-        )
-    return suffix
+    if suffix in SUFFIXES or (or_plain and suffix == PLAIN_SUFFIX):
+        return suffix
+    listed = ", ".join(SUFFIXES)
+    wanted = (
+        f"Texts are read from {listed}, or from {PLAIN_SUFFIX} with one text a line."
+        if or_plain
+        else f"A table must end in one of {listed}."
+    )
+    raise InputError(f"{wanted} Received: {path}")
 
 
 def column_names(path: str | Path) -> list[str]:
@@ -352,13 +362,7 @@ def read_texts(
     """
     path = Path(path)
     bad_rows = _BadRows(path)
-    is_plain = path.suffix.lower() == ".txt"
-    if not is_plain and path.suffix.lower() not in SUFFIXES:
-        raise InputError(
-            f"Texts are read from {', '.join(SUFFIXES)}, or from .txt with one text a "
-            f"line. Received: {path}"
-        )
-    if is_plain:
+    if table_suffix(path, or_plain=True) == PLAIN_SUFFIX:
         with _input_errors(path), _open_text(path) as stream:
             texts = [line.rstrip("\r\n") for line in stream if line.strip()]
     else:

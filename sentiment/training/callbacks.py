@@ -50,22 +50,29 @@ class StopOnDivergence(keras.callbacks.Callback):
         first_step: steps of the epoch before the first of this `fit`.
         updates_per_epoch: updates in a whole epoch.
         first_loss: the first one that the run has seen, before this `fit`.
+        counts_epochs: whether the message names a step of an epoch; else an update.
 
     Raises:
         Diverged: a loss is NaN, infinite, or `EXPLOSION` times the first one seen.
     """
 
-    def __init__(self, every=16, first_step=0, updates_per_epoch=0, first_loss=None):
+    def __init__(
+        self,
+        every=16,
+        first_step=0,
+        updates_per_epoch=0,
+        first_loss=None,
+        counts_epochs=True,
+    ):
         super().__init__()
         self.every = every
         self.first_step = first_step
         self.updates_per_epoch = updates_per_epoch
         self.first_loss = first_loss
+        self.counts_epochs = counts_epochs
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._in_epoch = (
-            f" of epoch {epoch + 1}" if self.params.get("epochs") != 1 else ""
-        )
+        self._epoch = epoch
         self._epoch_start = epoch * self.updates_per_epoch
         self._looked_at = 0
 
@@ -91,8 +98,12 @@ class StopOnDivergence(keras.callbacks.Callback):
         last = self.first_step + step
         # What update n does to the weights shows in the loss of update n + 1.
         first = self.first_step + max(min(self._looked_at, step) - 1, 0)
+        if self.counts_epochs:
+            place = f"step {last} of epoch {self._epoch + 1}"
+        else:
+            place = f"update {self._epoch_start + last:,}"
         raise Diverged(
-            f"The loss became {loss} by step {last}{self._in_epoch}, so training was "
+            f"The loss became {loss} by {place}, so training was "
             "stopped. Try a lower --learning_rate, a longer --warmup_ratio or "
             "--dtype=float32.",
             loss,

@@ -1,8 +1,6 @@
 """Training a language model, from scratch or further."""
 
-import itertools
 import math
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +14,7 @@ from sentiment.data.corpus import (
     encode_documents,
     load_corpus,
 )
-from sentiment.data.pipeline import NextTokenPlan, batches, batches_of, planned_rows
+from sentiment.data.pipeline import NextTokenPlan
 from sentiment.data.vocabulary import read_vocabulary
 from sentiment.errors import InputError
 from sentiment.evaluation import plots
@@ -26,11 +24,10 @@ from sentiment.models.packed_causal_lm import PackedCausalLM, save_language_mode
 from sentiment.models.presets import load_backbone
 from sentiment.runtime import prepare_process
 from sentiment.training.build import make_backbone, make_tokenizer
-from sentiment.training.callbacks import StopOnDivergence
-from sentiment.training.checkpoints import Checkpoints, set_state, state_of
 from sentiment.training.devices import device_name, sharding_scope
 from sentiment.training.optimizers import make_optimizer
-from sentiment.training.resuming import check_same_run, identity
+from sentiment.training.resumable_run import ResumableRun
+from sentiment.training.resuming import identity
 from sentiment.training.train import versions
 from sentiment.training.workdir import (
     CONFIG_FILE,
@@ -140,8 +137,9 @@ def _pretrain(
         model.gradient_accumulation_steps = training.gradient_accumulation_steps
         reader = tokenizer.fingerprint
         run = _Run(config, model, reader, plan, validation, folder.checkpoints)
-        history, seconds = run.fit()
+        run.train()
         device = device_name()
+    history = run.history
     metrics = {
         "validation": _scores(history["val_loss"][-1], validation),
         "corpus": {
@@ -156,8 +154,9 @@ def _pretrain(
             "seed": config.seed,
             "versions": versions(),
             "device": device,
-            "seconds": round(seconds, 1),
+            "seconds": round(run.seconds, 1),
             "num_updates": num_updates,
+            "num_recoveries": run.num_recoveries,
             "fill_ratio": plan.fill_ratio,
             "row_length": row_length,
             "num_parameters": model.count_params(),
@@ -167,91 +166,66 @@ def _pretrain(
     return PretrainingResult(model, tokenizer, metrics, history)
 
 
-class _Run:
-    """Fits from one checkpoint to the next."""
+class _Run(ResumableRun):
+    """Sections go from one checkpoint to the next."""
+
+    counts_epochs = False
 
     def __init__(self, config, model, reader, plan, validation, checkpoints: Path):
-        self.config, self.model, self.plan = config, model, plan
-        self.validation = validation
-        self.checkpoints = Checkpoints(checkpoints)
-        self.rows = planned_rows(plan, config.training.epochs)
-        groups = (config.corpus, config.backbone, config.training, config.speed)
-        self.about = identity(config, groups, reader, plan.examples, validation)
-        self.history: dict[str, list[float]] = {}
-        self.seconds = 0.0
-
-    def fit(self) -> tuple[dict[str, list[float]], float]:
-        """Trains to the end; the history, and the seconds of all sittings."""
-        done = self._go_on()
-        every = self.config.training.checkpoint_every
-        total = len(self.rows)
-        bounds = [*range(0, total, every), total]
-        tokens_per_update = self.plan.examples.num_targets / self.plan.num_batches
-        with _progress(total, done, tokens_per_update) as bar:
-            for start, stop in itertools.pairwise(bounds):
-                if start >= done:
-                    self._fit_part(start, stop, bar)
-        self.checkpoints.close()
-        return self.history, self.seconds
-
-    def _go_on(self) -> int:
-        """Sets the model to the newest checkpoint; the updates made."""
-        model, step = self.model, self.checkpoints.latest
-        model.optimizer.build(model.trainable_variables)
-        if step is None:
-            return 0
-        about = self.checkpoints.about()
-        check_same_run(about, self.about, self.checkpoints.folder)
-        variables = state_of(model)
-        set_state(variables, self.checkpoints.restore({"model": variables})["model"])
-        self.history, self.seconds = about["history"], about["seconds"]
-        print(f"Going on after update {step:,}.")
-        return step
-
-    def _fit_part(self, start: int, stop: int, bar):
-        started = time.monotonic()
-        validation = NextTokenPlan(
-            self.validation,
-            self.config.training.batch_size,
-            self.plan.row_length,
+        training = config.training
+        groups = (config.corpus, config.backbone, training, config.speed)
+        super().__init__(
+            model,
+            training,
+            plan,
+            validation,
+            training.checkpoint_every,
+            identity(config, groups, reader, plan.examples, validation),
+            checkpoints,
         )
-        result = self.model.fit(
-            batches_of(self.plan, self.rows, slice(start, stop)),
-            steps_per_epoch=stop - start,
-            epochs=1,
-            validation_data=batches(validation),
-            validation_steps=validation.num_batches,
-            shuffle=False,
-            verbose=0,
-            callbacks=[_Progress(bar), StopOnDivergence(first_step=start)],
-        )
-        logs = {name: values[0] for name, values in result.history.items()}
-        scores = _scores(logs["val_loss"], self.validation)
-        bar.write(
-            f"update {stop:,}: loss {logs['loss']:.4f}, validation perplexity "
+
+    def train(self):
+        tokens = self.plan.examples.num_targets / self.plan.num_batches
+        with _progress(self.num_updates, 0, tokens) as self.bar:
+            super().train()
+
+    def callbacks(self, step):
+        return [_Progress(self.bar, self.section, step)]
+
+    def report(self, done, logs):
+        scores = _scores(logs["val_loss"], self.validation_plan.examples)
+        self.bar.write(
+            f"update {done:,}: loss {logs['loss']:.4f}, validation perplexity "
             f"{scores['perplexity']:.2f}, {scores['bits_per_byte']:.4f} bits per byte"
         )
-        row = {
-            "update": stop,
+        return {
+            "update": done,
             "loss": logs["loss"],
             "val_loss": logs["val_loss"],
             "val_perplexity": scores["perplexity"],
             "val_bits_per_byte": scores["bits_per_byte"],
         }
-        for name, value in row.items():
-            self.history.setdefault(name, []).append(value)
-        self.seconds += time.monotonic() - started
-        about = self.about | {"history": self.history, "seconds": self.seconds}
-        state = {"model": [v.value for v in state_of(self.model)]}
-        self.checkpoints.save(stop, state, about)
 
 
 class _Progress(keras.callbacks.Callback):
-    """Moves a bar over real tokens; looks at the loss now and then."""
+    """Moves a bar over real tokens; looks at the loss now and then.
 
-    def __init__(self, bar, every=8):
+    Args:
+        bar: of the whole run.
+        section: updates in each of Keras' epochs.
+        first_step: updates of the first of them before this `fit`.
+    """
+
+    def __init__(self, bar, section, first_step, every=8):
         super().__init__()
-        self.bar, self.every = bar, every
+        self.bar, self.section, self.every = bar, section, every
+        self.first_step = first_step
+
+    def on_epoch_begin(self, epoch, logs=None):
+        done = epoch * self.section + self.first_step
+        self.first_step = 0
+        if done != self.bar.n:  # The run goes on, or went back.
+            self.bar.initial = self.bar.n = self.bar.last_print_n = done
 
     def on_train_batch_end(self, batch, logs=None):
         if (batch + 1) % self.every == 0:

@@ -1,6 +1,8 @@
 """Whether a run that was interrupted and the one that goes on are the same run."""
 
 import dataclasses
+import hashlib
+from pathlib import Path
 
 import numpy as np
 
@@ -8,13 +10,14 @@ from sentiment.data.cache import fingerprint
 from sentiment.data.pipeline import EncodedExamples
 from sentiment.errors import InputError
 
+FORMAT = 2  # of what a checkpoint holds
 # Settings that another machine may have otherwise: they change the run in the last
 # bits of sums at most.
 NOT_COMPARED = ("tfds_data_dir", "num_devices", "cache_dir", "keep_memory")
 
 
 def identity(config, groups, reader: str, *data: EncodedExamples) -> dict:
-    """What a checkpoint says of its run, as JSON.
+    """What a checkpoint says of its run, as JSON: settings, files, data.
 
     Args:
         config: the run's config, with a `seed`.
@@ -22,11 +25,19 @@ def identity(config, groups, reader: str, *data: EncodedExamples) -> dict:
         reader: fingerprint of what made tokens of the texts.
         *data: what is trained and validated on.
     """
-    settings = {
-        name: str(value)
+    values = [
+        (field, getattr(group, field.name))
         for group in groups
-        for name, value in dataclasses.asdict(group).items()
-        if name not in NOT_COMPARED
+        for field in dataclasses.fields(group)
+        if field.name not in NOT_COMPARED
+    ]
+    settings = {field.name: str(value) for field, value in values}
+    files = {
+        f"--{field.name}: {path}": _file_fingerprint(path)
+        for field, value in values
+        if field.metadata["is_path"]
+        for path in ([value] if isinstance(value, str) else value)
+        if Path(path).is_file()
     }
     arrays = [
         array
@@ -39,7 +50,9 @@ def identity(config, groups, reader: str, *data: EncodedExamples) -> dict:
     ]
     contents = [np.ascontiguousarray(array).tobytes() for array in arrays]
     return {
+        "format": FORMAT,
         "settings": settings | {"seed": str(config.seed)},
+        "files": files,
         "data": fingerprint(reader, *contents),
     }
 
@@ -57,6 +70,13 @@ def check_same_run(old: dict, new: dict, folder):
         for name, value in new["settings"].items()
         if old["settings"].get(name) != value
     ]
+    lines += [
+        f"{name} has changed since then"
+        for name, value in new["files"].items()
+        if old.get("files", {}).get(name, value) != value
+    ]
+    if old.get("format") != new["format"]:
+        lines.append("they were written by another version of this package")
     if not lines and old["data"] != new["data"]:
         lines.append("the data have changed since then")
     if lines:
@@ -64,3 +84,8 @@ def check_same_run(old: dict, new: dict, folder):
             f"{folder} holds checkpoints of another run. Give another --workdir, "
             "--overwrite, or the settings it was begun with:\n  " + "\n  ".join(lines)
         )
+
+
+def _file_fingerprint(path: str) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()

@@ -37,7 +37,7 @@ from sentiment.data import datasets, tfds_source, vocabulary
 from sentiment.errors import InputError
 from sentiment.models import packed_decoder
 from sentiment.models.packed_causal_lm import PackedCausalLM
-from sentiment.training import fitting, teaching, train
+from sentiment.training import resumable_run, teaching, train
 from sentiment.training.callbacks import KeepBest
 from sentiment.training.optimizers import make_optimizer
 from tests.scripts.conftest import CLASSES, TINY, reviews
@@ -711,12 +711,12 @@ def test_average_best__keeps_so_many(start):
 
 
 def test_checkpoint_every__is_updates_between_two(start):
-    saver = callback(start("--checkpoint_every=7"), fitting._Saver)
+    saver = callback(start("--checkpoint_every=7"), resumable_run._Saver)
     assert saver.every == 7
 
 
 def test_max_recoveries__is_how_often_training_goes_back(start):
-    run = callback(start("--max_recoveries=5"), fitting._Saver).run
+    run = callback(start("--max_recoveries=5"), resumable_run._Saver).run
     assert run.training.max_recoveries == 5
 
 

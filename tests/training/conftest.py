@@ -1,10 +1,20 @@
 """What the tests of training share: tiny settings and reviews."""
 
 import csv
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from sentiment.data.pipeline import BatchPlan, NextTokenPlan
+from sentiment.training import resumable_run
+
+ROOT = Path(__file__).resolve().parent.parent.parent
 WORDS = {"bad": ["Awful", "dull", "boring!"], "good": ["Lovely", "great", "superb!"]}
 MODEL = {
     "num_layers": 1,
@@ -43,3 +53,182 @@ def write_reviews():
         return str(path)
 
     return write
+
+
+def run_process(*arguments):
+    """Runs Python in a fresh process that finds the package and the scripts."""
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'scripts'}"},
+        capture_output=True,
+        text=True,
+    )
+
+
+def command_of(config, workdir):
+    """The flags that run `config` in `workdir`."""
+    flagfile = workdir.with_suffix(".cfg")
+    flagfile.write_text(config.to_flagfile())
+    return f"--flagfile={flagfile}", f"--workdir={workdir}"
+
+
+# --- Interruptions
+
+
+class Stop(Exception):
+    """Raised where a test stops a run."""
+
+
+@pytest.fixture
+def at_update(monkeypatch):
+    """Calls a function with the saver before it sees that so many updates are made."""
+
+    def arrange(updates, act):
+        original = resumable_run._Saver.on_train_batch_end
+
+        def acting(self, batch, logs=None):
+            if self.done_after(batch) == updates:
+                act(self)
+            original(self, batch, logs)
+
+        monkeypatch.setattr(resumable_run._Saver, "on_train_batch_end", acting)
+
+    return arrange
+
+
+@pytest.fixture
+def stop_at(monkeypatch):
+    """Lets a run stop after so many updates, once."""
+
+    def arrange(updates):
+        original = resumable_run._Saver.on_train_batch_end
+
+        def stopping(self, batch, logs=None):
+            original(self, batch, logs)
+            if self.done_after(batch) == updates:
+                self.run.checkpoints.wait()
+                monkeypatch.undo()
+                raise Stop
+
+        monkeypatch.setattr(resumable_run._Saver, "on_train_batch_end", stopping)
+
+    return arrange
+
+
+@pytest.fixture
+def terminate_at(at_update):
+    """Sends SIGTERM to this process when so many updates are made."""
+
+    def arrange(updates):
+        at_update(updates, lambda saver: os.kill(os.getpid(), signal.SIGTERM))
+
+    return arrange
+
+
+@pytest.fixture
+def fast_clock(monkeypatch):
+    """Lets a run take a million times as long, as far as it can tell."""
+    now = resumable_run.time.monotonic
+
+    class Clock:
+        monotonic = staticmethod(lambda: 1e6 * now())
+
+    monkeypatch.setattr(resumable_run, "time", Clock)
+
+
+# Runs a script; when so many updates are made, no file may grow beyond a KiB any more.
+FULL_DISK = """
+    import importlib, resource, sys
+    import flags
+    from sentiment.training import resumable_run
+
+    name, moment = sys.argv[1], int(sys.argv[2])
+    sys.argv = [f"{name}.py", *sys.argv[3:]]
+    saver = resumable_run._Saver
+    end = saver.on_train_batch_end
+
+    def filling(self, batch, logs=None):
+        if self.done_after(batch) == moment:
+            self.run.checkpoints.wait()
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))
+        end(self, batch, logs)
+
+    saver.on_train_batch_end = filling
+    script = importlib.import_module(name)
+    flags.run_script(getattr(flags, f"parse_{name}"), script.main)
+"""
+
+
+@pytest.fixture
+def fill_disk():
+    """Runs a script whose disk is full after so many updates; checks how it ends."""
+
+    def run(script, updates, config, workdir, last):
+        program = textwrap.dedent(FULL_DISK)
+        command = command_of(config, workdir)
+        ended = run_process("-c", program, script, updates, *command)
+        assert ended.returncode == 2, ended.stderr
+        message = ended.stderr[ended.stderr.index("error: A checkpoint in") :]
+        assert "could not be written" in message
+        assert "make room and start the same command again" in message
+        assert not (workdir / "metrics.json").exists()
+        names = [path.name for path in (workdir / "checkpoints").iterdir()]
+        assert max(int(name) for name in names if name.isdigit()) == last
+        # The half-written one is there, too.
+        assert any("tmp" in name for name in names), names
+
+    return run
+
+
+@pytest.fixture
+def refused_beside(at_update):
+    """Starts a script in the workdir of a run that has begun to train."""
+
+    def run(script, config, workdir, train):
+        ended = []
+
+        def start_second(_):
+            path = ROOT / "scripts" / f"{script}.py"
+            ended.append(run_process(path, *command_of(config, workdir)))
+            raise Stop
+
+        at_update(2, start_second)
+        with pytest.raises(Stop):
+            train(config, workdir)
+        assert ended[0].returncode == 2, ended[0].stderr
+        assert "Another process works in" in ended[0].stderr
+
+    return run
+
+
+# --- Divergence
+
+
+@pytest.fixture
+def poison(monkeypatch):
+    """Multiplies the loss of one update's batch, or of all from it on."""
+
+    def arrange(update, factor=np.nan, forever=False):
+        original = resumable_run._SkippingRows.__getitem__
+
+        class Poisoned(list):
+            pass
+
+        def getitem(self, index):
+            rows = original(self, index)
+            is_bad = index >= update if forever else index == update
+            return Poisoned(rows) if is_bad and rows else rows
+
+        def poisoning(plan_batch):
+            def batch(self, rows):
+                x, y, weights = plan_batch(self, rows)
+                is_bad = isinstance(rows, Poisoned)
+                return x, y, weights * np.float32(factor if is_bad else 1)
+
+            return batch
+
+        monkeypatch.setattr(resumable_run._SkippingRows, "__getitem__", getitem)
+        for plan in (BatchPlan, NextTokenPlan):
+            monkeypatch.setattr(plan, "batch", poisoning(plan.batch))
+
+    return arrange

@@ -21,9 +21,9 @@ from sentiment.config import (
 )
 from sentiment.errors import InputError
 from sentiment.serving.loading import load_classifier
-from sentiment.training import fitting
+from sentiment.training import fitting, resumable_run
 from sentiment.training.train import train_and_evaluate
-from tests.training.conftest import MODEL
+from tests.training.conftest import MODEL, Stop
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NUM_KILLS = 10
@@ -78,36 +78,12 @@ def replaced(config, **training):
     return dataclasses.replace(config, training=training)
 
 
-class Stop(Exception):
-    pass
-
-
-@pytest.fixture
-def stop_at(monkeypatch):
-    """Lets a run stop after so many updates, once."""
-
-    def arrange(updates):
-        original = fitting._Saver.on_train_batch_end
-
-        def stopping(self, batch, logs=None):
-            original(self, batch, logs)
-            step = self.first_step + batch + 1
-            if self.epoch * self.run.plan.num_batches + step == updates:
-                self.run.checkpoints.wait()
-                monkeypatch.undo()
-                raise Stop
-
-        monkeypatch.setattr(fitting._Saver, "on_train_batch_end", stopping)
-
-    return arrange
-
-
 # The process ends by SIGKILL at the given update: after it, or, for "save", when a
 # checkpoint has begun to be written, or, for "validation", in the validation after it.
 KILLED = """
     import os, signal, sys
     import sentiment, flags
-    from sentiment.training import checkpoints, fitting, train
+    from sentiment.training import checkpoints, resumable_run, train
 
     moment, kind = int(sys.argv[1]), sys.argv[2]
     command = flags.parse_train(["train.py", *sys.argv[3:]])
@@ -123,18 +99,15 @@ KILLED = """
                 die()
         setattr(owner, name, run)
 
-    def done(saver, batch):
-        step = saver.first_step + batch + 1
-        return saver.epoch * saver.run.plan.num_batches + step
-
+    saver = resumable_run._Saver
     if kind == "update":
-        saver = fitting._Saver
-        dying(saver, "on_train_batch_end", lambda s, b, *_: done(s, b) >= moment)
+        is_time = lambda s, batch, *_: s.done_after(batch) >= moment
+        dying(saver, "on_train_batch_end", is_time)
     elif kind == "save":
         dying(checkpoints.Checkpoints, "save", lambda c, step, *_: step >= moment)
     else:
-        fitting._Saver.on_test_begin = lambda s, *_: (
-            die() if (s.epoch + 1) * s.run.plan.num_batches >= moment else None
+        saver.on_test_begin = lambda s, *_: (
+            die() if (s.epoch + 1) * s.run.section >= moment else None
         )
     train.train_and_evaluate(command.run, command.workdir)
 """
@@ -189,22 +162,32 @@ def test_an_interrupted_run_ends_like_the_whole_one(
     assert not (tmp_path / "checkpoints").exists()
 
 
-def test_sigterm_saves_before_the_process_ends(config, whole, tmp_path, monkeypatch):
-    original = fitting._Saver.on_train_batch_end
-
-    def asking(self, batch, logs=None):
-        if self.epoch == 2 and batch == 2:
-            os.kill(os.getpid(), signal.SIGTERM)
-        original(self, batch, logs)
-
-    monkeypatch.setattr(fitting._Saver, "on_train_batch_end", asking)
+def test_sigterm_saves_before_the_process_ends(
+    config, whole, tmp_path, monkeypatch, terminate_at, fast_clock
+):
+    terminate_at(23)
     with pytest.raises(SystemExit) as left:
         train_and_evaluate(config, tmp_path)
     assert left.value.code == 128 + signal.SIGTERM
     assert (tmp_path / "checkpoints" / "23").is_dir()
+    seconds = resumable_run.Checkpoints(tmp_path / "checkpoints").about()["seconds"]
     monkeypatch.undo()
-    train_and_evaluate(config, tmp_path)
+    result = train_and_evaluate(config, tmp_path)
     assert_same_run(tmp_path, whole[0])
+    # Of both sittings; the second has the real clock.
+    assert 0 < result.metrics["run"]["training_seconds"] - seconds < 1e5
+
+
+def test_a_full_disk_stops_the_run_which_goes_on_when_there_is_room(
+    config, whole, tmp_path, fill_disk
+):
+    fill_disk("train", 16, config, tmp_path / "run", last=14)
+    train_and_evaluate(config, tmp_path / "run")
+    assert_same_run(tmp_path / "run", whole[0])
+
+
+def test_a_second_process_is_refused_while_one_trains(config, tmp_path, refused_beside):
+    refused_beside("train", config, tmp_path / "run", train_and_evaluate)
 
 
 def test_changed_settings_are_refused_with_their_names(config, tmp_path, stop_at):
@@ -217,66 +200,44 @@ def test_changed_settings_are_refused_with_their_names(config, tmp_path, stop_at
     train_and_evaluate(replaced(changed, epochs=1), tmp_path, overwrite=True)
 
 
-def test_changed_data_are_refused(config, tmp_path, stop_at):
-    path = tmp_path / "train.csv"
-    text = Path(config.data.train_file).read_text()
-    path.write_text(text)
-    data = dataclasses.replace(config.data, train_file=str(path))
+def test_a_changed_data_file_is_refused_by_name(config, tmp_path, stop_at):
+    texts = {
+        name: Path(getattr(config.data, name)).read_text()
+        for name in ("train_file", "test_file")
+    }
+    paths = {name: tmp_path / f"{name}.csv" for name in texts}
+    for name, path in paths.items():
+        path.write_text(texts[name])
+    data = dataclasses.replace(
+        config.data, **{name: str(path) for name, path in paths.items()}
+    )
     config = dataclasses.replace(config, data=data)
-    stop_at(17)
+    stop_at(8)
     with pytest.raises(Stop):
         train_and_evaluate(config, tmp_path / "run")
-    path.write_text(text.replace("great", "grand"))
-    with pytest.raises(InputError, match="the data have changed"):
-        train_and_evaluate(config, tmp_path / "run")
+    for name, path in paths.items():
+        path.write_text(texts[name].replace("great", "grand"))
+        with pytest.raises(InputError, match=f"--{name}: .*{name}.csv has changed"):
+            train_and_evaluate(config, tmp_path / "run")
+        path.write_text(texts[name])
 
 
 def test_a_short_run_writes_no_checkpoints(config, tmp_path, monkeypatch):
     def save(*_):
         raise AssertionError
 
-    monkeypatch.setattr(fitting.Checkpoints, "save", save)
+    monkeypatch.setattr(resumable_run.Checkpoints, "save", save)
     train_and_evaluate(replaced(config, epochs=1, checkpoint_every=11), tmp_path)
 
 
 # --- Divergence
 
 
-@pytest.fixture
-def poison(monkeypatch):
-    """Makes the data of one update, or of all from it on, a NaN in the loss."""
-
-    def arrange(update, forever=False):
-        original = fitting._SkippingRows.__getitem__
-
-        class Poisoned(list):
-            pass
-
-        def getitem(self, index):
-            rows = original(self, index)
-            is_bad = index >= update if forever else index == update
-            return Poisoned(rows) if is_bad and rows else rows
-
-        plan_batch = fitting.BatchPlan.batch
-
-        def batch(self, rows):
-            x, y, weights = plan_batch(self, rows)
-            return (
-                x,
-                y,
-                weights * np.float32(np.nan if isinstance(rows, Poisoned) else 1),
-            )
-
-        monkeypatch.setattr(fitting._SkippingRows, "__getitem__", getitem)
-        monkeypatch.setattr(fitting.BatchPlan, "batch", batch)
-
-    return arrange
-
-
+@pytest.mark.parametrize("factor", [np.nan, 1e4])
 def test_divergence_goes_back_and_leaves_the_batch_out(
-    config, tmp_path, poison, capsys
+    config, tmp_path, poison, capsys, factor
 ):
-    poison(25)
+    poison(25, factor)
     result = train_and_evaluate(config, tmp_path)
     assert result.metrics["run"]["num_recoveries"] == 1
     assert np.isfinite(result.history["loss"]).all()
@@ -291,7 +252,7 @@ def test_divergence_without_end_stops_and_keeps_the_last_good_checkpoint(
     poison(25, forever=True)
     with pytest.raises(InputError, match="The loss became nan"):
         train_and_evaluate(config, tmp_path)
-    about = fitting.Checkpoints(tmp_path / "checkpoints").about()
+    about = resumable_run.Checkpoints(tmp_path / "checkpoints").about()
     assert np.isfinite(about["history"]["loss"]).all()
     assert len(about["history"]["loss"]) >= 2
 

@@ -20,7 +20,9 @@ from sentiment.config import (
 from sentiment.errors import InputError
 from sentiment.models.presets import load_backbone
 from sentiment.training import pretrain as module
+from sentiment.training import resumable_run
 from sentiment.training.pretrain import pretrain
+from tests.training.conftest import Stop
 
 WORDS = "the film was a great deal of fun but dull in parts and far too long"
 
@@ -113,30 +115,19 @@ def test_metrics_count_what_was_left_out(config, text_file, tmp_path):
     assert counts["num_train_documents"] + counts["num_validation_documents"] == 113
 
 
-@pytest.mark.parametrize("stop_at", [0, 1, 2])
+@pytest.mark.parametrize("updates", [5, 17, 30])
 def test_interrupted_run_ends_like_the_whole_one(
-    config, whole, tmp_path, monkeypatch, stop_at
+    config, whole, tmp_path, stop_at, updates
 ):
-    fit_part, calls = module._Run._fit_part, []
-
-    def stopping(self, *arguments):
-        if len(calls) == stop_at:
-            raise KeyboardInterrupt
-        calls.append(arguments)
-        fit_part(self, *arguments)
-
-    monkeypatch.setattr(module._Run, "_fit_part", stopping)
-    with pytest.raises(KeyboardInterrupt):
+    stop_at(updates)
+    with pytest.raises(Stop):
         pretrain(config, tmp_path)
-    monkeypatch.undo()
     pretrain(config, tmp_path)
     assert_same_run(tmp_path, whole(config)[0], config)
 
 
 @pytest.mark.parametrize("architecture", ["lstm"])
-def test_recurrent_model_learns_and_resumes(
-    config, whole, tmp_path, monkeypatch, architecture
-):
+def test_recurrent_model_learns(config, whole, architecture):
     backbone = dataclasses.replace(config.backbone, architecture=architecture)
     config = dataclasses.replace(config, backbone=backbone)
     _, result = whole(config)
@@ -147,19 +138,21 @@ def test_recurrent_model_learns_and_resumes(
 KILLED = """
     import os, signal, sys
     import sentiment, flags
-    from sentiment.training import pretrain as module
+    from sentiment.training import resumable_run
+    from sentiment.training.pretrain import pretrain
 
     command = flags.parse_pretrain(["pretrain.py", *sys.argv[2:]])
-    fit_part = module._Run._fit_part
+    saver, at = resumable_run._Saver, int(sys.argv[1])
+    begin = saver.on_epoch_begin
 
-    def kill(self, start, stop, bar):
-        if start >= int(sys.argv[1]):
-            self.checkpoints.close() if sys.argv[1] == "24" else None
+    def kill(self, epoch, logs=None):
+        if epoch * self.run.section >= at:
+            self.run.checkpoints.close() if at == 24 else None
             os.kill(os.getpid(), signal.SIGKILL)
-        fit_part(self, start, stop, bar)
+        begin(self, epoch, logs)
 
-    module._Run._fit_part = kill
-    module.pretrain(command.run, command.workdir)
+    saver.on_epoch_begin = kill
+    pretrain(command.run, command.workdir)
 """
 
 
@@ -191,23 +184,20 @@ def test_killed_process_goes_on(config, whole, tmp_path, at):
     assert_same_run(tmp_path / "run", whole(config)[0], config)
 
 
-def interrupted(config, workdir, monkeypatch):
-    fit_part = module._Run._fit_part
+@pytest.fixture
+def interrupted(stop_at):
+    """Leaves a run with a checkpoint after update 12."""
 
-    def once(self, start, stop, bar):
-        if start:
-            self.checkpoints.close()
-            raise KeyboardInterrupt
-        fit_part(self, start, stop, bar)
+    def run(config, workdir):
+        stop_at(13)
+        with pytest.raises(Stop):
+            pretrain(config, workdir)
 
-    monkeypatch.setattr(module._Run, "_fit_part", once)
-    with pytest.raises(KeyboardInterrupt):
-        pretrain(config, workdir)
-    monkeypatch.undo()
+    return run
 
 
-def test_other_settings_are_refused_with_their_names(config, tmp_path, monkeypatch):
-    interrupted(config, tmp_path, monkeypatch)
+def test_other_settings_are_refused_with_their_names(config, tmp_path, interrupted):
+    interrupted(config, tmp_path)
     training = dataclasses.replace(config.training, learning_rate=0.01)
     changed = dataclasses.replace(config, training=training, seed=1)
     with pytest.raises(InputError, match=r"--learning_rate: 0.02 then, 0.01 now") as e:
@@ -216,21 +206,73 @@ def test_other_settings_are_refused_with_their_names(config, tmp_path, monkeypat
     pretrain(changed, tmp_path, overwrite=True)
 
 
-def test_other_text_is_refused(config, tmp_path, monkeypatch):
+def test_other_text_is_refused(config, tmp_path, interrupted):
     path = tmp_path / "text.txt"
     with open(config.corpus.text_files[0]) as file:
         lines = file.readlines()
     path.write_text("".join(lines))
     corpus = dataclasses.replace(config.corpus, text_files=(str(path),))
     config = dataclasses.replace(config, corpus=corpus)
-    interrupted(config, tmp_path / "run", monkeypatch)
+    interrupted(config, tmp_path / "run")
     path.write_text("".join([*lines[:-1], "another line\n"]))
-    with pytest.raises(InputError, match="the data have changed"):
+    with pytest.raises(InputError, match=r"--text_files: .*text.txt has changed"):
         pretrain(config, tmp_path / "run")
 
 
-def test_damaged_checkpoint_is_reported(config, tmp_path, monkeypatch):
-    interrupted(config, tmp_path, monkeypatch)
+def test_sigterm_saves_and_the_same_call_goes_on(
+    config, whole, tmp_path, monkeypatch, terminate_at, fast_clock
+):
+    terminate_at(17)  # between two checkpoints
+    with pytest.raises(SystemExit) as left:
+        pretrain(config, tmp_path)
+    assert left.value.code == 128 + signal.SIGTERM
+    assert (tmp_path / "checkpoints" / "17").is_dir()
+    seconds = resumable_run.Checkpoints(tmp_path / "checkpoints").about()["seconds"]
+    monkeypatch.undo()
+    result = pretrain(config, tmp_path)
+    assert_same_run(tmp_path, whole(config)[0], config)
+    # Of both sittings; the second has the real clock.
+    assert 0 < result.metrics["run"]["seconds"] - seconds < 1e5
+
+
+def test_a_full_disk_stops_the_run_which_goes_on_when_there_is_room(
+    config, whole, tmp_path, fill_disk
+):
+    fill_disk("pretrain", 14, config, tmp_path / "run", last=12)
+    pretrain(config, tmp_path / "run")
+    assert_same_run(tmp_path / "run", whole(config)[0], config)
+
+
+def test_a_second_process_is_refused_while_one_trains(config, tmp_path, refused_beside):
+    refused_beside("pretrain", config, tmp_path / "run", pretrain)
+
+
+@pytest.mark.parametrize("factor", [np.nan, 1e4])
+def test_divergence_goes_back_and_leaves_the_batch_out(
+    config, tmp_path, poison, capsys, factor
+):
+    poison(24, factor)  # whenever it is read
+    result = pretrain(config, tmp_path)
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["run"]["num_recoveries"] == 1
+    assert float(result.model.optimizer.rate_factor) == 0.5
+    assert max(result.history["loss"]) < 10
+    printed = capsys.readouterr().out
+    assert "in updates 25 to 25. Back to update 24, without these batches" in printed
+    assert "at 0.5 of the learning rate (1 of 2 times)" in printed
+
+
+def test_divergence_is_recovered_from_so_many_times(config, tmp_path, poison, capsys):
+    training = dataclasses.replace(config.training, max_recoveries=1)
+    poison(24, forever=True)
+    with pytest.raises(InputError, match="The loss became nan by update 36"):
+        pretrain(dataclasses.replace(config, training=training), tmp_path)
+    assert capsys.readouterr().out.count("Back to update 24") == 1
+    assert (tmp_path / "checkpoints" / "24").is_dir()
+
+
+def test_damaged_checkpoint_is_reported(config, tmp_path, interrupted):
+    interrupted(config, tmp_path)
     state = tmp_path / "checkpoints" / "12" / "state"
     for file in state.rglob("*"):
         if file.is_file():

@@ -1,0 +1,106 @@
+import dataclasses
+import os
+
+import pytest
+
+from sentiment.config import (
+    AdversarialConfig,
+    DataConfig,
+    ModelConfig,
+    RunConfig,
+    SpeedConfig,
+    TrainingConfig,
+    UnlabelledConfig,
+)
+from sentiment.errors import InputError
+from tests.config.conftest import RUN
+
+
+@pytest.mark.parametrize(
+    "unlabelled",
+    [
+        UnlabelledConfig("nb_svm"),
+        UnlabelledConfig(unlabelled_file="a"),
+        UnlabelledConfig(mixed_texts=5),
+    ],
+)
+def test_a_teacher_and_texts_to_label_go_together(unlabelled):
+    with pytest.raises(InputError, match="--teacher goes with"):
+        dataclasses.replace(RUN, unlabelled=unlabelled)
+
+
+def test_a_teacher_may_label_mixed_texts_alone():
+    unlabelled = UnlabelledConfig("nb_svm", mixed_texts=5)
+    assert dataclasses.replace(RUN, unlabelled=unlabelled).unlabelled == unlabelled
+
+
+def test_own_files_have_no_unlabelled_split():
+    with pytest.raises(InputError, match="is a split of a TFDS --dataset"):
+        dataclasses.replace(RUN, unlabelled=UnlabelledConfig("nb_svm", "unsupervised"))
+
+
+def parse_flagfile(text):
+    return dict(line.removeprefix("--").split("=", 1) for line in text.splitlines())
+
+
+def test_flagfile_has_one_line_for_every_setting():
+    names = [
+        field.name
+        for group in (
+            DataConfig,
+            ModelConfig,
+            TrainingConfig,
+            SpeedConfig,
+            UnlabelledConfig,
+            AdversarialConfig,
+        )
+        for field in dataclasses.fields(group)
+    ]
+    lines = RUN.to_flagfile().splitlines()
+    assert [line.split("=")[0] for line in lines] == [f"--{n}" for n in names] + [
+        "--seed"
+    ]
+
+
+def test_flagfile_values_as_on_the_command_line():
+    run = RunConfig(
+        DataConfig(
+            train_file="no such.csv",
+            label_names=("bad", "so, so", 'the "best"'),
+            skip_bad_rows=True,
+        ),
+        ModelConfig(dropout=0.1),
+        TrainingConfig(learning_rate=1e-5, packing=False, class_weight=("1", "2.5")),
+        seed=7,
+    )
+    values = parse_flagfile(run.to_flagfile())
+    assert values["train_file"] == "no such.csv"
+    assert values["label_names"] == 'bad,"so, so","the ""best"""'
+    assert values["skip_bad_rows"] == "true"
+    assert values["packing"] == "false"
+    assert float(values["learning_rate"]) == 1e-5
+    assert values["class_weight"] == "1,2.5"
+    assert values["dataset"] == ""
+    assert values["seed"] == "7"
+
+
+def test_numbers_in_the_flagfile_are_exact():
+    rate = 0.1 + 0.2
+    run = dataclasses.replace(RUN, training=TrainingConfig(learning_rate=rate))
+    assert float(parse_flagfile(run.to_flagfile())["learning_rate"]) == rate
+
+
+def test_paths_in_the_flagfile_work_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.csv").touch()
+    (tmp_path / "gpt2_base_en").touch()
+    run = RunConfig(
+        DataConfig(train_file="a.csv", test_file="missing.csv", text_column="a.csv"),
+        ModelConfig(preset="gpt2_base_fr"),
+        TrainingConfig(),
+    )
+    values = parse_flagfile(run.to_flagfile())
+    assert values["train_file"] == os.path.join(os.getcwd(), "a.csv")
+    assert values["test_file"] == "missing.csv"
+    assert values["text_column"] == "a.csv"  # no path, but there is such a file
+    assert values["preset"] == "gpt2_base_fr"  # a handle
