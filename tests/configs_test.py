@@ -12,6 +12,7 @@ CONFIGS = sorted((ROOT / "configs").glob("*.cfg"))
 NAMES = {
     "csv",
     "imdb",
+    "imdb_distill",
     "imdb_finetune",
     "imdb_lstm",
     "imdb_mini",

@@ -137,7 +137,8 @@ LAYERS = {  # what each part of the package may import of the others
     "evaluation": {"data", "models"},
     "serving": {"data", "models"},
     "baselines": {"data"},
-    "training": {"data", "models", "evaluation", "baselines"},
+    "training": {"data", "models", "evaluation", "serving", "baselines"},
+    "compression": {"data", "models", "evaluation", "serving", "training"},
 }
 
 

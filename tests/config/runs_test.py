@@ -19,7 +19,7 @@ from tests.config.conftest import RUN
 @pytest.mark.parametrize(
     "unlabelled",
     [
-        UnlabelledConfig("nb_svm"),
+        UnlabelledConfig(teacher="nb_svm"),
         UnlabelledConfig(unlabelled_file="a"),
         UnlabelledConfig(mixed_texts=5),
     ],
@@ -30,13 +30,15 @@ def test_a_teacher_and_texts_to_label_go_together(unlabelled):
 
 
 def test_a_teacher_may_label_mixed_texts_alone():
-    unlabelled = UnlabelledConfig("nb_svm", mixed_texts=5)
+    unlabelled = UnlabelledConfig(teacher="nb_svm", mixed_texts=5)
     assert dataclasses.replace(RUN, unlabelled=unlabelled).unlabelled == unlabelled
 
 
 def test_own_files_have_no_unlabelled_split():
     with pytest.raises(InputError, match="is a split of a TFDS --dataset"):
-        dataclasses.replace(RUN, unlabelled=UnlabelledConfig("nb_svm", "unsupervised"))
+        dataclasses.replace(
+            RUN, unlabelled=UnlabelledConfig("unsupervised", teacher="nb_svm")
+        )
 
 
 def parse_flagfile(text):

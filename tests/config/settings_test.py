@@ -13,6 +13,9 @@ from sentiment.config import (
     BundleCommand,
     CheckedConfig,
     CompareCommand,
+    CompressCommand,
+    CompressionConfig,
+    CompressRunConfig,
     CorpusConfig,
     DoctorCommand,
     EvaluateCommand,
@@ -27,6 +30,7 @@ from sentiment.config import (
     TrainingConfig,
     TwoStageCommand,
     UnlabelledConfig,
+    UnlabelledTextsConfig,
 )
 from sentiment.errors import InputError
 from tests.config.conftest import DATA, RUN
@@ -34,10 +38,11 @@ from tests.config.conftest import DATA, RUN
 CORPUS = CorpusConfig(text_files=("a.txt",))
 PRETRAIN = PretrainRunConfig(CORPUS, BackboneConfig(num_heads=1), PretrainingConfig())
 BASELINE = BaselineRunConfig(DATA, BaselineConfig())
+COMPRESS = CompressRunConfig(DATA, CompressionConfig(model="m"))
 # The least that each config needs.
 VALID = [
     DATA,
-    ModelConfig(num_heads=1),  # which any width is a multiple of
+    ModelConfig(preset="p"),  # whose layers may be kept
     TrainingConfig(),
     SpeedConfig(),
     RUN,
@@ -45,7 +50,7 @@ VALID = [
     EvaluateCommand(DATA, model="m"),
     PredictCommand(model="m", text=("a",)),
     CORPUS,
-    BackboneConfig(num_heads=1),
+    BackboneConfig(preset="p"),
     OptimizationConfig(),
     PretrainingConfig(),
     PRETRAIN,
@@ -55,7 +60,11 @@ VALID = [
     BASELINE,
     BaselineCommand(BASELINE, workdir="w"),
     CompareCommand(("a", "b")),
-    UnlabelledConfig(),
+    UnlabelledTextsConfig(),
+    UnlabelledConfig(teacher="m"),
+    CompressionConfig(model="m"),
+    COMPRESS,
+    CompressCommand(COMPRESS, workdir="w"),
     AdversarialConfig(),
     DoctorCommand(),
     BundleCommand("p", "n"),
@@ -158,7 +167,6 @@ def test_limits_that_matter_are_there():
         "optimizer",
         "pooling",
         "split",
-        "teacher",
         "truncation",
     }
 

@@ -116,8 +116,14 @@ def rejected(*arguments, command="train"):
     return str(error.value)
 
 
+# Flags that some settings need beside them.
+BESIDE = {"keep_layers": ("--preset=p",), "lora_rank": ("--preset=p",)}
+
+
 def other_value(field):
     """`(argument, value)`, not the default and within the limits."""
+    if field.name == "lora_targets":
+        return "output,key", ("output", "key")
     if field.type is bool:
         return str(not field.default).lower(), not field.default
     if field.type is int:
@@ -148,7 +154,7 @@ def replaced(config, path, name, value):
 
 @pytest.mark.parametrize(("command", "path", "field"), FIELDS)
 def test_flag_reaches_its_field_and_no_other(command, path, field):
-    required, without = REQUIRED[command], {}
+    required, without = (*REQUIRED[command], *BESIDE.get(field.name, ())), {}
     if field.name == "dataset":  # instead of files
         required = required[1:]
         without = {"train_file": "", "test_file": "", "text_files": ()}
@@ -173,12 +179,12 @@ def test_flag_reaches_its_field_and_no_other(command, path, field):
 @pytest.mark.parametrize("teacher", TEACHERS)
 def test_flags_of_unlabelled_texts(teacher):
     run = train(f"--teacher={teacher}", "--unlabelled_file=a.txt")
-    assert run.unlabelled == UnlabelledConfig(teacher, unlabelled_file="a.txt")
+    assert run.unlabelled == UnlabelledConfig(teacher=teacher, unlabelled_file="a.txt")
     arguments = ("--dataset=imdb_reviews", "--unlabelled_split=unsupervised")
     run = parse("train", *arguments, f"--teacher={teacher}", "--workdir=w").run
-    assert run.unlabelled == UnlabelledConfig(teacher, "unsupervised")
+    assert run.unlabelled == UnlabelledConfig("unsupervised", teacher=teacher)
     run = train(f"--teacher={teacher}", "--mixed_texts=7")
-    assert run.unlabelled == UnlabelledConfig(teacher, mixed_texts=7)
+    assert run.unlabelled == UnlabelledConfig(teacher=teacher, mixed_texts=7)
 
 
 def test_flags_of_bundling():
