@@ -21,6 +21,7 @@ from sentiment.config.commands import (
     PredictCommand,
     PretrainCommand,
     TrainCommand,
+    TuneCommand,
     TwoStageCommand,
 )
 from sentiment.config.data import (
@@ -51,6 +52,12 @@ from sentiment.config.settings import (
     MAX_SEED,
     CheckedConfig,
     setting,
+)
+from sentiment.config.space import (
+    Dimension,
+    default_space,
+    parse_space,
+    tunable_types,
 )
 from sentiment.config.training import (
     ADVERSARIES,
@@ -92,6 +99,7 @@ __all__ = [
     "CompareCommand",
     "CorpusConfig",
     "DataConfig",
+    "Dimension",
     "DoctorCommand",
     "EvaluateCommand",
     "ModelConfig",
@@ -104,8 +112,12 @@ __all__ = [
     "SpeedConfig",
     "TrainCommand",
     "TrainingConfig",
+    "TuneCommand",
     "TwoStageCommand",
     "UnlabelledConfig",
+    "default_space",
+    "parse_space",
     "setting",
     "stage_folders",
+    "tunable_types",
 ]

@@ -12,7 +12,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import grain
@@ -48,6 +48,8 @@ MONITORED = {
 }
 RATE_AFTER_DIVERGENCE = 0.5  # of the rate before
 
+Report = Callable[[int, float], None]  # of an epoch, from 1, and its monitored score
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class FitResult:
@@ -74,6 +76,7 @@ def fit(
     validation: EncodedExamples,
     class_weight: list[float] | None = None,
     checkpoints: str | Path | None = None,
+    report: Report | None = None,
 ) -> FitResult:
     """Trains with early stopping; the best weights stay.
 
@@ -84,10 +87,12 @@ def fit(
         validation: decides the best epoch.
         class_weight: loss weight of each class.
         checkpoints: folder to go on from and to write to; `None`: neither.
+        report: is told the monitored score of each epoch, and again those of epochs
+            before a checkpoint that training goes on from; may raise to stop it.
 
     Raises:
-        InputError: the loss diverges more often than may be, checkpoints are of
-            another run, or cannot be written.
+        Diverged: the loss diverges more often than may be.
+        InputError: checkpoints are of another run, or cannot be written.
         SystemExit: the process was asked to leave; the state is saved.
     """
     training = config.training
@@ -104,7 +109,7 @@ def fit(
         ),
         gradient_accumulation_steps=training.gradient_accumulation_steps,
     )
-    run = _Fit(classifier, config, plan, validation, checkpoints)
+    run = _Fit(classifier, config, plan, validation, checkpoints, report)
     try:
         result = run.fit()
     except BaseException:
@@ -122,7 +127,7 @@ def fit(
 class _Fit:
     """One run of `fit`, over all its sittings."""
 
-    def __init__(self, classifier, config, plan, validation, checkpoints):
+    def __init__(self, classifier, config, plan, validation, checkpoints, report=None):
         training = config.training
         self.classifier, self.training, self.plan = classifier, training, plan
         self.validation_plan = dataclasses.replace(
@@ -135,20 +140,15 @@ class _Fit:
         )
         self.saver = _Saver(self, training.checkpoint_every)
         self.history: dict[str, list[float]] = {}
+        self.report = report
         self.num_recoveries = 0
         self.first_loss: float | None = None
         self.seconds_before, self.started = 0.0, time.monotonic()
         self.checkpoints = checkpoints and Checkpoints(checkpoints)
-        groups = (
-            config.data,
-            config.model,
-            config.training,
-            config.unlabelled,
-            config.adversarial,
-            config.speed,
-        )
         reader = classifier.preprocessor.fingerprint
-        self.identity = identity(config, groups, reader, plan.examples, validation)
+        self.identity = identity(
+            config, config.groups, reader, plan.examples, validation
+        )
 
     @property
     def seconds(self) -> float:
@@ -163,6 +163,7 @@ class _Fit:
         if checkpoints and checkpoints.latest is not None:
             done = self._go_on()
             print(f"Going on after update {done:,}.")
+            self.tell(0)
         elif self.is_long:
             self.save(0)
         with self.saver.asked_by_signal():
@@ -176,6 +177,13 @@ class _Fit:
         if checkpoints:
             checkpoints.close()
         return FitResult(self.history, averaged, self.seconds, self.num_recoveries)
+
+    def tell(self, first: int):
+        """Reports the epochs of the history from index `first` on."""
+        if self.report:
+            values = self.history.get(self.best.monitor, ())
+            for index in range(first, len(values)):
+                self.report(index + 1, float(values[index]))
 
     @property
     def is_long(self) -> bool:
@@ -261,7 +269,7 @@ class _Fit:
         """To the last checkpoint, with a lower rate and without those batches."""
         num_recoveries = self.num_recoveries + 1
         if num_recoveries > self.training.max_recoveries or not self.is_long:
-            raise InputError(str(error)) from error
+            raise error
         self.checkpoints.wait()
         seconds = self.seconds
         skipped = self.rows.skipped | set(error.updates)
@@ -353,6 +361,7 @@ class _Saver(keras.callbacks.Callback):
             self.run.history.setdefault(name, []).append(value)
         if self.is_asked or self.run.is_long:
             self._save((epoch + 1) * self.run.plan.num_batches)
+        self.run.tell(epoch)  # Last: it may raise, and leaving comes first.
 
     def _save(self, done: int):
         if self.run.checkpoints:

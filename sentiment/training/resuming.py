@@ -22,12 +22,6 @@ def identity(config, groups, reader: str, *data: EncodedExamples) -> dict:
         reader: fingerprint of what made tokens of the texts.
         *data: what is trained and validated on.
     """
-    settings = {
-        name: str(value)
-        for group in groups
-        for name, value in dataclasses.asdict(group).items()
-        if name not in NOT_COMPARED
-    }
     arrays = [
         array
         for examples in data
@@ -39,28 +33,46 @@ def identity(config, groups, reader: str, *data: EncodedExamples) -> dict:
     ]
     contents = [np.ascontiguousarray(array).tobytes() for array in arrays]
     return {
-        "settings": settings | {"seed": str(config.seed)},
+        "settings": settings_of(config, groups),
         "data": fingerprint(reader, *contents),
     }
 
 
-def check_same_run(old: dict, new: dict, folder):
+def settings_of(config, groups) -> dict[str, str]:
+    """What `identity` compares of a run's settings, by name.
+
+    Args:
+        config: the run's config, with a `seed`.
+        groups: its groups of settings.
+    """
+    settings = {
+        name: str(value)
+        for group in groups
+        for name, value in dataclasses.asdict(group).items()
+        if name not in NOT_COMPARED
+    }
+    return settings | {"seed": str(config.seed)}
+
+
+def check_same_run(old: dict, new: dict, folder, holds: str = "checkpoints"):
     """Raises an `InputError` with the list of differences.
 
     Args:
-        old: the `identity` in a checkpoint.
+        old: the `identity` of what is there.
         new: that of the run which is to go on from it.
-        folder: of the checkpoints.
+        folder: where it is.
+        holds: what it is.
     """
+    before, now = old["settings"], new["settings"]
     lines = [
-        f"--{name}: {old['settings'].get(name)} then, {value} now"
-        for name, value in new["settings"].items()
-        if old["settings"].get(name) != value
+        f"--{name}: {before.get(name)} then, {now.get(name)} now"
+        for name in before | now
+        if before.get(name) != now.get(name)
     ]
     if not lines and old["data"] != new["data"]:
         lines.append("the data have changed since then")
     if lines:
         raise InputError(
-            f"{folder} holds checkpoints of another run. Give another --workdir, "
+            f"{folder} holds {holds} of another run. Give another --workdir, "
             "--overwrite, or the settings it was begun with:\n  " + "\n  ".join(lines)
         )

@@ -3,6 +3,7 @@
 import functools
 import platform
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -14,6 +15,7 @@ from sklearn.utils.class_weight import compute_class_weight
 import sentiment
 from sentiment.config import RunConfig, TrainingConfig
 from sentiment.data.datasets import Splits, load_splits
+from sentiment.data.examples import Examples
 from sentiment.data.packing import choose_row_length
 from sentiment.data.pipeline import (
     BatchPlan,
@@ -27,8 +29,12 @@ from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
 from sentiment.runtime import prepare_process
 from sentiment.training.build import build_classifier, prepare_parts
 from sentiment.training.devices import device_name, sharding_scope
-from sentiment.training.fitting import fit
-from sentiment.training.teaching import label_unlabelled, read_unlabelled
+from sentiment.training.fitting import FitResult, Report, fit
+from sentiment.training.teaching import (
+    UnlabelledTexts,
+    label_unlabelled,
+    read_unlabelled,
+)
 from sentiment.training.workdir import TrainingWorkdir
 
 PACKAGES = ("keras", "keras-hub", "jax", "jaxlib", "optax", "grain", "numpy")
@@ -74,47 +80,98 @@ def train_and_evaluate(
         return _train_and_evaluate(config, folder, started)
 
 
+def train_and_validate(
+    config: RunConfig, checkpoints: str | Path, report: Report | None = None
+) -> dict:
+    """Trains as `train_and_evaluate` does; the test data are not predicted.
+
+    Args:
+        config: what to train on, what and how.
+        checkpoints: folder that an interrupted run goes on from.
+        report: see `fit`.
+
+    Returns:
+        The validation scores, as of `classification_metrics`.
+
+    Raises:
+        Diverged: the loss does.
+        InputError: anything else that the user can mend.
+    """
+    prepare_process(config.speed)
+    with sharding_scope(config.training):
+        trained = _train(config, checkpoints, report)
+        return evaluate_encoded(trained.classifier, trained.validation).metrics
+
+
+@dataclass(frozen=True, eq=False)
+class _Trained:
+    """What `_train` made, and what of."""
+
+    classifier: GPT2TextClassifier
+    fitted: FitResult
+    splits: Splits
+    train: EncodedExamples
+    validation: EncodedExamples
+    further: UnlabelledTexts | None
+    plan: BatchPlan
+    encode: Callable[[Examples], EncodedExamples]
+
+
+def _train(
+    config: RunConfig, checkpoints: str | Path, report: Report | None = None
+) -> _Trained:
+    """Reads the data and trains, within a `sharding_scope`."""
+    keras.utils.set_random_seed(config.seed)
+    unlabelled = read_unlabelled(config)
+    # Before labelled data, which may take minutes.
+    pretrained = prepare_parts(config.model, config.training.dtype)
+    splits = load_splits(config.data, config.seed)
+    _print_splits(splits)
+    class_weight = _class_weight(config.training, splits)
+    further = label_unlabelled(config, splits, unlabelled)
+    classifier = build_classifier(
+        config.model,
+        config.training.dtype,
+        splits,
+        pretrained,
+        config.speed.cache_dir,
+    )
+    classifier.speed = config.speed
+    classifier.lm_loss_weight = config.training.lm_loss_weight
+    encode = functools.partial(
+        encode_examples,
+        classifier.preprocessor,
+        cache_dir=config.speed.cache_dir,
+    )
+    train, validation = encode(splits.train), encode(splits.validation)
+    if further is not None:
+        train = train.joined_with(encode(further.examples), further.weight)
+    classifier.adversary = _adversary(config, classifier, train)
+    plan = _plan(config, classifier, train, validation)
+    fitted = fit(
+        classifier, config, plan, validation, class_weight, checkpoints, report
+    )
+    return _Trained(
+        classifier, fitted, splits, train, validation, further, plan, encode
+    )
+
+
 def _train_and_evaluate(
     config: RunConfig, folder: TrainingWorkdir, started: float
 ) -> TrainingResult:
-    keras.utils.set_random_seed(config.seed)
     with sharding_scope(config.training):
-        unlabelled = read_unlabelled(config)
-        # Before labelled data, which may take minutes.
-        pretrained = prepare_parts(config.model, config.training.dtype)
-        splits = load_splits(config.data, config.seed)
-        _print_splits(splits)
-        class_weight = _class_weight(config.training, splits)
-        further = label_unlabelled(config, splits, unlabelled)
-        classifier = build_classifier(
-            config.model,
-            config.training.dtype,
-            splits,
-            pretrained,
-            config.speed.cache_dir,
-        )
-        classifier.speed = config.speed
-        classifier.lm_loss_weight = config.training.lm_loss_weight
-        encode = functools.partial(
-            encode_examples,
-            classifier.preprocessor,
-            cache_dir=config.speed.cache_dir,
-        )
-        train, validation = encode(splits.train), encode(splits.validation)
-        if further is not None:
-            train = train.joined_with(encode(further.examples), further.weight)
-        classifier.adversary = _adversary(config, classifier, train)
-        plan = _plan(config, classifier, train, validation)
-        fitted = fit(
-            classifier, config, plan, validation, class_weight, folder.checkpoints
-        )
+        trained = _train(config, folder.checkpoints)
+        classifier, splits = trained.classifier, trained.splits
         folder.save_classifier(classifier)
 
+        encode, test = trained.encode, splits.test
         evaluations = {
-            "validation": evaluate_encoded(classifier, validation),
-            "test": splits.test and evaluate_encoded(classifier, encode(splits.test)),
+            "validation": evaluate_encoded(classifier, trained.validation),
+            "test": test and evaluate_encoded(classifier, encode(test)),
         }
         device = device_name()
+    fitted, further = trained.fitted, trained.further
+    train, plan = trained.train, trained.plan
     best_epoch, history = fitted.averaged_epochs[0], fitted.history
     metrics, predictions = scores_of(evaluations, splits)
     metrics["run"] = {
