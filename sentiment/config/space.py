@@ -39,6 +39,10 @@ class Dimension:
             return "|".join(map(_written, self.choices))
         return f"{self.low}:{self.high}" + (":log" if self.is_log else "")
 
+    def holds(self, value) -> bool:
+        """Whether it may take a value."""
+        return value in self.choices if self.choices else self.low <= value <= self.high
+
     def to_check(self) -> Sequence:
         """Values that show whether all are allowed: the ends of a range at least."""
         if self.choices:
