@@ -139,7 +139,8 @@ def plot_importances(importances: dict[str, float], path: str | Path) -> Path:
     """Write how much each setting mattered to a search as one PNG.
 
     Args:
-        importances: Shares by setting, which add up to 1.
+        importances: Shares by setting, which add up to 1, as of PED-ANOVA (Watanabe et
+            al. 2023, https://arxiv.org/abs/2304.10255).
         path: The file to write; its folder is created.
 
     Returns:
@@ -194,7 +195,7 @@ def importances_figure(importances: dict[str, float]) -> Figure:
     axes.bar_label(bars, fmt="{:.0%}", padding=3, fontsize=8, color=INK)
     axes.margins(x=0.12)
     axes.xaxis.set_major_formatter(PercentFormatter(1.0))
-    axes.set(xlabel="Share of the variation that it explains")
+    axes.set(xlabel="How much it sets the best trials apart (PED-ANOVA)")
     return figure
 
 

@@ -16,6 +16,7 @@ import json
 import math
 import shutil
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -386,9 +387,11 @@ class _Study:
         folder = self.path / PLOTS_FOLDER
         try:
             plots.plot_search(trials, self.monitor, folder / HISTORY_PLOT)
-            complete = sum(trial.state == "complete" for trial in trials)
-            if complete > 1:  # One says nothing of what matters.
-                importances = optuna.importance.get_param_importances(self.study)
+            values = {trial.value for trial in trials if trial.state == "complete"}
+            if len(values) > 1:  # Equal ones do not tell what matters.
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # that few trials say little
+                    importances = optuna.importance.get_param_importances(self.study)
                 plots.plot_importances(importances, folder / IMPORTANCES_PLOT)
         except OSError as error:
             raise InputError(
