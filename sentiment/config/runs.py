@@ -107,9 +107,9 @@ class RunConfig(SeededRun):
             group = getattr(self, field.name)
             if dataclasses.is_dataclass(group):
                 names = {part.name for part in dataclasses.fields(group)}
-                values = {name: settings[name] for name in names & settings.keys()}
+                values = {name: settings.pop(name) for name in names & settings.keys()}
                 changed[field.name] = dataclasses.replace(group, **values)
-        return dataclasses.replace(self, **changed)
+        return dataclasses.replace(self, **changed, **settings)
 
     def to_flagfile(self) -> str:
         """The settings as a flagfile, one `--name=value` a line.

@@ -209,6 +209,7 @@ class _Study:
                 )
             self._write_table(trials)
             self._draw_plots(trials)
+            shutil.rmtree(self.path / TRIALS_FOLDER, ignore_errors=True)
         try:
             return StudyResult(trials, best, self._train_winner(best))
         except InUse:
