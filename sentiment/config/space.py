@@ -59,7 +59,7 @@ def parse_space(texts: Sequence[str], run: RunConfig) -> tuple[Dimension, ...]:
         run: gives the other settings, which each value must go with.
 
     Returns:
-        The dimensions in the order of their names.
+        The dimensions in the order of their names, whatever that of `texts`.
 
     Raises:
         InputError: one cannot be read, names no tunable setting or one twice, or has

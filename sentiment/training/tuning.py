@@ -112,7 +112,7 @@ def tune(
     Args:
         config: the settings that trials have in common. Its `monitor` is what the
             search is for. Where the space holds them, they are the first trial.
-        space: what is varied.
+        space: what is varied, as of `parse_space`; its order decides what is drawn.
         num_trials: how many trials there are to be in all, with those that fail.
         workdir: folder of the study; made if missing.
         overwrite: whether to start anew.
@@ -133,9 +133,7 @@ class _Study:
     """One process's part in a study."""
 
     def __init__(self, config, space, num_trials, workdir):
-        self.config, self.num_trials = config, num_trials
-        # What is drawn shall not depend on the order of flags.
-        self.space = sorted(space, key=lambda dimension: dimension.name)
+        self.config, self.space, self.num_trials = config, space, num_trials
         self.monitor = config.training.monitor
         self.folder = Workdir(workdir)
         self.path = self.folder.path

@@ -381,6 +381,22 @@ def test_a_winner_that_was_interrupted_goes_on_and_another_begins_anew(
     assert metrics["score"] == score(fake.winners[-1]) > score(fake.winners[0])
 
 
+def test_a_winner_that_never_finished_leaves_nothing_to_the_next(fake, search):
+    seen = []
+
+    def interrupted(folder):
+        seen.append(folder.is_begun)
+        (folder.checkpoints / "1").mkdir(parents=True)
+        if len(seen) == 1:
+            raise KeyboardInterrupt
+
+    fake.winner = interrupted
+    with pytest.raises(KeyboardInterrupt):
+        search(1)
+    assert search(8).best.number > 0
+    assert seen == [False, False]
+
+
 def test_one_process_trains_the_winner(fake, search, tmp_path, capsys):
     fake.winner = raises(KeyboardInterrupt)
     with pytest.raises(KeyboardInterrupt):
