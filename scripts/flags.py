@@ -51,11 +51,12 @@ from sentiment.config import (
     SpeedConfig,
     TrainCommand,
     TrainingConfig,
+    TuneCommand,
     TwoStageCommand,
     UnlabelledConfig,
     stage_folders,
 )
-from sentiment.errors import InputError
+from sentiment.errors import InputError, is_out_of_memory
 
 EXIT_INPUT_ERROR = 2
 
@@ -102,17 +103,24 @@ def read(config_class: type, flag_values: flags.FlagValues, **groups: Any) -> An
     return config_class(**settings, **groups)
 
 
+_TRAIN_GROUPS = {
+    "data": DataConfig,
+    "model": ModelConfig,
+    "training": TrainingConfig,
+    "speed": SpeedConfig,
+    "unlabelled": UnlabelledConfig,
+    "adversarial": AdversarialConfig,
+}
+
+
 def parse_train(argv: list[str]) -> TrainCommand:
     """What the command line asks of scripts/train.py."""
-    groups = {
-        "data": DataConfig,
-        "model": ModelConfig,
-        "training": TrainingConfig,
-        "speed": SpeedConfig,
-        "unlabelled": UnlabelledConfig,
-        "adversarial": AdversarialConfig,
-    }
-    return _parse_run(argv, groups, RunConfig, TrainCommand)
+    return _parse_run(argv, _TRAIN_GROUPS, RunConfig, TrainCommand)
+
+
+def parse_tune(argv: list[str]) -> TuneCommand:
+    """What the command line asks of scripts/tune.py."""
+    return _parse_run(argv, _TRAIN_GROUPS, RunConfig, TuneCommand)
 
 
 def parse_pretrain(argv: list[str]) -> PretrainCommand:
@@ -258,15 +266,10 @@ def run_script(parse: Callable[[list[str]], Any], main: Callable[[Any], None]):
     except KeyboardInterrupt:
         sys.exit(_fail("interrupted", 130))
     except Exception as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         traceback.print_exc()
         sys.exit(_fail("error: out of memory; try a smaller --batch_size", 1))
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Of the host, or of a device, which JAX reports by status alone."""
-    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
 
 
 def _fail(message: str, status: int) -> int:

@@ -1,4 +1,4 @@
-"""The one exception that means "the user can fix this"."""
+"""The one exception that means "the user can fix this", and what memory ends in."""
 
 
 class InputError(ValueError):
@@ -10,3 +10,8 @@ class InputError(ValueError):
 
     The message names what was received and what would be accepted.
     """
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Of the host, or of a device, which JAX reports by status alone."""
+    return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)

@@ -114,6 +114,19 @@ def test_no_source_imports_tensorflow(path):
             assert is_inner
 
 
+def test_only_the_search_pays_for_optuna():
+    users = {
+        path.stem
+        for path in SOURCES
+        for name, _ in imports(path)
+        if name and name.split(".")[0] in ("optuna", "sqlalchemy")
+    }
+    assert users == {"tuning"}
+    for path in SOURCES:
+        for name, is_inner in imports(path):
+            assert is_inner or name != "sentiment.training.tuning"
+
+
 def test_flags_are_read_in_one_place():
     readers = {path.name for path in SOURCES if "absl.flags" in dict(imports(path))}
     assert readers == {"flags.py"}

@@ -22,6 +22,7 @@ from sentiment.config.commands import (
     PredictCommand,
     PretrainCommand,
     TrainCommand,
+    TuneCommand,
     TwoStageCommand,
 )
 from sentiment.config.compression import COMPRESSIONS, CompressionConfig
@@ -56,6 +57,12 @@ from sentiment.config.settings import (
     MAX_SEED,
     CheckedConfig,
     setting,
+)
+from sentiment.config.space import (
+    Dimension,
+    default_space,
+    parse_space,
+    tunable_types,
 )
 from sentiment.config.training import (
     ADVERSARIES,
@@ -104,6 +111,7 @@ __all__ = [
     "CompressionConfig",
     "CorpusConfig",
     "DataConfig",
+    "Dimension",
     "DoctorCommand",
     "EvaluateCommand",
     "ModelConfig",
@@ -116,9 +124,13 @@ __all__ = [
     "SpeedConfig",
     "TrainCommand",
     "TrainingConfig",
+    "TuneCommand",
     "TwoStageCommand",
     "UnlabelledConfig",
     "UnlabelledTextsConfig",
+    "default_space",
+    "parse_space",
     "setting",
     "stage_folders",
+    "tunable_types",
 ]

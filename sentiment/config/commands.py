@@ -12,6 +12,7 @@ from sentiment.config.runs import (
     RunConfig,
 )
 from sentiment.config.settings import MAX_SEED, CheckedConfig, setting
+from sentiment.config.space import Dimension, default_space, parse_space
 from sentiment.config.training import SpeedConfig
 from sentiment.errors import InputError
 
@@ -39,6 +40,37 @@ class RunCommand(CheckedConfig):
 @dataclass(frozen=True)
 class TrainCommand(RunCommand):
     """What scripts/train.py is asked for."""
+
+
+@dataclass(frozen=True)
+class TuneCommand(RunCommand):
+    """What scripts/tune.py is asked for; `run` is what its trials start from."""
+
+    workdir: str = setting(
+        "",
+        "Folder of the study; made if missing. The same command goes on there, and "
+        "several processes may at once.",
+    )
+    overwrite: bool = setting(
+        False, "Start anew and replace what a study has left in --workdir."
+    )
+    trials: int = setting(20, "How many settings to try in all.", at_least=1)
+    space: tuple[str, ...] = setting(
+        (),
+        "A setting to vary, --space=learning_rate=1e-5:1e-3:log, --space=epochs=1:3 or "
+        "--space=pooling=last|mean; give one for each. None: the learning rate, up to "
+        "ten times more or less, dropout and weight decay.",
+        repeated=True,
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        _ = self.dimensions  # Raises now what it would later.
+
+    @property
+    def dimensions(self) -> tuple[Dimension, ...]:
+        """What is varied."""
+        return parse_space(self.space or default_space(self.run), self.run)
 
 
 @dataclass(frozen=True)

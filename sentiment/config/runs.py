@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 from sentiment.config.baselines import BaselineConfig
 from sentiment.config.compression import CompressionConfig
@@ -97,12 +98,10 @@ class RunConfig(SeededRun):
                 "preset."
             )
 
-    def to_flagfile(self) -> str:
-        """The settings as a flagfile, one `--name=value` a line.
-
-        Paths are absolute, so that the file works from any folder.
-        """
-        return self._flagfile(
+    @property
+    def groups(self) -> tuple[CheckedConfig, ...]:
+        """All groups of settings."""
+        return (
             self.data,
             self.model,
             self.training,
@@ -110,6 +109,28 @@ class RunConfig(SeededRun):
             self.unlabelled,
             self.adversarial,
         )
+
+    def replaced(self, **settings: Any) -> "RunConfig":
+        """A copy with other values of some fields, whichever group holds them.
+
+        Raises:
+            InputError: a value is not allowed, or does not go with the others.
+        """
+        changed = {}
+        for field in dataclasses.fields(self):
+            group = getattr(self, field.name)
+            if dataclasses.is_dataclass(group):
+                names = {part.name for part in dataclasses.fields(group)}
+                values = {name: settings.pop(name) for name in names & settings.keys()}
+                changed[field.name] = dataclasses.replace(group, **values)
+        return dataclasses.replace(self, **changed, **settings)
+
+    def to_flagfile(self) -> str:
+        """The settings as a flagfile, one `--name=value` a line.
+
+        Paths are absolute, so that the file works from any folder.
+        """
+        return self._flagfile(*self.groups)
 
     def to_data_flagfile(self) -> str:
         """The data settings and the seed alone, as scripts/evaluate.py reads them."""

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
 from sentiment.evaluation.comparison import Compared
+from sentiment.evaluation.trials import SCORES, TrialResult, best_of
 
 DPI = 150
 
@@ -118,6 +119,84 @@ def plot_comparison(compared: Sequence[Compared], path: str | Path) -> Path:
         The path written; the image grows with the number of runs.
     """
     return _save(comparison_figure(compared), path)
+
+
+def plot_search(trials: Sequence[TrialResult], monitor: str, path: str | Path) -> Path:
+    """Write what each trial of a search scored, and the best so far, as one PNG.
+
+    Args:
+        trials: By number; those without a score leave a gap.
+        monitor: The score's name: `accuracy`, `macro_f1` or `loss`.
+        path: The file to write; its folder is created.
+
+    Returns:
+        The path written, 1050 x 630 pixels.
+    """
+    return _save(search_figure(trials, monitor), path)
+
+
+def plot_importances(importances: dict[str, float], path: str | Path) -> Path:
+    """Write how much each setting mattered to a search as one PNG.
+
+    Args:
+        importances: Shares by setting, which add up to 1, as of PED-ANOVA (Watanabe et
+            al. 2023, https://arxiv.org/abs/2304.10255).
+        path: The file to write; its folder is created.
+
+    Returns:
+        The path written; the image grows with the number of settings.
+    """
+    return _save(importances_figure(importances), path)
+
+
+def search_figure(trials: Sequence[TrialResult], monitor: str) -> Figure:
+    """Draw the figure of `plot_search`."""
+    figure = _new_figure(7, 4.2)
+    axes = figure.subplots()
+    _style(axes)
+    for state, label, color, marker in (
+        ("complete", "Trial", BLUE, "o"),
+        ("pruned", "Pruned, at its last epoch", MUTED, "x"),
+    ):
+        shown = [t for t in trials if t.state == state and t.value is not None]
+        if shown:
+            numbers, values = zip(*((t.number, t.value) for t in shown), strict=True)
+            axes.plot(numbers, values, marker, color=color, label=label)
+    best = [best_of(trials[: i + 1], monitor) for i in range(len(trials))]
+    pairs = [(t.number, b.value) for t, b in zip(trials, best, strict=True) if b]
+    if pairs:
+        axes.step(
+            *zip(*pairs, strict=True),
+            where="post",
+            color=VERMILLION,
+            linewidth=1.8,
+            label="Best so far",
+        )
+        axes.legend(framealpha=0.9, edgecolor="none", fontsize=9)
+    if monitor != "loss":
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.set(xlabel="Trial", ylabel=f"Validation {SCORES[monitor]}", title="Search")
+    return figure
+
+
+def importances_figure(importances: dict[str, float]) -> Figure:
+    """Draw the figure of `plot_importances`, the greatest share on top."""
+    figure = _new_figure(7, 1.4 + 0.4 * len(importances))
+    axes = figure.subplots()
+    _style(axes)
+    ranked = sorted(importances.items(), key=lambda pair: pair[1])
+    bars = axes.barh(
+        [_shorten(name) for name, _ in ranked],
+        [share for _, share in ranked],
+        color=BLUE,
+        height=0.6,
+    )
+    axes.bar_label(bars, fmt="{:.0%}", padding=3, fontsize=8, color=INK)
+    axes.margins(x=0.12)
+    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
+    axes.set(xlabel="How much it sets the best trials apart (PED-ANOVA)")
+    return figure
 
 
 def comparison_figure(compared: Sequence[Compared]) -> Figure:

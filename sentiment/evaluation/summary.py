@@ -1,6 +1,7 @@
 """Scores as a person likes to read them."""
 
 import shlex
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.markup import escape
@@ -10,6 +11,13 @@ from rich.text import Text
 
 from sentiment.evaluation.comparison import Compared
 from sentiment.evaluation.metrics import wilson_interval
+from sentiment.evaluation.trials import (
+    SCORES,
+    TrialResult,
+    best_of,
+    score_text,
+    setting_text,
+)
 
 
 def print_scores(metrics: dict, title: str, console: Console | None = None):
@@ -181,3 +189,25 @@ def print_samples(texts: list[str], console: Console | None = None):
     console = console or Console()
     for number, text in enumerate(texts, 1):
         console.print(Panel(Text(text), title=f"Sample {number}", title_align="left"))
+
+
+def print_trials(
+    trials: Sequence[TrialResult], monitor: str, console: Console | None = None
+):
+    """Prints the trials of a search, one a line, the winner's in bold."""
+    console = console or Console()
+    best = best_of(trials, monitor)
+    names = list(dict.fromkeys(name for trial in trials for name in trial.settings))
+    table = Table()
+    for name in ("trial", f"validation {SCORES[monitor]}", *names, ""):
+        table.add_column(Text(name), justify="right" if name else "left")
+    for trial in trials:
+        is_best = trial is best
+        table.add_row(
+            str(trial.number),
+            score_text(trial.value, monitor),
+            *(Text(setting_text(trial.settings.get(name, ""))) for name in names),
+            "winner" if is_best else trial.state.replace("complete", ""),
+            style="bold" if is_best else None,
+        )
+    console.print(table)

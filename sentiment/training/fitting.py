@@ -1,6 +1,7 @@
 """Fitting a classifier with early stopping."""
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -19,6 +20,8 @@ MONITORED = {
     "macro_f1": ("val_macro_f1", "max"),
     "loss": ("val_cross_entropy", "min"),
 }
+
+Report = Callable[[int, float], None]  # of an epoch, from 1, and its monitored score
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -46,6 +49,7 @@ def fit(
     validation: EncodedExamples,
     class_weight: list[float] | None = None,
     checkpoints: str | Path | None = None,
+    report: Report | None = None,
 ) -> FitResult:
     """Trains with early stopping; the best weights stay.
 
@@ -56,6 +60,8 @@ def fit(
         validation: decides the best epoch.
         class_weight: loss weight of each class.
         checkpoints: folder to go on from and to write to; `None`: neither.
+        report: is told the monitored score of each epoch, and again those of epochs
+            before a checkpoint that training goes on from; may raise to stop it.
 
     Raises:
         InputError: see `ResumableRun.train`.
@@ -75,7 +81,7 @@ def fit(
         ),
         gradient_accumulation_steps=training.gradient_accumulation_steps,
     )
-    result = _Fit(classifier, config, plan, validation, checkpoints).fit()
+    result = _Fit(classifier, config, plan, validation, checkpoints, report).fit()
     classifier.adversary = None
     # Frees the optimizer's slots, three times the weights, and keeps them out
     # of the saved model.
@@ -86,16 +92,8 @@ def fit(
 class _Fit(ResumableRun):
     """One run of `fit`, whose sections are epochs."""
 
-    def __init__(self, classifier, config, plan, validation, checkpoints):
+    def __init__(self, classifier, config, plan, validation, checkpoints, report):
         training = config.training
-        groups = (
-            config.data,
-            config.model,
-            config.training,
-            config.unlabelled,
-            config.adversarial,
-            config.speed,
-        )
         reader = classifier.preprocessor.fingerprint
         super().__init__(
             classifier,
@@ -103,13 +101,14 @@ class _Fit(ResumableRun):
             plan,
             validation,
             plan.num_batches,
-            identity(config, groups, reader, plan.examples, validation),
+            identity(config, config.groups, reader, plan.examples, validation),
             checkpoints,
         )
         monitor, mode = MONITORED[training.monitor]
         self.best = KeepBest(
             monitor, mode, training.early_stopping_patience, training.average_best
         )
+        self.tell_score = report
 
     def fit(self) -> FitResult:
         """Trains to the end and takes the best weights."""
@@ -136,6 +135,12 @@ class _Fit(ResumableRun):
     def report(self, done, logs):
         epoch = done // self.section
         return {"epoch": epoch, "learning_rate": logs["learning_rate"], **logs}
+
+    def tell(self, first):
+        if self.tell_score:
+            values = self.history.get(self.best.monitor, ())
+            for index in range(first, len(values)):
+                self.tell_score(index + 1, float(values[index]))
 
     def further_about(self):
         return self.best.about()

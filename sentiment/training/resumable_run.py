@@ -93,6 +93,13 @@ class ResumableRun:
         """What the history holds of the section that ends with update `done`."""
         raise NotImplementedError
 
+    def tell(self, first: int):
+        """Is called when sections of the history, from index `first` on, are saved.
+
+        Also with those before a checkpoint that training goes on from. May raise to
+        stop training.
+        """
+
     def further_about(self) -> dict:
         """What else a checkpoint says, as JSON."""
         return {}
@@ -129,8 +136,8 @@ class ResumableRun:
         """Trains to the end.
 
         Raises:
-            InputError: the loss diverges more often than may be, checkpoints are of
-                another run, or cannot be written.
+            Diverged: the loss diverges more often than may be.
+            InputError: checkpoints are of another run, or cannot be written.
             SystemExit: the process was asked to leave; the state is saved.
         """
         try:
@@ -151,6 +158,7 @@ class ResumableRun:
         if self.checkpoints and self.checkpoints.latest is not None:
             done = self._go_on()
             tqdm.write(f"Going on after update {done:,}.")
+            self.tell(0)
         elif self.is_long:
             self.save(0)
         with self.saver.asked_by_signal():
@@ -233,7 +241,7 @@ class ResumableRun:
         """To the last checkpoint, with a lower rate and without those batches."""
         num_recoveries = self.num_recoveries + 1
         if num_recoveries > self.training.max_recoveries or not self.is_long:
-            raise InputError(str(error)) from error
+            raise error
         self.checkpoints.wait()
         seconds = self.seconds
         skipped = self.rows.skipped | set(error.updates)
@@ -307,6 +315,7 @@ class _Saver(keras.callbacks.Callback):
             self.run.history.setdefault(name, []).append(value)
         if self.is_asked or self.run.is_long:
             self._save(done)
+        self.run.tell(epoch)  # Last: it may raise, and leaving comes first.
 
     def _save(self, done: int):
         if self.run.checkpoints:

@@ -3,6 +3,7 @@
 import functools
 import platform
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -14,6 +15,7 @@ from sklearn.utils.class_weight import compute_class_weight
 import sentiment
 from sentiment.config import RunConfig, TrainingConfig
 from sentiment.data.datasets import Splits, load_splits
+from sentiment.data.examples import Examples
 from sentiment.data.packing import choose_row_length
 from sentiment.data.pipeline import (
     BatchPlan,
@@ -28,8 +30,9 @@ from sentiment.models.lora import enable_lora, merge_lora, save_adapter
 from sentiment.runtime import prepare_process
 from sentiment.training.build import build_classifier, prepare_parts
 from sentiment.training.devices import device_name, sharding_scope
-from sentiment.training.fitting import fit
+from sentiment.training.fitting import FitResult, Report, fit
 from sentiment.training.teaching import (
+    UnlabelledTexts,
     label_unlabelled,
     load_teacher,
     read_unlabelled,
@@ -80,69 +83,129 @@ def train_and_evaluate(
         return _train_and_evaluate(config, folder, started)
 
 
+def train_and_validate(
+    config: RunConfig, checkpoints: str | Path, report: Report | None = None
+) -> dict:
+    """Trains as `train_and_evaluate` does; the test data are not predicted.
+
+    Args:
+        config: what to train on, what and how.
+        checkpoints: folder that an interrupted run goes on from.
+        report: see `fit`.
+
+    Returns:
+        The validation scores, as of `classification_metrics`.
+
+    Raises:
+        Diverged: the loss does.
+        InputError: anything else that the user can mend.
+    """
+    prepare_process(config.speed)
+    with sharding_scope(config.training):
+        trained = _train(config, checkpoints, report)
+        return evaluate_encoded(trained.classifier, trained.validation).metrics
+
+
+@dataclass(frozen=True, eq=False)
+class _Trained:
+    """What `_train` made, and what of; an adapter is merged and can be written."""
+
+    classifier: GPT2TextClassifier
+    write_adapter: Callable[[Path], None] | None
+    num_trained_parameters: int
+    fitted: FitResult
+    splits: Splits
+    train: EncodedExamples
+    validation: EncodedExamples
+    further: UnlabelledTexts | None
+    plan: BatchPlan
+    encode: Callable[[Examples], EncodedExamples]
+
+
+def _train(
+    config: RunConfig, checkpoints: str | Path, report: Report | None = None
+) -> _Trained:
+    """Reads the data and trains, within a `sharding_scope`."""
+    keras.utils.set_random_seed(config.seed)
+    unlabelled, teacher = read_unlabelled(config), load_teacher(config)
+    # Before labelled data, which may take minutes.
+    pretrained = prepare_parts(config.model, config.training.dtype)
+    splits = load_splits(config.data, config.seed)
+    _print_splits(splits)
+    class_weight = _class_weight(config.training, splits)
+    further = label_unlabelled(config, splits, unlabelled, teacher)
+    taught = soften(config, splits, teacher)
+    del teacher  # and its weights
+    classifier = build_classifier(
+        config.model,
+        config.training.dtype,
+        splits,
+        pretrained,
+        config.speed.cache_dir,
+    )
+    classifier.speed = config.speed
+    training = config.training
+    classifier.lm_loss_weight = training.lm_loss_weight
+    if training.lora_rank:
+        enable_lora(
+            classifier,
+            training.lora_rank,
+            training.lora_targets,
+            training.lora_alpha or None,
+        )
+    encode = functools.partial(
+        encode_examples,
+        classifier.preprocessor,
+        cache_dir=config.speed.cache_dir,
+    )
+    train, validation = encode(taught), encode(splits.validation)
+    if further is not None:
+        train = train.joined_with(encode(further.examples), further.weight)
+    classifier.adversary = _adversary(config, classifier, train)
+    if classifier.adversary:
+        print(
+            f"--adversarial={config.adversarial.adversarial}: an update costs "
+            f"{classifier.adversary.cost:.1f} times a plain one."
+        )
+    plan = _plan(config, classifier, train, validation)
+    fitted = fit(
+        classifier, config, plan, validation, class_weight, checkpoints, report
+    )
+    num_trained = sum(v.value.size for v in classifier.trainable_variables)
+    write_adapter = None
+    if training.lora_rank:
+        write_adapter = functools.partial(save_adapter, classifier, config.model.preset)
+        classifier = merge_lora(classifier)
+    return _Trained(
+        classifier,
+        write_adapter,
+        num_trained,
+        fitted,
+        splits,
+        train,
+        validation,
+        further,
+        plan,
+        encode,
+    )
+
+
 def _train_and_evaluate(
     config: RunConfig, folder: TrainingWorkdir, started: float
 ) -> TrainingResult:
-    keras.utils.set_random_seed(config.seed)
     with sharding_scope(config.training):
-        unlabelled, teacher = read_unlabelled(config), load_teacher(config)
-        # Before labelled data, which may take minutes.
-        pretrained = prepare_parts(config.model, config.training.dtype)
-        splits = load_splits(config.data, config.seed)
-        _print_splits(splits)
-        class_weight = _class_weight(config.training, splits)
-        further = label_unlabelled(config, splits, unlabelled, teacher)
-        taught = soften(config, splits, teacher)
-        del teacher  # and its weights
-        classifier = build_classifier(
-            config.model,
-            config.training.dtype,
-            splits,
-            pretrained,
-            config.speed.cache_dir,
-        )
-        classifier.speed = config.speed
-        classifier.lm_loss_weight = config.training.lm_loss_weight
-        training = config.training
-        if training.lora_rank:
-            enable_lora(
-                classifier,
-                training.lora_rank,
-                training.lora_targets,
-                training.lora_alpha or None,
-            )
-        encode = functools.partial(
-            encode_examples,
-            classifier.preprocessor,
-            cache_dir=config.speed.cache_dir,
-        )
-        train, validation = encode(taught), encode(splits.validation)
-        if further is not None:
-            train = train.joined_with(encode(further.examples), further.weight)
-        classifier.adversary = _adversary(config, classifier, train)
-        if classifier.adversary:
-            print(
-                f"--adversarial={config.adversarial.adversarial}: an update costs "
-                f"{classifier.adversary.cost:.1f} times a plain one."
-            )
-        plan = _plan(config, classifier, train, validation)
-        fitted = fit(
-            classifier, config, plan, validation, class_weight, folder.checkpoints
-        )
-        num_trained = sum(v.value.size for v in classifier.trainable_variables)
-        write_adapter = None
-        if training.lora_rank:
-            write_adapter = functools.partial(
-                save_adapter, classifier, config.model.preset
-            )
-            classifier = merge_lora(classifier)
-        folder.save_classifier(classifier, write_adapter)
+        trained = _train(config, folder.checkpoints)
+        classifier, splits = trained.classifier, trained.splits
+        folder.save_classifier(classifier, trained.write_adapter)
 
+        encode, test = trained.encode, splits.test
         evaluations = {
-            "validation": evaluate_encoded(classifier, validation),
-            "test": splits.test and evaluate_encoded(classifier, encode(splits.test)),
+            "validation": evaluate_encoded(classifier, trained.validation),
+            "test": test and evaluate_encoded(classifier, encode(test)),
         }
         device = device_name()
+    fitted, further = trained.fitted, trained.further
+    train, plan = trained.train, trained.plan
     best_epoch, history = fitted.averaged_epochs[0], fitted.history
     metrics, predictions = scores_of(evaluations, splits)
     metrics["run"] = {
@@ -161,7 +224,7 @@ def _train_and_evaluate(
         "num_epochs": len(history["epoch"]),
         "num_updates": len(history["epoch"]) * plan.num_batches,
         "num_parameters": classifier.count_params(),
-        "num_trained_parameters": num_trained,
+        "num_trained_parameters": trained.num_trained_parameters,
         "num_train_examples": len(splits.train),
         "num_skipped_rows": splits.num_skipped_rows,
     }

@@ -29,6 +29,10 @@ CHECKPOINTS_FOLDER = "checkpoints"
 LOCK_FILE = ".lock"
 
 
+class InUse(InputError):
+    """Another process works in a folder."""
+
+
 class Workdir:
     """Writes a run's results: all of them appear, or none.
 
@@ -48,6 +52,11 @@ class Workdir:
         self.staging = self.path / STAGING_FOLDER
         self.checkpoints = self.path / CHECKPOINTS_FOLDER
 
+    @property
+    def is_begun(self) -> bool:
+        """Whether there are checkpoints that a run may go on from."""
+        return self.checkpoints.is_dir() and any(self.checkpoints.iterdir())
+
     def prepare(self, overwrite: bool):
         """Makes the folder and checks, before any work, that it can be used.
 
@@ -60,8 +69,7 @@ class Workdir:
         """
         try:
             present = [name for name in self.results if (self.path / name).exists()]
-            is_begun = self.checkpoints.is_dir() and any(self.checkpoints.iterdir())
-            overwrite = overwrite or is_begun
+            overwrite = overwrite or self.is_begun
             if not overwrite and METRICS_FILE in present:
                 raise InputError(
                     f"The workdir {self.path} already holds a finished run. Give "
@@ -84,14 +92,32 @@ class Workdir:
         """Prepares the folder and keeps other processes out while this holds.
 
         Raises:
-            InputError: see `prepare`; or another process works in it.
+            InUse: another process works in it.
+            InputError: see `prepare`; or it cannot be locked.
         """
         self.prepare(overwrite)  # makes the folder
+        with self.locked():
+            self.prepare(overwrite)  # Another may have finished in between.
+            if overwrite:
+                shutil.rmtree(self.checkpoints, ignore_errors=True)
+            yield self
+
+    @contextlib.contextmanager
+    def locked(self, timeout: float = 0):
+        """Keeps other processes out while this holds; the folder must exist.
+
+        Args:
+            timeout: seconds to wait for another process.
+
+        Raises:
+            InUse: another process works in the folder.
+            InputError: it cannot be locked.
+        """
         lock = filelock.FileLock(self.path / LOCK_FILE)
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=timeout)
         except filelock.Timeout:
-            raise InputError(
+            raise InUse(
                 f"Another process works in {self.path}. Wait for it, or give another "
                 "--workdir."
             ) from None
@@ -101,10 +127,7 @@ class Workdir:
                 "on a local disk."
             ) from error
         try:
-            self.prepare(overwrite)  # Another may have finished in between.
-            if overwrite:
-                shutil.rmtree(self.checkpoints, ignore_errors=True)
-            yield self
+            yield
         finally:
             lock.release()
 

@@ -41,6 +41,27 @@ def test_own_files_have_no_unlabelled_split():
         )
 
 
+def test_replaced_settings_go_to_the_group_that_holds_them():
+    settings = {"epochs": 7, "dropout": 0.25, "adversarial": "fgm", "mixed_texts": 9}
+    settings |= {"teacher": "nb_svm", "seed": 5}
+    changed = RUN.replaced(**settings)
+    lines = {f"--{k}={v}\n" for k, v in settings.items()}
+    before, after = (
+        set(run.to_flagfile().splitlines(keepends=True)) for run in (RUN, changed)
+    )
+    assert after - before == lines
+    assert len(before - after) == len(lines)
+
+
+def test_replaced_settings_are_checked_together():
+    # Each alone would not do.
+    assert RUN.replaced(hidden_dim=9, num_heads=3).model.hidden_dim == 9
+    with pytest.raises(InputError, match="multiple of --num_heads"):
+        RUN.replaced(hidden_dim=9)
+    with pytest.raises(TypeError, match="epocs"):
+        RUN.replaced(epocs=9)
+
+
 def parse_flagfile(text):
     return dict(line.removeprefix("--").split("=", 1) for line in text.splitlines())
 

@@ -8,6 +8,7 @@ from matplotlib.image import imread
 
 from sentiment.evaluation import plots
 from sentiment.evaluation.metrics import reliability_bins
+from sentiment.evaluation.trials import TrialResult
 
 HISTORY = {
     "loss": [0.5, 0.3, 0.2],
@@ -237,3 +238,36 @@ def test_drawing_touches_no_global_state(tmp_path):
     assert dict(matplotlib.rcParams) == before
     pyplot = sys.modules.get("matplotlib.pyplot")
     assert pyplot is None or pyplot.get_fignums() == []
+
+
+TRIALS = [
+    TrialResult(0, "failed", None, {}),
+    TrialResult(1, "complete", 0.5, {}),
+    TrialResult(2, "pruned", 0.4, {}),
+    TrialResult(3, "complete", 0.7, {}),
+    TrialResult(4, "complete", 0.6, {}),
+]
+
+
+@pytest.mark.parametrize(
+    ("monitor", "best"),
+    [("accuracy", [0.5, 0.5, 0.7, 0.7]), ("loss", [0.5, 0.5, 0.5, 0.5])],
+)
+def test_a_search_is_drawn_with_its_best_so_far(monitor, best):
+    (axes,) = plots.search_figure(TRIALS, monitor).axes
+    assert series(axes) == {
+        "Trial": ([1, 3, 4], [0.5, 0.7, 0.6]),
+        "Pruned, at its last epoch": ([2], [0.4]),
+        "Best so far": ([1, 2, 3, 4], best),
+    }
+    assert axes.get_ylabel() == f"Validation {monitor}"
+
+
+def test_importances_are_drawn_with_the_greatest_on_top(tmp_path):
+    shares = {"dropout": 0.25, "learning_rate": 0.7, "epochs": 0.05}
+    (axes,) = plots.importances_figure(shares).axes
+    assert [bar.get_width() for bar in axes.patches] == [0.05, 0.25, 0.7]
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names == ["epochs", "dropout", "learning_rate"]
+    assert_png(plots.plot_importances(shares, tmp_path / "a.png"), 1050, 390)
+    assert_png(plots.plot_search(TRIALS, "loss", tmp_path / "b.png"), 1050, 630)

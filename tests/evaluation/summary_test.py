@@ -5,7 +5,13 @@ import pytest
 from rich.console import Console
 
 from sentiment.evaluation.metrics import classification_metrics
-from sentiment.evaluation.summary import headline, print_run, print_scores
+from sentiment.evaluation.summary import (
+    headline,
+    print_run,
+    print_scores,
+    print_trials,
+)
+from sentiment.evaluation.trials import TrialResult
 
 # Of "bad" 2 of 3 are found; of "good" 1 of 1, and 1 of the 2 predicted is good.
 LABELS = [0, 0, 0, 1]
@@ -87,3 +93,21 @@ def test_the_workdir_is_shown_as_it_is(console):
 def test_the_default_console_is_the_terminal(capsys):
     print_scores(metrics(), "Test")
     assert "75.00%" in capsys.readouterr().out
+
+
+def test_a_row_for_each_trial_and_the_winner_is_marked(console):
+    trials = [
+        TrialResult(0, "complete", 0.5, {"pooling": "[last]"}),
+        TrialResult(1, "complete", 0.25, {"pooling": "mean"}),
+        TrialResult(2, "pruned", 0.125, {"pooling": "max"}),
+        TrialResult(3, "failed", None, {"pooling": "gru"}),
+    ]
+    print_trials(trials, "loss", console)
+    rows = {number: cells(console, f"    {number}") for number in range(4)}
+    assert rows == {
+        0: ["0", "0.5000", "[last]", ""],
+        1: ["1", "0.2500", "mean", "winner"],
+        2: ["2", "0.1250", "max", "pruned"],
+        3: ["3", "", "gru", "failed"],
+    }
+    assert "validation loss" in console.file.getvalue()

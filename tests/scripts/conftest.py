@@ -34,6 +34,7 @@ PARSERS = {
     "train": flags.parse_train,
     "evaluate": flags.parse_evaluate,
     "predict": flags.parse_predict,
+    "tune": flags.parse_tune,
 }
 
 

@@ -26,6 +26,7 @@ from sentiment.config import (
     SpeedConfig,
     TrainCommand,
     TrainingConfig,
+    TuneCommand,
     UnlabelledConfig,
 )
 from sentiment.errors import InputError
@@ -33,6 +34,7 @@ from sentiment.errors import InputError
 # Settings that the rest of a command line needs, by command.
 REQUIRED = {
     "train": ("--train_file=a.csv", "--workdir=w"),
+    "tune": ("--train_file=a.csv", "--workdir=w"),
     "evaluate": ("--test_file=a.csv", "--model=m"),
     "predict": ("--model=m", "--input=a.csv", "--output=b.csv"),
     "pretrain": ("--text_files=a.csv", "--workdir=w"),
@@ -44,6 +46,7 @@ REQUIRED = {
 }
 PARSERS = {
     "train": flags.parse_train,
+    "tune": flags.parse_tune,
     "doctor": flags.parse_doctor,
     "evaluate": flags.parse_evaluate,
     "predict": flags.parse_predict,
@@ -60,6 +63,7 @@ PLACES = [
     ("train", TrainingConfig, ("run", "training")),
     ("train", RunConfig, ("run",)),
     ("train", TrainCommand, ()),
+    ("tune", TuneCommand, ()),
     ("evaluate", DataConfig, ("data",)),
     ("evaluate", EvaluateCommand, ()),
     ("predict", PredictCommand, ()),
@@ -135,6 +139,8 @@ def other_value(field):
     if field.metadata["choices"]:
         value = next(c for c in field.metadata["choices"] if c != field.default)
         return value, value
+    if field.name == "space":
+        return "epochs=1:9", ("epochs=1:9",)
     if field.type == tuple[str, ...]:
         if field.metadata["repeated"]:
             return "one, two", ("one, two",)

@@ -22,7 +22,8 @@ from sentiment.config import (
 from sentiment.errors import InputError
 from sentiment.serving.loading import load_classifier
 from sentiment.training import fitting, resumable_run
-from sentiment.training.train import train_and_evaluate
+from sentiment.training.callbacks import Diverged
+from sentiment.training.train import train_and_evaluate, train_and_validate
 from tests.training.conftest import MODEL, Stop
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -230,6 +231,38 @@ def test_a_short_run_writes_no_checkpoints(config, tmp_path, monkeypatch):
     train_and_evaluate(replaced(config, epochs=1, checkpoint_every=11), tmp_path)
 
 
+# --- Reports
+
+
+def test_each_epoch_is_reported_and_again_by_a_run_that_goes_on(
+    config, whole, tmp_path, stop_at
+):
+    told = []
+
+    def report(*what):
+        told.append(what)
+
+    stop_at(25)
+    with pytest.raises(Stop):
+        train_and_validate(config, tmp_path, report)
+    epochs = list(enumerate(whole[1].history["val_accuracy"], 1))
+    assert told == epochs[:2]
+    told.clear()
+    metrics = train_and_validate(config, tmp_path, report)
+    assert told == epochs
+    assert metrics == whole[1].metrics["validation"]
+
+
+def test_a_report_may_stop_the_run(config, tmp_path):
+    def report(epoch, value):
+        if epoch == 2:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train_and_validate(config, tmp_path, report)
+    assert {path.name for path in tmp_path.iterdir()} >= {"14", "20"}
+
+
 # --- Divergence
 
 
@@ -250,7 +283,7 @@ def test_divergence_without_end_stops_and_keeps_the_last_good_checkpoint(
     config, tmp_path, poison
 ):
     poison(25, forever=True)
-    with pytest.raises(InputError, match="The loss became nan"):
+    with pytest.raises(Diverged, match="The loss became nan"):
         train_and_evaluate(config, tmp_path)
     about = resumable_run.Checkpoints(tmp_path / "checkpoints").about()
     assert np.isfinite(about["history"]["loss"]).all()
