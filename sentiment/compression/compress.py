@@ -23,26 +23,45 @@ from sentiment.data.examples import Examples
 from sentiment.data.pipeline import encode_examples
 from sentiment.errors import InputError
 from sentiment.evaluation.evaluate import evaluate_encoded
+from sentiment.evaluation.predictions import (
+    PREDICTIONS_FILE,
+    Predictions,
+    text_keys,
+    write_predictions,
+)
 from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
 from sentiment.runtime import prepare_process
 from sentiment.serving.loading import load_classifier
 from sentiment.training.devices import device_name
+from sentiment.training.resuming import NOT_COMPARED
 from sentiment.training.train import train_and_evaluate, versions
 from sentiment.training.workdir import CONFIG_FILE, METRICS_FILE, Workdir
 
 DISTILLATION_FOLDER = "distillation"
-TIMED_TEXTS = 500
-TIMED_ROUNDS = 5
+TIMED_TEXTS = 200
+TIMED_ROUNDS = 3
 MEGABYTE = 1e6  # bytes
 
 
 class CompressionWorkdir(Workdir):
     """The results of a compression."""
 
-    results = (MODEL_FILE, PRESET_FOLDER, CONFIG_FILE, METRICS_FILE)
+    results = (MODEL_FILE, PRESET_FOLDER, CONFIG_FILE, PREDICTIONS_FILE, METRICS_FILE)
 
-    def save(self, config: CompressRunConfig, classifier, metrics: dict):
+    def save(
+        self,
+        config: CompressRunConfig,
+        classifier: GPT2TextClassifier,
+        metrics: dict,
+        predictions: Predictions,
+    ):
         """Saves everything and moves it to its place.
+
+        Args:
+            config: of the compression.
+            classifier: the smaller model.
+            metrics: as of `compress`.
+            predictions: of the smaller model; those of validation are not kept.
 
         Raises:
             InputError: it cannot be written, as on a full disk.
@@ -52,6 +71,8 @@ class CompressionWorkdir(Workdir):
             classifier.save(self.staging / MODEL_FILE)
             classifier.save_to_preset(self.staging / PRESET_FOLDER)
             self.write_config_and_metrics(config, metrics)
+            if metrics["split"] == "test":
+                write_predictions(predictions, self.staging / PREDICTIONS_FILE)
             self.publish()
 
 
@@ -84,20 +105,25 @@ def compress(
     with CompressionWorkdir(workdir).in_use(overwrite) as folder:
         if overwrite:
             shutil.rmtree(folder.path / DISTILLATION_FOLDER, ignore_errors=True)
+        if config.compression.method == "distill":
+            _preset_of(config.compression.model)
         before = load_classifier(config.compression.model, config.speed)
         if is_quantized(before):
             raise InputError(
                 f"{config.compression.model} is quantised already. Give the model that "
                 "it was made of."
             )
-        split, examples = _measured(config, before.label_names)
-        after = _compressed(config, folder.path)
-        milliseconds = milliseconds_per_review([before, after], examples.texts)
+        split = _measured_split(config, before)
+        after = _compressed(config, before, folder.path)
+        texts = _examples(config, split, after).texts
+        milliseconds = milliseconds_per_review([before, after], texts)
+        measured_before, _ = _measure(before, config, split)
+        measured_after, predictions = _measure(after, config, split)
         metrics = {
             "method": config.compression.method,
             "split": split,
-            "before": _measure(before, examples, config),
-            "after": _measure(after, examples, config),
+            "before": measured_before,
+            "after": measured_after,
             "run": {
                 "versions": versions(),
                 "device": device_name(),
@@ -106,39 +132,46 @@ def compress(
         }
         for name, value in zip(("before", "after"), milliseconds, strict=True):
             metrics[name]["milliseconds_per_review"] = value
-        folder.save(config, after, metrics)
+        folder.save(config, after, metrics, predictions)
     return metrics
 
 
-def _measured(config: CompressRunConfig, label_names) -> tuple[str, Examples]:
+def _measured_split(config: CompressRunConfig, classifier) -> str:
     """The test examples; where there are none, those of validation."""
-    has_test = "test" in open_source(config.data, label_names).splits
-    split = "test" if has_test else "validation"
-    return split, load_split(config.data, split, config.seed, label_names)
+    source = open_source(config.data, classifier.label_names)
+    split = "test" if "test" in source.splits else "validation"
+    _examples(config, split, classifier)  # Raises now what it would later.
+    return split
 
 
-def _compressed(config: CompressRunConfig, folder: Path) -> GPT2TextClassifier:
+def _examples(config: CompressRunConfig, split: str, classifier) -> Examples:
+    """Labels are in the classifier's own order of classes."""
+    return load_split(config.data, split, config.seed, classifier.label_names)
+
+
+def _compressed(
+    config: CompressRunConfig, before: GPT2TextClassifier, folder: Path
+) -> GPT2TextClassifier:
     settings = config.compression
     if settings.method == "distill":
-        return _distilled(config, folder / DISTILLATION_FOLDER)
+        return _distilled(config, before, folder / DISTILLATION_FOLDER)
     classifier = load_classifier(settings.model, config.speed)
     if settings.method == "vocab":
         texts = [
             text
             for split in ("train", "validation")
-            for text in load_split(
-                config.data, split, config.seed, classifier.label_names
-            ).texts
+            for text in _examples(config, split, classifier).texts
         ]
         return trim_vocabulary(classifier, texts, settings.min_token_count)
     quantize(classifier, settings.method)
     return classifier
 
 
-def _distilled(config: CompressRunConfig, workdir: Path) -> GPT2TextClassifier:
+def _distilled(
+    config: CompressRunConfig, teacher: GPT2TextClassifier, workdir: Path
+) -> GPT2TextClassifier:
     """A student of fewer layers, which begins as layers of its teacher."""
     settings = config.compression
-    teacher = load_classifier(settings.model, config.speed)
     num_layers = settings.keep_layers or max(1, teacher.backbone.num_layers // 2)
     reader = teacher.preprocessor
     model = ModelConfig(
@@ -166,10 +199,16 @@ def _distilled(config: CompressRunConfig, workdir: Path) -> GPT2TextClassifier:
     )
     if not (workdir / METRICS_FILE).exists():
         return train_and_evaluate(run, workdir).classifier
-    if (workdir / CONFIG_FILE).read_text(encoding="utf-8") != run.to_flagfile():
+    then = set((workdir / CONFIG_FILE).read_text(encoding="utf-8").splitlines())
+    changed = [
+        line
+        for line in run.to_flagfile().splitlines()
+        if line not in then and line[2:].split("=")[0] not in NOT_COMPARED
+    ]
+    if changed:
         raise InputError(
-            f"{workdir} holds a student of other settings, see its {CONFIG_FILE}. Give "
-            "another --workdir, or --overwrite."
+            f"{workdir} holds a student of other settings. Give another --workdir, or "
+            "--overwrite. New are:\n  " + "\n  ".join(changed)
         )
     return load_classifier(workdir, config.speed)
 
@@ -186,15 +225,24 @@ def _preset_of(model: str) -> str:
     )
 
 
-def _measure(classifier, examples: Examples, config: CompressRunConfig) -> dict:
+def _measure(
+    classifier: GPT2TextClassifier, config: CompressRunConfig, split: str
+) -> tuple[dict, Predictions]:
+    examples = _examples(config, split, classifier)
     encoded = encode_examples(classifier.preprocessor, examples, config.speed.cache_dir)
-    scores = evaluate_encoded(classifier, encoded).metrics
+    evaluation = evaluate_encoded(classifier, encoded)
     names = ("accuracy", "macro_f1", "expected_calibration_error", "num_examples")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / MODEL_FILE
         classifier.save(path)
         megabytes = path.stat().st_size / MEGABYTE
-    return {**{name: scores[name] for name in names}, "megabytes": megabytes}
+    scores = {name: evaluation.metrics[name] for name in names}
+    return {**scores, "megabytes": megabytes}, Predictions(
+        text_keys(examples.texts),
+        evaluation.labels,
+        evaluation.probabilities,
+        tuple(classifier.label_names),
+    )
 
 
 def milliseconds_per_review(

@@ -29,6 +29,10 @@ def quantize(classifier: GPT2TextClassifier, mode: str):
         if isinstance(layer, QUANTIZED)
     }
     classifier.quantize(mode, filters=lambda layer: id(layer) in layers)
+    if not is_quantized(classifier):
+        raise InputError(
+            f"No layer of a {type(classifier.backbone).__name__} can be quantised."
+        )
 
 
 def is_quantized(classifier: GPT2TextClassifier) -> bool:

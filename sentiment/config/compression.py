@@ -15,8 +15,9 @@ class CompressionConfig(UnlabelledTextsConfig):
 
     model: str = setting(
         "",
-        "A run's workdir, its model.keras, a preset folder of a classifier, or the "
-        "name of one that comes with this package.",
+        "A run's workdir, its model.keras or adapter.safetensors, a preset folder of a "
+        "classifier, or the name of one that comes with this package; for distill a "
+        "workdir, folder or name.",
         is_path=True,
     )
     method: str = setting(

@@ -11,6 +11,7 @@ from sentiment.config.data import (
     CorpusConfig,
     DataConfig,
     UnlabelledConfig,
+    UnlabelledTextsConfig,
 )
 from sentiment.config.model import BackboneConfig, ModelConfig
 from sentiment.config.settings import (
@@ -85,11 +86,7 @@ class RunConfig(SeededRun):
                 f"unlabelled_file={unlabelled.unlabelled_file!r}, "
                 f"mixed_texts={unlabelled.mixed_texts}."
             )
-        if split and self.data.dataset in ("", BUNDLED_DATASET):
-            raise InputError(
-                f"--unlabelled_split={split} is a split of a TFDS --dataset. Received: "
-                f"dataset={self.data.dataset!r}. Give --unlabelled_file."
-            )
+        _check_split(unlabelled, self.data)
 
         if self.training.lora_rank and not self.model.preset:
             raise InputError(
@@ -198,6 +195,16 @@ class CompressRunConfig(SeededRun):
         ]
         if method != "distill":
             stray += changed_settings(self.training)
+        elif not (
+            self.compression.teacher_weight
+            or self.compression.unlabelled_split
+            or self.compression.unlabelled_file
+        ):
+            raise InputError(
+                "--method=distill learns from --teacher_weight, --unlabelled_split or "
+                "--unlabelled_file. Received: teacher_weight=0.0 and no texts."
+            )
+        _check_split(self.compression, self.data)
         if stray:
             raise InputError(
                 f"--method={method} makes no use of --{', --'.join(stray)}. Leave them "
@@ -225,3 +232,12 @@ class BaselineRunConfig(SeededRun):
     def to_flagfile(self) -> str:
         """The settings as a flagfile, see `RunConfig.to_flagfile`."""
         return self._flagfile(self.data, self.baseline)
+
+
+def _check_split(unlabelled: UnlabelledTextsConfig, data: DataConfig):
+    split = unlabelled.unlabelled_split
+    if split and data.dataset in ("", BUNDLED_DATASET):
+        raise InputError(
+            f"--unlabelled_split={split} is a split of a TFDS --dataset. Received: "
+            f"dataset={data.dataset!r}. Give --unlabelled_file."
+        )

@@ -10,6 +10,7 @@ OPTIMIZERS = ("adamw", "lion", "muon", "sgd")
 MONITORS = ("accuracy", "macro_f1", "loss")
 ADVERSARIES = ("none", "fgm", "pgd", "vat")
 DTYPES = ("float32", "mixed_bfloat16")
+LORA_DEFAULT_TARGETS = ("query", "value")  # of the paper
 LORA_TARGETS = ("query", "key", "value", "output", "intermediate", "feedforward")
 DEFAULT_CACHE_DIR = os.path.join(
     os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "sentiment"
@@ -83,7 +84,8 @@ class TrainingConfig(OptimizationConfig):
     lora_rank: int = setting(
         0,
         "Freeze the backbone of --preset and train matrices of this rank beside its "
-        "kernels (LoRA, Hu et al. 2021); 0: train all weights.",
+        "kernels (LoRA, Hu et al. 2021); 0: train all weights. With mixed_bfloat16 the "
+        "sum of both is rounded, until they are merged in float32 at the end.",
         at_least=0,
     )
     lora_alpha: float = setting(
@@ -92,7 +94,7 @@ class TrainingConfig(OptimizationConfig):
         at_least=0,
     )
     lora_targets: tuple[str, ...] = setting(
-        ("query", "value"),
+        LORA_DEFAULT_TARGETS,
         "Comma-separated layers of each block that get them: "
         f"{', '.join(LORA_TARGETS)}.",
     )
@@ -144,15 +146,19 @@ class TrainingConfig(OptimizationConfig):
         super().__post_init__()
         if self.class_weight not in (("none",), ("balanced",)):
             self.class_weight_values()
-        unknown = set(self.lora_targets) - set(LORA_TARGETS)
-        if (
-            unknown
-            or len(set(self.lora_targets)) != len(self.lora_targets)
-            or not (self.lora_targets)
-        ):
+        targets = self.lora_targets
+        is_default = not self.lora_alpha and targets == LORA_DEFAULT_TARGETS
+        if not (self.lora_rank or is_default):
+            raise InputError(
+                "--lora_alpha and --lora_targets go with --lora_rank. Received: "
+                f"lora_rank=0, lora_alpha={self.lora_alpha}, "
+                f"lora_targets={','.join(targets)}."
+            )
+        is_repeated = len(set(targets)) != len(targets)
+        if not targets or is_repeated or not set(targets) <= set(LORA_TARGETS):
             raise InputError(
                 f"--lora_targets must be some of {', '.join(LORA_TARGETS)}, each once. "
-                f"Received: {', '.join(self.lora_targets) or 'none'}."
+                f"Received: {', '.join(targets) or 'none'}."
             )
 
     def class_weight_values(self) -> tuple[float, ...]:

@@ -42,7 +42,7 @@ def remade(backbone, weights: dict[str, np.ndarray], **sizes):
 
 
 def with_fewer_layers(backbone, num_layers: int):
-    """A backbone with some of another's layers, evenly spaced, first and last kept.
+    """A backbone with some of another's layers, evenly spaced from the first on.
 
     Of 12 layers, 6 are the layers 0, 2, 4, 7, 9, 11, as in DistilGPT-2 (Sanh et al.
     2019, https://arxiv.org/abs/1910.01108).
@@ -56,7 +56,7 @@ def with_fewer_layers(backbone, num_layers: int):
     """
     if not 1 <= num_layers <= backbone.num_layers:
         raise InputError(
-            f"--keep_layers must be at most {backbone.num_layers}, the layers of the "
+            f"--keep_layers must be from 1 to {backbone.num_layers}, the layers of the "
             f"preset. Received: {num_layers}."
         )
     kept = np.linspace(0, backbone.num_layers - 1, num_layers).round().astype(int)

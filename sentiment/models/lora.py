@@ -6,6 +6,7 @@ the kernel's last axis, so attention heads have an A each and share B. Only A, B
 pooling and head are trained, and so only they are in an adapter's file.
 """
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -46,11 +47,7 @@ def enable_lora(
         InputError: the backbone has no such layers.
     """
     backbone = classifier.backbone
-    if not hasattr(backbone, "transformer_layers"):
-        raise InputError(
-            "LoRA adapts the attention of a GPT-2 backbone. Received: a "
-            f"{type(backbone).__name__}. Leave out --lora_rank."
-        )
+    check_adaptable(backbone)
     for layer in backbone._flatten_layers(include_self=False):
         layer.trainable = False
     for block in backbone.transformer_layers:
@@ -59,6 +56,15 @@ def enable_lora(
             layer.trainable = True
             layer.enable_lora(rank, lora_alpha=alpha)
             layer.bias.trainable = False
+
+
+def check_adaptable(backbone):
+    """Raises an `InputError` where there are no layers that LoRA adapts."""
+    if not hasattr(backbone, "transformer_layers"):
+        raise InputError(
+            "LoRA adapts the attention of a GPT-2 backbone. Received: a "
+            f"{type(backbone).__name__}. Leave out --lora_rank."
+        )
 
 
 def _target(block, name: str):
@@ -99,7 +105,7 @@ def _merged_kernel(layer) -> np.ndarray:
     return kernel + layer.lora_alpha / layer.lora_rank * (a @ b)
 
 
-def save_adapter(classifier: GPT2TextClassifier, preset: str, path: str | Path):
+def save_adapter(classifier: GPT2TextClassifier, config: ModelConfig, path: str | Path):
     """Writes what `enable_lora` left to learn, and how to put it together again.
 
     The file is in the safetensors format: one float32 array per trained variable, by
@@ -107,26 +113,26 @@ def save_adapter(classifier: GPT2TextClassifier, preset: str, path: str | Path):
 
     Args:
         classifier: with adapters, not merged.
-        preset: of the backbone, for `load_adapter`.
+        config: what the classifier was built of, its preset before all.
         path: of the file.
     """
-    backbone, reader = classifier.backbone, classifier.preprocessor
+    backbone, preset = classifier.backbone, config.preset
     adapted = _adapted(backbone)
     first = backbone.transformer_layers[0]
-    about = {
+    model = dataclasses.replace(
+        config,
         # From any folder; a name of KerasHub's or ours stays as it is.
-        "preset": os.path.abspath(preset) if os.path.exists(preset) else preset,
+        preset=os.path.abspath(preset) if os.path.exists(preset) else preset,
+        sequence_length=classifier.preprocessor.sequence_length,
+    )
+    about = {
+        "model": dataclasses.asdict(model),
+        "dtype": backbone.dtype_policy.name,
         "base": _fingerprint(backbone),
         "rank": adapted[0].lora_rank,
         "alpha": adapted[0].lora_alpha,
         "targets": [name for name in LORA_TARGETS if _target(first, name) in adapted],
-        "num_classes": classifier.num_classes,
-        "pooling": classifier.pooling,
-        "dropout": classifier.dropout,
         "label_names": list(classifier.label_names),
-        "sequence_length": reader.sequence_length,
-        "truncation": reader.truncation,
-        "lowercase": reader.lowercase,
     }
     arrays = {v.path: np.array(v.value) for v in classifier.trainable_variables}
     save_file(arrays, path, metadata={METADATA: json.dumps(about)})
@@ -147,23 +153,25 @@ def load_adapter(path: str | Path, preset: str = "") -> GPT2TextClassifier:
             or has other weights than the one that was trained on.
     """
     about, arrays = _read_adapter(path)
-    config = ModelConfig(
-        preset=preset or about["preset"],
-        pooling=about["pooling"],
-        dropout=about["dropout"],
-        sequence_length=about["sequence_length"],
-        truncation=about["truncation"],
-        lowercase=about["lowercase"],
+    trained_on = about["model"]["preset"]
+    config = ModelConfig(**{**about["model"], "preset": preset or trained_on})
+    way = (
+        f"Put back the preset {trained_on!r} as it was, or say where it is: "
+        "sentiment.models.lora.load_adapter(path, preset=...)."
     )
-    backbone, preprocessor = load_pretrained(config)
+    try:
+        backbone, preprocessor = load_pretrained(config, about["dtype"])
+    except InputError as error:
+        message = f"The adapter {path} needs its preset. {way}\n{error}"
+        raise InputError(message) from error
     if _fingerprint(backbone) != about["base"]:
         raise InputError(
-            f"The adapter {path} belongs to the preset {about['preset']!r} as it was "
-            f"when it was trained; {config.preset!r} has other weights."
+            f"The adapter {path} belongs to the preset {trained_on!r} as it was when "
+            f"it was trained; {config.preset!r} has other weights. {way}"
         )
     classifier = GPT2TextClassifier(
         backbone,
-        num_classes=about["num_classes"],
+        num_classes=len(about["label_names"]),
         preprocessor=preprocessor,
         pooling=config.pooling,
         dropout=config.dropout,
@@ -172,8 +180,8 @@ def load_adapter(path: str | Path, preset: str = "") -> GPT2TextClassifier:
     enable_lora(classifier, about["rank"], about["targets"], about["alpha"])
     variables = {v.path: v for v in classifier.trainable_variables}
     if variables.keys() != arrays.keys():
-        lacks = ", ".join(variables.keys() - arrays.keys()) or "nothing"
-        more = ", ".join(arrays.keys() - variables.keys()) or "nothing"
+        lacks = ", ".join(sorted(variables.keys() - arrays.keys())) or "nothing"
+        more = ", ".join(sorted(arrays.keys() - variables.keys())) or "nothing"
         raise InputError(f"{path} is damaged: it lacks {lacks} and has {more} besides.")
     for name, variable in variables.items():
         variable.assign(arrays[name])

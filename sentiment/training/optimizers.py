@@ -153,8 +153,11 @@ def _update_rule(config: OptimizationConfig) -> optax.GradientTransformation:
 
 
 def is_decayed(params: dict) -> dict:
-    """Which variables weight decay applies to: kernels alone."""
-    return {path: path.endswith("kernel") for path in params}
+    """Which variables weight decay applies to: kernels and their adapters alone."""
+    return {
+        path: path.endswith(("kernel", "lora_kernel_a", "lora_kernel_b"))
+        for path in params
+    }
 
 
 def _muon_dimensions(params: dict) -> dict:

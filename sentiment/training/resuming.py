@@ -26,11 +26,11 @@ def identity(config, groups, reader: str, *data: EncodedExamples) -> dict:
         *data: what is trained and validated on.
     """
     files = {
-        f"--{field.name}: {path}": _file_fingerprint(path)
+        f"--{field.name}: {path}": _fingerprint_of(read)
         for field, value in _compared(groups)
         if field.metadata["is_path"]
         for path in ([value] if isinstance(value, str) else value)
-        if Path(path).is_file()
+        if (read := _files_of(Path(path)))
     }
     arrays = [
         array
@@ -38,7 +38,7 @@ def identity(config, groups, reader: str, *data: EncodedExamples) -> dict:
         for array in (
             examples.tokens.flat,
             examples.tokens.lengths,
-            getattr(examples, "labels", ()),  # Documents have none.
+            _classes(getattr(examples, "labels", ())),  # Documents have none.
         )
     ]
     contents = [np.ascontiguousarray(array).tobytes() for array in arrays]
@@ -70,6 +70,11 @@ def check_same_run(old: dict, new: dict, folder, holds: str = "checkpoints"):
         folder: where it is.
         holds: what it is.
     """
+    if old.get("format") != new.get("format"):
+        raise InputError(
+            f"{folder} holds {holds} of another version of this package. Give another "
+            "--workdir, or --overwrite."
+        )
     before, now = old["settings"], new["settings"]
     lines = [
         f"--{name}: {before.get(name)} then, {now.get(name)} now"
@@ -81,8 +86,6 @@ def check_same_run(old: dict, new: dict, folder, holds: str = "checkpoints"):
         for name, value in new.get("files", {}).items()
         if old.get("files", {}).get(name, value) != value
     ]
-    if old.get("format") != new.get("format"):
-        lines.append("they were written by another version of this package")
     if not lines and old["data"] != new["data"]:
         lines.append("the data have changed since then")
     if lines:
@@ -92,9 +95,26 @@ def check_same_run(old: dict, new: dict, folder, holds: str = "checkpoints"):
         )
 
 
-def _file_fingerprint(path: str) -> str:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "blake2b").hexdigest()
+def _files_of(path: Path) -> list[Path]:
+    """What is read there: a file, or the weights of a model in a folder."""
+    if path.is_file():
+        return [path]
+    patterns = ("model.keras", "*.h5", "*.safetensors")
+    return sorted(file for pattern in patterns for file in path.glob(pattern))
+
+
+def _fingerprint_of(files: list[Path]) -> str:
+    digest = hashlib.blake2b()
+    for path in files:
+        with open(path, "rb") as file:
+            digest.update(hashlib.file_digest(file, "blake2b").digest())
+    return digest.hexdigest()
+
+
+def _classes(labels) -> np.ndarray:
+    """Labels that are classes; a teacher's may differ in the last bits elsewhere."""
+    labels = np.asarray(labels)
+    return labels if labels.ndim == 1 else labels.argmax(axis=-1)
 
 
 def _compared(groups) -> list[tuple[dataclasses.Field, object]]:

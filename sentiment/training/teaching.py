@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sentiment.baselines.classical import fit_baseline
-from sentiment.config import BaselineConfig, RunConfig
+from sentiment.config import TEACHERS, BaselineConfig, RunConfig
 from sentiment.data.corpus import without
 from sentiment.data.datasets import Splits, match_classes
 from sentiment.data.examples import Examples
@@ -72,7 +72,14 @@ def load_teacher(config: RunConfig) -> GPT2TextClassifier | None:
     """
     if not config.unlabelled.has_trained_teacher:
         return None
-    return load_classifier(config.unlabelled.teacher, config.speed)
+    name = config.unlabelled.teacher
+    try:
+        return load_classifier(name, config.speed)
+    except InputError as error:
+        raise InputError(
+            f"--teacher={name} is none of {', '.join(TEACHERS)}, and no trained model "
+            f"either: {error}"
+        ) from error
 
 
 def soften(
@@ -96,10 +103,25 @@ def soften(
     return Examples(train.texts, (1 - share) * certain + share * taught)
 
 
+def classes_of(teacher: GPT2TextClassifier, label_names) -> np.ndarray:
+    """The teacher's class of each of `label_names`.
+
+    Raises:
+        InputError: it knows other classes.
+    """
+    try:
+        return match_classes(label_names, teacher.label_names)
+    except InputError as error:
+        raise InputError(
+            f"The teacher knows the classes {', '.join(teacher.label_names)}; the data "
+            f"has {', '.join(label_names)}. Give another --teacher, or --label_names "
+            "with the teacher's names in the order of the data's classes."
+        ) from error
+
+
 def _asked(teacher, splits: Splits, texts: list[str]) -> np.ndarray:
     """The teacher's probabilities, float32 (N, num_classes)."""
-    class_of = match_classes(splits.label_names, teacher.label_names)
-    return teacher.predict(texts)[:, class_of]
+    return teacher.predict(texts)[:, classes_of(teacher, splits.label_names)]
 
 
 def label_unlabelled(

@@ -26,7 +26,7 @@ from sentiment.errors import InputError
 from sentiment.evaluation.evaluate import evaluate_encoded, scores_of
 from sentiment.models.adversarial import Adversary
 from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
-from sentiment.models.lora import enable_lora, merge_lora, save_adapter
+from sentiment.models.lora import check_adaptable, enable_lora, merge_lora, save_adapter
 from sentiment.runtime import prepare_process
 from sentiment.training.build import build_classifier, prepare_parts
 from sentiment.training.devices import device_name, sharding_scope
@@ -130,6 +130,8 @@ def _train(
     unlabelled, teacher = read_unlabelled(config), load_teacher(config)
     # Before labelled data, which may take minutes.
     pretrained = prepare_parts(config.model, config.training.dtype)
+    if config.training.lora_rank:
+        check_adaptable(pretrained[0])
     splits = load_splits(config.data, config.seed)
     _print_splits(splits)
     class_weight = _class_weight(config.training, splits)
@@ -174,7 +176,7 @@ def _train(
     num_trained = sum(v.value.size for v in classifier.trainable_variables)
     write_adapter = None
     if training.lora_rank:
-        write_adapter = functools.partial(save_adapter, classifier, config.model.preset)
+        write_adapter = functools.partial(save_adapter, classifier, config.model)
         classifier = merge_lora(classifier)
     return _Trained(
         classifier,

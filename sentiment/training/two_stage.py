@@ -7,7 +7,7 @@ from sentiment.config import PretrainRunConfig, RunConfig, stage_folders
 from sentiment.data.datasets import load_splits
 from sentiment.errors import InputError
 from sentiment.training.pretrain import pretrain
-from sentiment.training.teaching import read_unlabelled
+from sentiment.training.teaching import classes_of, load_teacher, read_unlabelled
 from sentiment.training.train import train_and_evaluate
 from sentiment.training.workdir import CONFIG_FILE, METRICS_FILE
 
@@ -84,5 +84,19 @@ def _check_second_stage(pretrain_config: PretrainRunConfig, config: RunConfig):
             f"The classifier's --sequence_length={second.sequence_length} is beyond "
             f"the language model's --max_positions={first.max_positions}."
         )
-    load_splits(config.data, config.seed)
+    num_layers = 0 if first.preset else first.num_layers
+    if num_layers and second.keep_layers > num_layers:
+        raise InputError(
+            f"The classifier's --keep_layers={second.keep_layers} is more than the "
+            f"language model's --num_layers={num_layers}."
+        )
+    if config.training.lora_rank and first.architecture != "gpt2":
+        raise InputError(
+            f"The classifier's --lora_rank={config.training.lora_rank} adapts the "
+            f"attention of a GPT-2, not --architecture={first.architecture}."
+        )
+    splits = load_splits(config.data, config.seed)
     read_unlabelled(config)
+    teacher = load_teacher(config)
+    if teacher is not None:
+        classes_of(teacher, splits.label_names)

@@ -44,7 +44,7 @@ COMPRESS = CompressRunConfig(DATA, CompressionConfig(model="m"))
 VALID = [
     DATA,
     ModelConfig(preset="p"),  # whose layers may be kept
-    TrainingConfig(),
+    TrainingConfig(lora_rank=1),
     SpeedConfig(),
     RUN,
     TrainCommand(RUN, workdir="w"),

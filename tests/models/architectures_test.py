@@ -49,7 +49,7 @@ def test_recurrent_layers_are_kept_likewise(make_recurrent, randomize):
 
 @pytest.mark.parametrize("num_layers", [0, 3])
 def test_there_must_be_so_many_layers(make_backbone, num_layers):
-    with pytest.raises(InputError, match=f"at most 2.*Received: {num_layers}"):
+    with pytest.raises(InputError, match=f"from 1 to 2,.*Received: {num_layers}"):
         with_fewer_layers(make_backbone(), num_layers)
 
 

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from sentiment.models.lora import (
     save_adapter,
 )
 from sentiment.models.presets import load_pretrained
-from tests.conftest import TOY_TEXTS
+from tests.conftest import ROOT, TOY_TEXTS
 
 LABELS = np.arange(len(TOY_TEXTS)) % 3
 PATHS = {
@@ -37,23 +38,38 @@ def preset(tmp_path, write_kerashub_folder, vocabulary):
 
 
 @pytest.fixture
-def on_preset(preset):
-    """A classifier on the preset's backbone, with a fresh head."""
+def model_config(preset):
+    return ModelConfig(
+        preset=preset,
+        dropout=0.0,
+        truncation="head_tail",
+        pooling="attention",
+        lowercase=True,
+    )
 
-    def make(pooling="attention", seed=0):
-        keras.utils.set_random_seed(seed)
-        config = ModelConfig(preset=preset, dropout=0.0, truncation="head_tail")
-        backbone, preprocessor = load_pretrained(config)
+
+@pytest.fixture
+def build():
+    """A classifier on a preset's backbone, with a fresh head."""
+
+    def make(config, dtype="float32"):
+        keras.utils.set_random_seed(0)
+        backbone, preprocessor = load_pretrained(config, dtype)
         return sentiment.GPT2TextClassifier(
             backbone,
             3,
             preprocessor,
-            pooling=pooling,
-            dropout=0.0,
+            pooling=config.pooling,
+            dropout=config.dropout,
             label_names=["bad", "fair", "good"],
         )
 
     return make
+
+
+@pytest.fixture
+def on_preset(build, model_config):
+    return lambda: build(model_config)
 
 
 def tune(classifier):
@@ -150,14 +166,19 @@ np.savez(sys.argv[2], same=same, predictions=one.predict(texts), **weights)
 """
 
 
-def test_an_adapter_restores_the_tuned_model_in_a_fresh_process(on_preset, tmp_path):
+def test_an_adapter_restores_the_tuned_model_in_a_fresh_process(
+    on_preset, model_config, tmp_path, monkeypatch
+):
     classifier = on_preset()
     enable_lora(classifier, 2, ("query", "key", "output"), alpha=3.0)
     tune(classifier)
-    save_adapter(classifier, str(tmp_path / "preset"), tmp_path / "a.safetensors")
+    monkeypatch.chdir(tmp_path)
+    relative = dataclasses.replace(model_config, preset="preset")
+    save_adapter(classifier, relative, tmp_path / "a.safetensors")
+    monkeypatch.chdir("/")
     merged = merge_lora(classifier)
     command = [sys.executable, "-c", RELOAD, tmp_path / "a.safetensors"]
-    subprocess.run([*command, tmp_path / "out.npz", *TOY_TEXTS], check=True)
+    subprocess.run([*command, tmp_path / "out.npz", *TOY_TEXTS], check=True, cwd=ROOT)
     found = dict(np.load(tmp_path / "out.npz"))
     assert found.pop("same")
     np.testing.assert_allclose(
@@ -169,39 +190,74 @@ def test_an_adapter_restores_the_tuned_model_in_a_fresh_process(on_preset, tmp_p
         np.testing.assert_array_equal(found[name], value)
 
 
-def test_an_adapter_holds_what_was_trained_alone(on_preset, preset, tmp_path):
+def test_an_adapter_holds_what_was_trained_alone(on_preset, model_config, tmp_path):
     classifier = on_preset()
     enable_lora(classifier, 2)
-    save_adapter(classifier, preset, tmp_path / "a.safetensors")
+    save_adapter(classifier, model_config, tmp_path / "a.safetensors")
     held = load_file(tmp_path / "a.safetensors")
     assert set(held) == {v.path for v in classifier.trainable_variables}
 
 
-def test_settings_of_the_reader_come_back(on_preset, preset, tmp_path):
-    classifier = on_preset()
+@pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
+def test_all_but_the_weights_comes_back_too(build, model_config, tmp_path, dtype):
+    config = dataclasses.replace(model_config, keep_layers=1)
+    classifier = build(config, dtype)
     classifier.preprocessor.sequence_length = 17
     enable_lora(classifier, 1)
-    save_adapter(classifier, preset, tmp_path / "a.safetensors")
-    reader = load_adapter(tmp_path / "a.safetensors").preprocessor
+    save_adapter(classifier, config, tmp_path / "a.safetensors")
+    expected, found = merge_lora(classifier), load_adapter(tmp_path / "a.safetensors")
+    assert found.label_names == ("bad", "fair", "good")
+    assert found.backbone.num_layers == 1
+    assert found.backbone.dtype_policy.name == dtype
+    assert (found.pooling, found.dropout) == ("attention", 0.0)
+    reader = found.preprocessor
     assert (reader.sequence_length, reader.truncation) == (17, "head_tail")
+    assert reader.lowercase
+    np.testing.assert_array_equal(found.predict(TOY_TEXTS), expected.predict(TOY_TEXTS))
 
 
-def test_another_preset_is_refused(
-    on_preset, preset, tmp_path, vocabulary, write_huggingface_folder
+def test_rounding_in_bfloat16_is_all_that_merging_changes(build, model_config):
+    classifier = build(model_config, "mixed_bfloat16")
+    enable_lora(classifier, 4, LORA_TARGETS)
+    tune(classifier)
+    merged = merge_lora(classifier)
+    np.testing.assert_allclose(
+        merged.predict(TOY_TEXTS), classifier.predict(TOY_TEXTS), atol=0.05
+    )
+
+
+def test_a_preset_that_moved_is_named_with_what_to_do(
+    on_preset, model_config, tmp_path
 ):
     classifier = on_preset()
     enable_lora(classifier, 1)
-    save_adapter(classifier, preset, tmp_path / "a.safetensors")
+    path = tmp_path / "a.safetensors"
+    save_adapter(classifier, model_config, path)
+    (tmp_path / "preset").rename(tmp_path / "moved")
+    with pytest.raises(InputError, match=r"Put back the preset .*preset.*load_adapter"):
+        load_adapter(path)
+    found = load_adapter(path, str(tmp_path / "moved"))
+    expected = merge_lora(classifier).get_weights()
+    for one, other in zip(found.get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_another_preset_is_refused(
+    on_preset, model_config, tmp_path, vocabulary, write_huggingface_folder
+):
+    classifier = on_preset()
+    enable_lora(classifier, 1)
+    save_adapter(classifier, model_config, tmp_path / "a.safetensors")
     write_huggingface_folder(tmp_path / "other", *vocabulary)
     with pytest.raises(InputError, match=r"belongs to the preset .* other weights"):
         load_adapter(tmp_path / "a.safetensors", str(tmp_path / "other"))
 
 
-def test_a_damaged_file_is_refused(on_preset, preset, tmp_path):
+def test_a_damaged_file_is_refused(on_preset, model_config, tmp_path):
     classifier = on_preset()
     enable_lora(classifier, 1)
     path = tmp_path / "a.safetensors"
-    save_adapter(classifier, preset, path)
+    save_adapter(classifier, model_config, path)
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(InputError, match=r"a\.safetensors cannot be read"):
         load_adapter(path)
@@ -214,11 +270,11 @@ def test_other_safetensors_are_refused(tmp_path):
         load_adapter(path)
 
 
-def test_missing_arrays_are_named(on_preset, preset, tmp_path):
+def test_missing_arrays_are_named(on_preset, model_config, tmp_path):
     classifier = on_preset()
     enable_lora(classifier, 1)
     path = tmp_path / "a.safetensors"
-    save_adapter(classifier, preset, path)
+    save_adapter(classifier, model_config, path)
     arrays = load_file(path)
     arrays.pop("logits/kernel")
     with open(path, "rb") as file:

@@ -308,3 +308,15 @@ def test_a_bundled_preset_is_found_by_name(
         np.testing.assert_array_equal(a.value, b.value)
     with pytest.raises(InputError, match=r"that come along: tiny"):
         load_pretrained(ModelConfig(preset="big"))
+
+
+def test_kept_layers_have_the_presets_weights(
+    tmp_path, vocabulary, write_kerashub_folder
+):
+    original = write_kerashub_folder(tmp_path, *vocabulary, num_layers=3)
+    config = ModelConfig(preset=str(tmp_path), dropout=0.0, keep_layers=2)
+    found = {v.path: np.array(v.value) for v in load_pretrained(config)[0].weights}
+    expected = {v.path: np.array(v.value) for v in original.weights}
+    for path, value in found.items():
+        source = path.replace("transformer_layer_1/", "transformer_layer_2/")
+        np.testing.assert_array_equal(value, expected[source])

@@ -16,7 +16,10 @@ OTHER = {
     "keep_layers": (3, {"method": "distill"}),
     "teacher_weight": (0.25, {"method": "distill"}),
     "dropout": (0.3, {"method": "distill"}),
-    "unlabelled_split": ("unsupervised", {"method": "distill"}),
+    "unlabelled_split": (
+        "unsupervised",
+        {"method": "distill", "dataset": "imdb_reviews", "train_file": ""},
+    ),
     "unlabelled_file": ("more.csv", {"method": "distill"}),
     "min_token_count": (7, {"method": "vocab"}),
 }

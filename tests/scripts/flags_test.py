@@ -121,7 +121,12 @@ def rejected(*arguments, command="train"):
 
 
 # Flags that some settings need beside them.
-BESIDE = {"keep_layers": ("--preset=p",), "lora_rank": ("--preset=p",)}
+BESIDE = {
+    "keep_layers": ("--preset=p",),
+    "lora_rank": ("--preset=p",),
+    "lora_alpha": ("--preset=p", "--lora_rank=2"),
+    "lora_targets": ("--preset=p", "--lora_rank=2"),
+}
 
 
 def other_value(field):

@@ -39,7 +39,7 @@ from sentiment.models import packed_decoder
 from sentiment.models.packed_causal_lm import PackedCausalLM
 from sentiment.training import resumable_run, teaching, train
 from sentiment.training.callbacks import KeepBest
-from sentiment.training.optimizers import make_optimizer
+from sentiment.training.optimizers import is_decayed, make_optimizer
 from tests.scripts.conftest import CLASSES, TINY, reviews
 
 
@@ -425,6 +425,11 @@ def test_weight_decay__shrinks_kernels_alone():
         np.testing.assert_allclose(update, expected, rtol=1e-6)
 
 
+def test_weight_decay__shrinks_adapters_too():
+    names = ("query/lora_kernel_a", "query/lora_kernel_b", "query/kernel_scale")
+    assert list(is_decayed(dict.fromkeys(names)).values()) == [True, True, False]
+
+
 def test_layerwise_lr_decay__is_a_factor_per_layer_below_the_head():
     decayed = updates("--layerwise_lr_decay=0.5")
     factors = [update[0, 0] / -0.5 for update in decayed.values()]
@@ -530,7 +535,9 @@ def test_dtype__holds_for_a_preset(start, trained):
 def test_keep_layers__takes_some_of_the_presets(start, trained):
     preset = (f"--preset={trained.workdir}/preset", "--lowercase")
     assert start(*preset, "--keep_layers=1").classifier.backbone.num_layers == 1
-    with pytest.raises(InputError, match=r"--keep_layers must be at most 1.*Received"):
+    with pytest.raises(
+        InputError, match=r"--keep_layers must be from 1 to 1,.*Received"
+    ):
         start(*preset, "--keep_layers=2")
 
 
@@ -570,6 +577,21 @@ def test_lora_targets__are_the_layers_that_get_them(start, trained):
 def test_lora_targets__must_be_layers_of_a_block(targets):
     with pytest.raises(InputError, match=r"--lora_targets must be some of query, key"):
         parse("--train_file=a.csv", "--workdir=w", f"--lora_targets={targets}")
+
+
+@pytest.mark.parametrize("flag", ["--lora_alpha=2", "--lora_targets=key"])
+def test_lora_rank__is_what_the_other_two_go_with(flag):
+    with pytest.raises(InputError, match="go with --lora_rank"):
+        parse("--train_file=a.csv", "--workdir=w", "--preset=p", flag)
+
+
+def test_lora_rank__is_refused_for_a_recurrent_preset(start, monkeypatch):
+    monkeypatch.setattr(train, "load_splits", lambda *_: pytest.fail("too late"))
+    backbone = sentiment.RNNBackbone(300, 1, 8)
+    parts = (backbone, None)
+    monkeypatch.setattr(train, "prepare_parts", lambda *_: parts)
+    with pytest.raises(InputError, match="RNNBackbone"):
+        start("--preset=p", "--lora_rank=2")
 
 
 def test_lora_rank__needs_a_preset():

@@ -279,6 +279,24 @@ def test_divergence_goes_back_and_leaves_the_batch_out(
     assert "at 0.5 of the learning rate (1 of 2 times)" in printed
 
 
+def test_a_run_that_has_recovered_may_be_interrupted(config, tmp_path, poison, stop_at):
+    poison(25)
+    expected = train_and_evaluate(config, tmp_path / "whole")
+    stop_at(35)
+    with pytest.raises(Stop):
+        train_and_evaluate(config, tmp_path / "cut")
+    about = resumable_run.Checkpoints(tmp_path / "cut" / "checkpoints").about()
+    assert about["skipped"] and about["num_recoveries"] == 1
+    found = train_and_evaluate(config, tmp_path / "cut")
+    assert found.metrics["run"]["num_recoveries"] == 1
+    assert found.history == expected.history
+    pairs = zip(
+        found.classifier.get_weights(), expected.classifier.get_weights(), strict=True
+    )
+    for one, other in pairs:
+        np.testing.assert_array_equal(one, other)
+
+
 def test_divergence_without_end_stops_and_keeps_the_last_good_checkpoint(
     config, tmp_path, poison
 ):

@@ -1,9 +1,10 @@
 import dataclasses
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from sentiment.config import CorpusConfig
+from sentiment.config import CorpusConfig, UnlabelledConfig
 from sentiment.data.packing import RaggedTokens
 from sentiment.errors import InputError
 from sentiment.training.resuming import check_same_run, identity
@@ -65,8 +66,31 @@ def test_what_changes_no_number_may_differ(corpus):
 
 def test_checkpoints_of_another_format_are_refused(corpus):
     old = made(corpus)
-    assert differences(old | {"format": 1}, made(corpus)) == [
-        "they were written by another version of this package"
+    for other in (old | {"format": 1}, {k: v for k, v in old.items() if k != "format"}):
+        with pytest.raises(InputError, match="checkpoints of another version"):
+            check_same_run(other, made(corpus), "folder")
+
+
+@pytest.mark.parametrize("name", ["model.keras", "model.weights.h5"])
+def test_a_model_whose_weights_were_changed_is_named(tmp_path, name):
+    (tmp_path / name).write_text("weights")
+    (tmp_path / "metrics.json").write_text("1")
+    unlabelled = UnlabelledConfig(teacher=str(tmp_path))
+    old = made(unlabelled)
+    (tmp_path / "metrics.json").write_text("2")
+    check_same_run(old, made(unlabelled), "folder")
+    (tmp_path / name).write_text("others")
+    assert differences(old, made(unlabelled)) == [
+        f"--teacher: {tmp_path} has changed since then"
     ]
-    del old["format"]  # as the first ones
-    assert differences(old, made(corpus))
+
+
+def test_a_teachers_labels_may_differ_in_the_last_bits(corpus):
+    def labelled(labels):
+        examples = documents((1,), (2,))
+        examples.labels = np.array(labels, np.float32)
+        return identity(CONFIG, [corpus], "r", examples)
+
+    old = labelled([[0.25, 0.75], [0.6, 0.4]])
+    check_same_run(old, labelled([[0.2500001, 0.75], [0.6, 0.4]]), "folder")
+    assert differences(old, labelled([[0.75, 0.25], [0.6, 0.4]]))

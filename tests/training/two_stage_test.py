@@ -108,6 +108,13 @@ def test_other_settings_of_a_finished_stage_are_refused(configs):
     [
         ("data", {"train_file": "absent.csv"}, "absent.csv"),
         ("model", {"lowercase": True}, "same --lowercase"),
+        ("model", {"preset": "p", "keep_layers": 9}, "more than the language model's"),
+        ("unlabelled", {"teacher": "no/model", "teacher_weight": 0.5}, "no/model"),
+        (
+            "unlabelled",
+            {"teacher": "imdb_mini_sentiment", "teacher_weight": 0.5},
+            "teacher knows the classes negative, positive",
+        ),
         (
             "model",
             {"sequence_length": 999, "max_positions": 999},
