@@ -137,9 +137,10 @@ def _device():
 
 def _write_access(workdir: str):
     for folder, consequence in ((workdir or ".", "fault"), (DEFAULT_CACHE_DIR, "note")):
+        path = Path(folder).absolute()
+        there = next(one for one in (path, *path.parents) if one.exists())
         try:
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            tempfile.TemporaryFile(dir=folder).close()
+            tempfile.TemporaryFile(dir=there).close()
         except OSError as error:
             return consequence, f"{folder} cannot be written to: {error}"
     return "ok", f"{os.path.abspath(workdir or '.')} and {DEFAULT_CACHE_DIR}"

@@ -1,4 +1,4 @@
-"""The one exception that means "the user can fix this", and what memory ends in."""
+"""The exceptions that mean "the user can fix this", and what memory ends in."""
 
 
 class InputError(ValueError):
@@ -10,6 +10,10 @@ class InputError(ValueError):
 
     The message names what was received and what would be accepted.
     """
+
+
+class StorageError(InputError):
+    """Something cannot be written, as on a full disk; all else may be well."""
 
 
 def is_out_of_memory(error: Exception) -> bool:

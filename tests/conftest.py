@@ -22,6 +22,7 @@ from jax.experimental.compilation_cache import compilation_cache  # noqa: E402
 
 import sentiment  # noqa: E402
 from sentiment.data.vocabulary import train_vocabulary  # noqa: E402
+from sentiment.training import resumable_run  # noqa: E402
 
 # "!" matters: GPT-2's pad id 0 is also its "!".
 TOY_TEXTS = [
@@ -122,6 +123,29 @@ def compile_once(tmp_path_factory):
         compilation_cache.reset_cache()
         if values is settings:
             yield
+
+
+class Stop(Exception):
+    """Raised where a test stops a run."""
+
+
+@pytest.fixture
+def stop_at(monkeypatch):
+    """Lets a run stop after so many updates, once."""
+
+    def arrange(updates):
+        original = resumable_run._Saver.on_train_batch_end
+
+        def stopping(self, batch, logs=None):
+            original(self, batch, logs)
+            if self.done_after(batch) == updates:
+                self.run.checkpoints.wait()
+                monkeypatch.undo()
+                raise Stop
+
+        monkeypatch.setattr(resumable_run._Saver, "on_train_batch_end", stopping)
+
+    return arrange
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """A smaller model out of a trained one, and what that costs."""
 
-import shutil
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -35,7 +35,12 @@ from sentiment.serving.loading import load_classifier
 from sentiment.training.devices import device_name
 from sentiment.training.resuming import NOT_COMPARED
 from sentiment.training.train import train_and_evaluate, versions
-from sentiment.training.workdir import CONFIG_FILE, METRICS_FILE, Workdir
+from sentiment.training.workdir import (
+    CONFIG_FILE,
+    METRICS_FILE,
+    TrainingWorkdir,
+    Workdir,
+)
 
 DISTILLATION_FOLDER = "distillation"
 TIMED_TEXTS = 200
@@ -46,7 +51,13 @@ MEGABYTE = 1e6  # bytes
 class CompressionWorkdir(Workdir):
     """The results of a compression."""
 
-    results = (MODEL_FILE, PRESET_FOLDER, CONFIG_FILE, PREDICTIONS_FILE, METRICS_FILE)
+    # With what a training run leaves, lest the rest of an older one be taken for this.
+    results = (*TrainingWorkdir.results[:-1], DISTILLATION_FOLDER, METRICS_FILE)
+
+    @property
+    def student(self) -> Path:
+        """Where a student is trained, until all is done."""
+        return self.checkpoints / DISTILLATION_FOLDER
 
     def save(
         self,
@@ -73,6 +84,8 @@ class CompressionWorkdir(Workdir):
             self.write_config_and_metrics(config, metrics)
             if metrics["split"] == "test":
                 write_predictions(predictions, self.staging / PREDICTIONS_FILE)
+            if self.student.exists():
+                os.replace(self.student, self.staging / DISTILLATION_FOLDER)
             self.publish()
 
 
@@ -101,10 +114,14 @@ def compress(
             in `workdir`.
     """
     started = time.monotonic()
+    model = os.path.realpath(resolve(config.compression.model))
+    if os.path.realpath(workdir) in (model, os.path.dirname(model)):
+        raise InputError(
+            f"{workdir} holds the model that is to be compressed. Give another "
+            "--workdir."
+        )
     prepare_process(config.speed)
     with CompressionWorkdir(workdir).in_use(overwrite) as folder:
-        if overwrite:
-            shutil.rmtree(folder.path / DISTILLATION_FOLDER, ignore_errors=True)
         if config.compression.method == "distill":
             _preset_of(config.compression.model)
         before = load_classifier(config.compression.model, config.speed)
@@ -114,7 +131,7 @@ def compress(
                 "it was made of."
             )
         split = _measured_split(config, before)
-        after = _compressed(config, before, folder.path)
+        after = _compressed(config, before, folder)
         texts = _examples(config, split, after).texts
         milliseconds = milliseconds_per_review([before, after], texts)
         measured_before, _ = _measure(before, config, split)
@@ -150,11 +167,11 @@ def _examples(config: CompressRunConfig, split: str, classifier) -> Examples:
 
 
 def _compressed(
-    config: CompressRunConfig, before: GPT2TextClassifier, folder: Path
+    config: CompressRunConfig, before: GPT2TextClassifier, folder: CompressionWorkdir
 ) -> GPT2TextClassifier:
     settings = config.compression
     if settings.method == "distill":
-        return _distilled(config, before, folder / DISTILLATION_FOLDER)
+        return _distilled(config, before, folder.student)
     classifier = load_classifier(settings.model, config.speed)
     if settings.method == "vocab":
         texts = [

@@ -26,7 +26,7 @@ class BackboneConfig(CheckedConfig):
     keep_layers: int = setting(
         0,
         "Keep this many of the preset's layers, evenly spaced, as distillation begins "
-        "(Sanh et al. 2019); 0: all.",
+        "(Sanh et al. 2019), and the head of a --teacher of the same form; 0: all.",
         at_least=0,
     )
     architecture: str = setting(

@@ -98,26 +98,26 @@ def changed_settings(config: CheckedConfig) -> list[str]:
 def to_flagfile(*groups: CheckedConfig) -> str:
     """The settings of `groups` as a flagfile, one `--name=value` a line."""
     lines = [
-        f"--{field.name}={_flag_value(field, getattr(group, field.name))}\n"
+        f"--{field.name}={flag_value(field, getattr(group, field.name))}\n"
         for group in groups
         for field in dataclasses.fields(group)
     ]
     return "".join(lines)
 
 
-def _flag_value(field, value) -> str:
+def flag_value(field, value) -> str:
     """A setting as it is written on the command line."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
         if field.metadata["is_path"]:
-            value = tuple(map(_absolute, value))
+            value = tuple(map(absolute, value))
         line = io.StringIO()  # A name may hold a comma or a quote.
         csv.writer(line, lineterminator="").writerow(value)
         return line.getvalue()
-    return _absolute(value) if field.metadata["is_path"] else str(value)
+    return absolute(value) if field.metadata["is_path"] else str(value)
 
 
-def _absolute(path: str) -> str:
+def absolute(path: str) -> str:
     """A place on disk from any folder; anything else as it is."""
     return os.path.abspath(path) if path and os.path.exists(path) else path

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from sentiment.errors import InputError
+from sentiment.errors import InputError, StorageError
 
 KEPT = 2
 
@@ -120,7 +120,7 @@ class Checkpoints:
         try:
             yield
         except Exception as error:  # Orbax and tensorstore fail in many ways.
-            raise InputError(
+            raise StorageError(
                 f"A checkpoint in {self.folder} could not be written: {error}. The one "
                 "before is whole; make room and start the same command again."
             ) from error

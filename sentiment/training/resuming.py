@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sentiment.config.settings import absolute, flag_value
 from sentiment.data.cache import fingerprint
 from sentiment.data.pipeline import EncodedExamples
 from sentiment.errors import InputError
@@ -26,7 +27,7 @@ def identity(config, groups, reader: str, *data: EncodedExamples) -> dict:
         *data: what is trained and validated on.
     """
     files = {
-        f"--{field.name}: {path}": _fingerprint_of(read)
+        f"--{field.name}: {absolute(path)}": _fingerprint_of(read)
         for field, value in _compared(groups)
         if field.metadata["is_path"]
         for path in ([value] if isinstance(value, str) else value)
@@ -57,7 +58,9 @@ def settings_of(config, groups) -> dict[str, str]:
         config: the run's config, with a `seed`.
         groups: its groups of settings.
     """
-    settings = {field.name: str(value) for field, value in _compared(groups)}
+    settings = {
+        field.name: flag_value(field, value) for field, value in _compared(groups)
+    }
     return settings | {"seed": str(config.seed)}
 
 

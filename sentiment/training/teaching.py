@@ -82,6 +82,20 @@ def load_teacher(config: RunConfig) -> GPT2TextClassifier | None:
         ) from error
 
 
+def begin_as(student: GPT2TextClassifier, teacher: GPT2TextClassifier):
+    """Gives a student the pooling and head of its teacher, if they are alike."""
+    fits = (student.pooling, student.backbone.hidden_dim) == (
+        teacher.pooling,
+        teacher.backbone.hidden_dim,
+    )
+    if not fits:
+        return
+    class_of = classes_of(teacher, student.label_names)
+    kernel, bias = teacher.logits_dense.get_weights()
+    student.pooler.set_weights(teacher.pooler.get_weights())
+    student.logits_dense.set_weights([kernel[:, class_of], bias[class_of]])
+
+
 def soften(
     config: RunConfig, splits: Splits, teacher: GPT2TextClassifier | None
 ) -> Examples:

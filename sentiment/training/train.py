@@ -33,6 +33,7 @@ from sentiment.training.devices import device_name, sharding_scope
 from sentiment.training.fitting import FitResult, Report, fit
 from sentiment.training.teaching import (
     UnlabelledTexts,
+    begin_as,
     label_unlabelled,
     load_teacher,
     read_unlabelled,
@@ -137,7 +138,6 @@ def _train(
     class_weight = _class_weight(config.training, splits)
     further = label_unlabelled(config, splits, unlabelled, teacher)
     taught = soften(config, splits, teacher)
-    del teacher  # and its weights
     classifier = build_classifier(
         config.model,
         config.training.dtype,
@@ -145,6 +145,9 @@ def _train(
         pretrained,
         config.speed.cache_dir,
     )
+    if config.model.keep_layers and teacher is not None:
+        begin_as(classifier, teacher)
+    del teacher  # and its weights
     classifier.speed = config.speed
     training = config.training
     classifier.lm_loss_weight = training.lm_loss_weight

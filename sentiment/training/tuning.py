@@ -15,6 +15,8 @@ import gc
 import json
 import math
 import shutil
+import signal
+import threading
 import time
 import warnings
 from collections.abc import Sequence
@@ -30,7 +32,7 @@ from sentiment.config import Dimension, RunConfig
 from sentiment.data.cache import fingerprint
 from sentiment.data.datasets import load_splits
 from sentiment.data.table_writer import write_whole
-from sentiment.errors import InputError, is_out_of_memory
+from sentiment.errors import InputError, StorageError, is_out_of_memory
 from sentiment.evaluation import plots
 from sentiment.evaluation.trials import (
     SCORES,
@@ -172,8 +174,9 @@ class _Study:
             optuna.exceptions.StorageInternalError,
         ) as error:
             raise InputError(
-                f"The study in {file} cannot be read or written: {error}. Make room, "
-                "or give another --workdir on a local disk."
+                f"The study in {file} cannot be read or written: {str(error)[:200]}. "
+                "Make room, or give another --workdir on a local disk; if the file is "
+                "damaged, --overwrite starts anew."
             ) from error
 
     def search(self):
@@ -184,7 +187,8 @@ class _Study:
                 if trial is None:
                     return
                 self._train(trial)
-            gc.collect()  # A model is full of cycles.
+            with _interrupts_held():
+                gc.collect()  # A model is full of cycles.
 
     def finish(self) -> StudyResult:
         """Writes the results and trains the winner, if no other process does."""
@@ -320,7 +324,7 @@ class _Study:
 
         print(f"Trial {trial.number}: {settings_text(trial.params)}")
         value, state, reason = None, TrialState.FAIL, ""
-        config = None
+        config = refused = None
         try:
             config = self.config.replaced(**trial.params)
         except InputError as error:  # Settings that do not go together.
@@ -331,8 +335,10 @@ class _Study:
                 value, state = metrics[self.monitor], TrialState.COMPLETE
             except optuna.TrialPruned:
                 state = TrialState.PRUNED
-            except Diverged as error:
-                reason = str(error)
+            except (StorageError, InUse):  # of no fault of these settings
+                raise
+            except InputError as error:
+                reason, refused = str(error), error
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
@@ -348,6 +354,12 @@ class _Study:
             self._write_table(trials)
             self._print_progress(trials, trial.number)
             shutil.rmtree(folder.path, ignore_errors=True)
+        if (
+            refused
+            and not isinstance(refused, Diverged)
+            and not any(t.state in ("complete", "pruned") for t in trials)
+        ):
+            raise refused  # Nothing has worked yet: it is not these settings alone.
 
     def _results(self) -> list[TrialResult]:
         return [
@@ -423,6 +435,22 @@ class _Study:
         print(f"Training the winner, trial {best.number}.")
         overwrite = bool(metrics) and not is_begun
         return train_and_evaluate(config, folder.path, overwrite).metrics
+
+
+@contextlib.contextmanager
+def _interrupts_held():
+    """Raises a Ctrl-C when this is over: inside of a collection it would be lost."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Signals are the main thread's.
+        return
+    held = []
+    before = signal.signal(signal.SIGINT, lambda *_: held.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if held:
+        raise KeyboardInterrupt
 
 
 def _storage(file: Path) -> optuna.storages.RDBStorage:

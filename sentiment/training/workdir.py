@@ -11,7 +11,7 @@ from pathlib import Path
 import filelock
 
 from sentiment.config import ADAPTER_FILE, MODEL_FILE, PRESET_FOLDER, RunConfig
-from sentiment.errors import InputError
+from sentiment.errors import InputError, StorageError
 from sentiment.evaluation import plots
 from sentiment.evaluation.predictions import (
     PREDICTIONS_FILE,
@@ -171,7 +171,7 @@ class Workdir:
         try:
             yield
         except OSError as error:
-            raise InputError(
+            raise StorageError(
                 f"The results cannot be written: {error}. Make room; what could be "
                 f"written is in {self.staging}."
             ) from error

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import os
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from sentiment.errors import InputError
 from sentiment.evaluation.evaluate import evaluate_split
 from sentiment.evaluation.predictions import read_predictions
 from sentiment.serving.loading import load_classifier
+from tests.conftest import Stop
 from tests.training.conftest import TRAINING
 
 pytestmark = pytest.mark.usefixtures("compile_once")
@@ -158,6 +160,57 @@ def test_tokens_that_are_rare_are_left_out_on_request(make_config, data, tmp_pat
     assert sizes[1] == 257 < sizes[0]
 
 
+def contents(path):
+    return {file: file.read_bytes() for file in path.rglob("*") if file.is_file()}
+
+
+def test_an_overwriting_distillation_goes_on_after_an_interruption(
+    make_config, tmp_path, stop_at
+):
+    compress(make_config(method="int8"), tmp_path / "small")
+    training = {**STUDENT, "epochs": 4, "checkpoint_every": 5}
+    config = make_config(training, method="distill")
+    stop_at(12)
+    with pytest.raises(Stop):
+        compress(config, tmp_path / "small", overwrite=True)
+    assert json.loads((tmp_path / "small" / "metrics.json").read_text())["split"]
+    compress(config, tmp_path / "small")
+    compress(config, tmp_path / "whole")
+    pairs = zip(
+        load_classifier(tmp_path / "small").get_weights(),
+        load_classifier(tmp_path / "whole").get_weights(),
+        strict=True,
+    )
+    for one, other in pairs:
+        np.testing.assert_array_equal(one, other)
+
+
+def test_nothing_of_an_older_run_is_left(make_config, tmp_path):
+    folder = tmp_path / "small"
+    folder.mkdir()
+    for name in ("history.csv", "data.cfg", "adapter.safetensors", "notes.txt"):
+        (folder / name).write_text("old")
+    (folder / "plots").mkdir()
+    (folder / "distillation").mkdir()
+    compress(make_config(method="vocab"), folder, overwrite=True)
+    assert {path.name for path in folder.iterdir()} == {
+        ".lock",
+        "model.keras",
+        "preset",
+        "config.cfg",
+        "test_predictions.csv",
+        "metrics.json",
+        "notes.txt",
+    }
+
+
+@pytest.mark.parametrize("name", ["", "model.keras"])
+def test_the_model_itself_is_not_replaced(make_config, model, name):
+    config = make_config(method="int8", model=os.path.join(model, name))
+    with pytest.raises(InputError, match="holds the model that is to be compressed"):
+        compress(config, model, overwrite=True)
+
+
 def test_an_interrupted_distillation_goes_on(make_config, tmp_path, monkeypatch):
     config = make_config(STUDENT, method="distill")
 
@@ -167,7 +220,8 @@ def test_an_interrupted_distillation_goes_on(make_config, tmp_path, monkeypatch)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(module, "milliseconds_per_review", stop)
         compress(config, tmp_path / "small")
-    expected = load_classifier(tmp_path / "small" / "distillation").get_weights()
+    student = tmp_path / "small" / "checkpoints" / "distillation"
+    expected = load_classifier(student).get_weights()
     monkeypatch.setattr(module, "train_and_evaluate", None)  # It is done.
     other = make_config(STUDENT, method="distill", keep_layers=3)
     with pytest.raises(InputError, match="holds a student of other settings"):
@@ -176,8 +230,10 @@ def test_an_interrupted_distillation_goes_on(make_config, tmp_path, monkeypatch)
     found = load_classifier(tmp_path / "small").get_weights()
     for one, wanted in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one, wanted)
+    before = contents(tmp_path / "small")
     with pytest.raises(TypeError):  # Anew, it would be trained.
         compress(config, tmp_path / "small", overwrite=True)
+    assert contents(tmp_path / "small") == before
 
 
 def test_vocab_reads_the_training_data_alone(make_config, data, tmp_path):

@@ -13,6 +13,7 @@ import pytest
 
 from sentiment.data.pipeline import BatchPlan, NextTokenPlan
 from sentiment.training import resumable_run
+from tests.conftest import Stop
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 WORDS = {"bad": ["Awful", "dull", "boring!"], "good": ["Lovely", "great", "superb!"]}
@@ -75,10 +76,6 @@ def command_of(config, workdir):
 # --- Interruptions
 
 
-class Stop(Exception):
-    """Raised where a test stops a run."""
-
-
 @pytest.fixture
 def at_update(monkeypatch):
     """Calls a function with the saver before it sees that so many updates are made."""
@@ -92,25 +89,6 @@ def at_update(monkeypatch):
             original(self, batch, logs)
 
         monkeypatch.setattr(resumable_run._Saver, "on_train_batch_end", acting)
-
-    return arrange
-
-
-@pytest.fixture
-def stop_at(monkeypatch):
-    """Lets a run stop after so many updates, once."""
-
-    def arrange(updates):
-        original = resumable_run._Saver.on_train_batch_end
-
-        def stopping(self, batch, logs=None):
-            original(self, batch, logs)
-            if self.done_after(batch) == updates:
-                self.run.checkpoints.wait()
-                monkeypatch.undo()
-                raise Stop
-
-        monkeypatch.setattr(resumable_run._Saver, "on_train_batch_end", stopping)
 
     return arrange
 

@@ -24,7 +24,8 @@ from sentiment.serving.loading import load_classifier
 from sentiment.training import fitting, resumable_run
 from sentiment.training.callbacks import Diverged
 from sentiment.training.train import train_and_evaluate, train_and_validate
-from tests.training.conftest import MODEL, Stop
+from tests.conftest import Stop
+from tests.training.conftest import MODEL
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NUM_KILLS = 10

@@ -22,7 +22,7 @@ from sentiment.models.presets import load_backbone
 from sentiment.training import pretrain as module
 from sentiment.training import resumable_run
 from sentiment.training.pretrain import pretrain
-from tests.training.conftest import Stop
+from tests.conftest import Stop
 
 WORDS = "the film was a great deal of fun but dull in parts and far too long"
 

@@ -94,3 +94,12 @@ def test_a_teachers_labels_may_differ_in_the_last_bits(corpus):
     old = labelled([[0.25, 0.75], [0.6, 0.4]])
     check_same_run(old, labelled([[0.2500001, 0.75], [0.6, 0.4]]), "folder")
     assert differences(old, labelled([[0.75, 0.25], [0.6, 0.4]]))
+
+
+def test_a_file_may_be_named_from_elsewhere(corpus, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    relative = dataclasses.replace(corpus, text_files=("a.txt", "b.txt"))
+    old = made(relative)
+    check_same_run(old, made(corpus), "folder")
+    (tmp_path / "a.txt").write_text("other")
+    assert differences(old, made(corpus))

@@ -20,6 +20,7 @@ from sentiment.data.mixing import mix_texts
 from sentiment.errors import InputError
 from sentiment.training import teaching
 from sentiment.training.teaching import (
+    begin_as,
     label_unlabelled,
     load_teacher,
     read_unlabelled,
@@ -209,3 +210,27 @@ def test_a_teacher_that_is_not_there_is_named(config):
     config = dataclasses.replace(config, unlabelled=unlabelled)
     with pytest.raises(InputError, match=r"--teacher=runs/none is none of .*nb_svm"):
         load_teacher(config)
+
+
+@pytest.mark.parametrize("pooling", ["attention", "mean"])
+def test_a_student_may_begin_with_the_teachers_head(
+    make_classifier, randomize, pooling
+):
+    student = make_classifier("attention")
+    student.label_names = ("bad", "fair", "good")
+    teacher = randomize(make_classifier(pooling))
+    teacher.label_names = ("fair", "good", "bad")
+    before = student.get_weights()
+    begin_as(student, teacher)
+    kernel, bias = student.logits_dense.get_weights()
+    if pooling == "mean":  # another form
+        for one, other in zip(student.get_weights(), before, strict=True):
+            np.testing.assert_array_equal(one, other)
+        return
+    expected = teacher.logits_dense.get_weights()
+    np.testing.assert_array_equal(kernel, expected[0][:, [2, 0, 1]])
+    np.testing.assert_array_equal(bias, expected[1][[2, 0, 1]])
+    for one, other in zip(
+        student.pooler.get_weights(), teacher.pooler.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)

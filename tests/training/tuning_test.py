@@ -20,7 +20,7 @@ from sentiment.config import (
     TrainingConfig,
     parse_space,
 )
-from sentiment.errors import InputError
+from sentiment.errors import InputError, StorageError
 from sentiment.training import resumable_run, train, tuning
 from sentiment.training.callbacks import Diverged
 from sentiment.training.tuning import tune
@@ -313,8 +313,22 @@ def test_that_all_trials_failed_is_said_with_the_reasons(fake, search, error, re
     assert not fake.winners
 
 
+def test_values_that_cannot_be_trained_fail_their_trial(fake, search):
+    fake.before = raises(InputError("--row_length is too short."), after=1)
+    trials = search(3).trials
+    assert [trial.state for trial in trials] == ["complete", "failed", "complete"]
+    assert trials[1].reason == "--row_length is too short."
+
+
+def test_what_cannot_be_trained_from_the_start_stops_the_study(fake, search):
+    fake.before = raises(InputError("--row_length is too short."))
+    with pytest.raises(InputError, match="--row_length is too short"):
+        search(3)
+    assert not fake.winners
+
+
 def test_another_error_stops_the_study_and_the_trial_goes_on_later(fake, search):
-    fake.before = raises(InputError("The disk is full."), after=1)
+    fake.before = raises(StorageError("The disk is full."), after=1)
     with pytest.raises(InputError, match="The disk is full"):
         search(3)
     assert [trial.state for trial in search(3).trials] == ["complete"] * 3
@@ -539,3 +553,12 @@ def test_two_processes_share_a_study_and_one_outlives_the_other(real, tmp_path):
     assert [trial.number for trial in result.trials] == [0, 1, 2]
     assert {trial.state for trial in result.trials} == {"complete"}
     assert result.metrics["validation"]["loss"] == result.best.value
+
+
+def test_an_interrupt_inside_of_a_collection_is_not_lost():
+    ended = []
+    with pytest.raises(KeyboardInterrupt), tuning._interrupts_held():
+        signal.raise_signal(signal.SIGINT)
+        ended.append(True)
+    assert ended
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
