@@ -36,10 +36,10 @@ from sentiment.training.devices import device_name
 from sentiment.training.resuming import NOT_COMPARED
 from sentiment.training.train import train_and_evaluate, versions
 from sentiment.training.workdir import (
-    CONFIG_FILE,
     METRICS_FILE,
     TrainingWorkdir,
     Workdir,
+    changed_flags,
 )
 
 DISTILLATION_FOLDER = "distillation"
@@ -172,14 +172,14 @@ def _compressed(
     settings = config.compression
     if settings.method == "distill":
         return _distilled(config, before, folder.student)
-    classifier = load_classifier(settings.model, config.speed)
     if settings.method == "vocab":
         texts = [
             text
             for split in ("train", "validation")
-            for text in _examples(config, split, classifier).texts
+            for text in _examples(config, split, before).texts
         ]
-        return trim_vocabulary(classifier, texts, settings.min_token_count)
+        return trim_vocabulary(before, texts, settings.min_token_count)
+    classifier = load_classifier(settings.model, config.speed)  # is changed in place
     quantize(classifier, settings.method)
     return classifier
 
@@ -216,12 +216,7 @@ def _distilled(
     )
     if not (workdir / METRICS_FILE).exists():
         return train_and_evaluate(run, workdir).classifier
-    then = set((workdir / CONFIG_FILE).read_text(encoding="utf-8").splitlines())
-    changed = [
-        line
-        for line in run.to_flagfile().splitlines()
-        if line not in then and line[2:].split("=")[0] not in NOT_COMPARED
-    ]
+    changed = changed_flags(workdir, run, ignored=NOT_COMPARED)
     if changed:
         raise InputError(
             f"{workdir} holds a student of other settings. Give another --workdir, or "

@@ -87,7 +87,6 @@ class RunConfig(SeededRun):
                 f"mixed_texts={unlabelled.mixed_texts}."
             )
         _check_split(unlabelled, self.data)
-
         if self.training.lora_rank and not self.model.preset:
             raise InputError(
                 "--lora_rank freezes the backbone, which must have learned before: "

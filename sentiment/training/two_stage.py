@@ -9,7 +9,7 @@ from sentiment.errors import InputError
 from sentiment.training.pretrain import pretrain
 from sentiment.training.teaching import classes_of, load_teacher, read_unlabelled
 from sentiment.training.train import train_and_evaluate
-from sentiment.training.workdir import CONFIG_FILE, METRICS_FILE
+from sentiment.training.workdir import METRICS_FILE, changed_flags
 
 
 def train_in_two_stages(
@@ -59,9 +59,7 @@ def train_in_two_stages(
 def _check_settings(folder: Path, config: PretrainRunConfig | RunConfig):
     if not (folder / METRICS_FILE).exists():
         return
-    then = set((folder / CONFIG_FILE).read_text(encoding="utf-8").splitlines())
-    changed = sorted(set(config.to_flagfile().splitlines()) - then)
-    changed = [line for line in changed if not line.startswith("--preset=")]
+    changed = changed_flags(folder, config, ignored=("preset",))
     if changed:
         raise InputError(
             f"{folder} holds a finished stage with other settings. Give --overwrite to "
@@ -84,11 +82,10 @@ def _check_second_stage(pretrain_config: PretrainRunConfig, config: RunConfig):
             f"The classifier's --sequence_length={second.sequence_length} is beyond "
             f"the language model's --max_positions={first.max_positions}."
         )
-    num_layers = 0 if first.preset else first.num_layers
-    if num_layers and second.keep_layers > num_layers:
+    if not first.preset and second.keep_layers > first.num_layers:
         raise InputError(
             f"The classifier's --keep_layers={second.keep_layers} is more than the "
-            f"language model's --num_layers={num_layers}."
+            f"language model's --num_layers={first.num_layers}."
         )
     if config.training.lora_rank and first.architecture != "gpt2":
         raise InputError(

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import filelock
@@ -240,6 +241,22 @@ class TrainingWorkdir(Workdir):
             if predictions is not None:
                 write_predictions(predictions, self.staging / PREDICTIONS_FILE)
             self.publish()
+
+
+def changed_flags(folder: Path, config, ignored: Sequence[str]) -> list[str]:
+    """Lines of a config's flagfile that a finished run in `folder` had otherwise.
+
+    Args:
+        folder: of the run.
+        config: with `to_flagfile`.
+        ignored: names of settings that may differ.
+    """
+    then = (folder / CONFIG_FILE).read_text(encoding="utf-8").splitlines()
+    return [
+        line
+        for line in sorted(set(config.to_flagfile().splitlines()) - set(then))
+        if line.removeprefix("--").split("=")[0] not in ignored
+    ]
 
 
 def write_history(history: dict[str, list[float]], path: Path):
