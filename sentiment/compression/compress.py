@@ -130,12 +130,11 @@ def compress(
                 f"{config.compression.model} is quantised already. Give the model that "
                 "it was made of."
             )
-        split = _measured_split(config, before)
+        split, examples = _measured_examples(config, before)
         after = _compressed(config, before, folder)
-        texts = _examples(config, split, after).texts
-        milliseconds = milliseconds_per_review([before, after], texts)
-        measured_before, _ = _measure(before, config, split)
-        measured_after, predictions = _measure(after, config, split)
+        milliseconds = milliseconds_per_review([before, after], examples.texts)
+        measured_before, _ = _measure(before, config, examples)
+        measured_after, predictions = _measure(after, config, examples)
         metrics = {
             "method": config.compression.method,
             "split": split,
@@ -153,12 +152,11 @@ def compress(
     return metrics
 
 
-def _measured_split(config: CompressRunConfig, classifier) -> str:
-    """The test examples; where there are none, those of validation."""
+def _measured_examples(config: CompressRunConfig, classifier) -> tuple[str, Examples]:
+    """The split to measure on: test or, where there is none, validation."""
     source = open_source(config.data, classifier.label_names)
     split = "test" if "test" in source.splits else "validation"
-    _examples(config, split, classifier)  # Raises now what it would later.
-    return split
+    return split, _examples(config, split, classifier)
 
 
 def _examples(config: CompressRunConfig, split: str, classifier) -> Examples:
@@ -190,15 +188,12 @@ def _distilled(
     """A student of fewer layers, which begins as layers of its teacher."""
     settings = config.compression
     num_layers = settings.keep_layers or max(1, teacher.backbone.num_layers // 2)
-    reader = teacher.preprocessor
     model = ModelConfig(
         preset=_preset_of(settings.model),
         keep_layers=num_layers,
-        sequence_length=reader.sequence_length,
-        truncation=reader.truncation,
-        lowercase=reader.lowercase,
         pooling=teacher.pooling,
         dropout=settings.dropout,
+        **teacher.preprocessor.reading,
     )
     unlabelled = UnlabelledConfig(
         teacher=settings.model,
@@ -238,9 +233,8 @@ def _preset_of(model: str) -> str:
 
 
 def _measure(
-    classifier: GPT2TextClassifier, config: CompressRunConfig, split: str
+    classifier: GPT2TextClassifier, config: CompressRunConfig, examples: Examples
 ) -> tuple[dict, Predictions]:
-    examples = _examples(config, split, classifier)
     encoded = encode_examples(classifier.preprocessor, examples, config.speed.cache_dir)
     evaluation = evaluate_encoded(classifier, encoded)
     names = ("accuracy", "macro_f1", "expected_calibration_error", "num_examples")

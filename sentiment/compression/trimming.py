@@ -49,10 +49,7 @@ def trim_vocabulary(
         classifier.backbone, {EMBEDDINGS: rows}, vocabulary_size=len(rows)
     )
     preprocessor = GPT2TextClassifierPreprocessor(
-        ByteLevelGPT2Tokenizer(vocabulary, merges),
-        sequence_length=reader.sequence_length,
-        truncation=reader.truncation,
-        lowercase=reader.lowercase,
+        ByteLevelGPT2Tokenizer(vocabulary, merges), **reader.reading
     )
     return classifier.with_backbone(backbone, preprocessor)
 

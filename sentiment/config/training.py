@@ -50,7 +50,8 @@ class OptimizationConfig(CheckedConfig):
     checkpoint_every: int = setting(
         500,
         "Updates between two checkpoints; longer runs write one after each epoch, "
-        "too. The same command goes on from the last one.",
+        "too, and all do every ten minutes. The same command goes on from the last "
+        "one.",
         at_least=1,
     )
     max_recoveries: int = setting(
@@ -217,8 +218,9 @@ class PretrainingConfig(OptimizationConfig):
     )
     checkpoint_every: int = setting(
         500,
-        "Updates between two checkpoints of a longer run; at each perplexity is "
-        "measured. The same command goes on from the last one.",
+        "Updates between two checkpoints of a longer run, at which perplexity is "
+        "measured; all runs also write one every ten minutes. The same command goes on "
+        "from the last one.",
         at_least=1,
     )
 

@@ -112,12 +112,21 @@ class GPT2TextClassifierPreprocessor(keras_hub.models.TextClassifierPreprocessor
         self.built = True
 
     @property
+    def reading(self) -> dict:
+        """How texts are read, whatever the vocabulary: arguments of the constructor."""
+        return {
+            "sequence_length": self.sequence_length,
+            "truncation": self.truncation,
+            "lowercase": self.lowercase,
+        }
+
+    @property
     def fingerprint(self) -> str:
         """Tells apart preprocessors that would read a text differently."""
         return fingerprint(
             Path(cleaning.__file__).read_bytes(),
             Path(__file__).read_bytes(),
-            json.dumps([self.sequence_length, self.truncation, self.lowercase]),
+            json.dumps(list(self.reading.values())),
             self.tokenizer.fingerprint,
         )
 
@@ -164,5 +173,4 @@ class GPT2TextClassifierPreprocessor(keras_hub.models.TextClassifierPreprocessor
     def get_config(self):
         config = super().get_config()
         del config["truncate"]  # of the parent, which packs pairs of segments
-        config.update(truncation=self.truncation, lowercase=self.lowercase)
-        return config
+        return config | self.reading

@@ -1,7 +1,9 @@
 """What every classifier over packed rows shares: metrics and prediction."""
 
+import random
 from collections.abc import Sequence
 
+import grain
 import jax
 import jax.numpy as jnp
 import keras
@@ -26,6 +28,7 @@ PREDICT_BATCH_TOKENS_ELSEWHERE = 8192
 PREDICT_SHORTEST_ROW = 32
 PREDICT_WINDOW_CHARACTERS = 4_000_000
 PREDICT_SHOW_PROGRESS = 1000
+DEFAULT_FIT_BATCH_SIZE = 32  # as in Keras
 
 
 class PackedTextClassifier(keras_hub.models.TextClassifier):
@@ -107,6 +110,66 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
             return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
         _check_labels(y, self.output_shape[-1])
         return super().preprocess_samples(x, y, sample_weight)
+
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        sample_weight=None,
+        validation_data=None,
+        validation_split=None,
+        shuffle=True,
+        **kwargs,
+    ):
+        """Trains on raw texts or on packed batches.
+
+        KerasHub makes a dataset of texts, which Keras then does not shuffle. Here they
+        come in another order in each epoch, by the seed of
+        `keras.utils.set_random_seed`.
+
+        Args:
+            x: a list, tuple, array or pandas column of strings. Anything else is handed
+                to `keras_hub.models.TextClassifier.fit`.
+            y: int (num_texts,), their classes.
+            batch_size: int, texts in an update; 32 by default.
+            sample_weight: float (num_texts,), of each in the loss.
+            validation_data: see `keras.Model.fit`.
+            validation_split: float, share of the texts, taken from the end before they
+                are shuffled, to validate on.
+            shuffle: bool.
+            **kwargs: see `keras.Model.fit`.
+
+        Raises:
+            InputError: an element is not a string, a label is no class, or there are
+                not as many of them as texts.
+        """
+        texts = _texts_in(x)
+        if texts is None or self.preprocessor is None:
+            return super().fit(
+                x,
+                y,
+                batch_size,
+                sample_weight,
+                validation_data,
+                validation_split,
+                shuffle=shuffle,
+                **kwargs,
+            )
+        _check_labels(y, self.output_shape[-1])
+        arrays = [a for a in (y, sample_weight) if a is not None]
+        elements = _Elements(texts, *arrays)
+        if validation_split and validation_data is None:
+            elements, validation_data = elements.split(validation_split)
+        dataset = grain.MapDataset.source(elements)
+        if shuffle:
+            dataset = dataset.shuffle(random.randrange(2**31))
+        return super().fit(
+            dataset.batch(batch_size or DEFAULT_FIT_BATCH_SIZE),
+            validation_data=validation_data,
+            shuffle=False,
+            **kwargs,
+        )
 
     def train_step(self, state, data):
         """One optimizer update."""
@@ -209,16 +272,15 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
         """
         if isinstance(x, str):
             x = [x]
-        if getattr(getattr(x, "dtype", None), "kind", "") in ("U", "O", "T"):
-            x = x.tolist()  # an array or a pandas column of strings
-        if not _is_texts(x):
+        texts = _texts_in(x)
+        if texts is None:
             return super().predict(x, batch_size=batch_size, verbose=verbose, **kwargs)
         if self.preprocessor is None:
             raise InputError(
                 "This classifier has no preprocessor, so it cannot read strings. "
                 "Pass packed rows, or set `classifier.preprocessor`."
             )
-        return self.predict_texts(x, batch_size, verbose)[0]
+        return self.predict_texts(texts, batch_size, verbose)[0]
 
     def predict_texts(
         self, texts: Sequence[str], batch_size=None, verbose="auto"
@@ -318,6 +380,52 @@ def _summed(loss):
 def _progress(total, verbose):
     hide = not verbose or (verbose == "auto" and total < PREDICT_SHOW_PROGRESS)
     return tqdm(total=total, desc="Predicting", unit=" texts", disable=hide)
+
+
+class _Elements(grain.sources.RandomAccessDataSource):
+    """Texts with their labels, and weights if any."""
+
+    def __init__(self, texts, *arrays):
+        self._texts = texts
+        self._arrays = list(map(np.asarray, arrays))
+        lengths = [len(texts), *(len(array) for array in self._arrays)]
+        if len(set(lengths)) > 1:
+            raise InputError(
+                "There must be one label, and one sample weight if any, for each text. "
+                f"Received: {', '.join(map(str, lengths))}."
+            )
+
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def __getitem__(self, index: int) -> tuple:
+        return self._texts[index], *(array[index] for array in self._arrays)
+
+    def __repr__(self) -> str:
+        return f"_Elements of {len(self)} texts"
+
+    def split(self, share: float) -> tuple["_Elements", tuple]:
+        """All but the last `share`, and these as `validation_data`."""
+        first = int(len(self) * (1 - share))
+        if not 0 < first < len(self):
+            raise InputError(
+                f"validation_split={share} leaves {first} of {len(self)} texts to "
+                "train on. Both sides need one."
+            )
+        columns = (self._texts, *self._arrays)
+        kept = _Elements(*(column[:first] for column in columns))
+        return kept, tuple(column[first:] for column in columns)
+
+
+def _texts_in(x) -> Sequence[str] | None:
+    """The strings of a list, tuple, array or pandas column; `None` if others are in it.
+
+    Raises:
+        InputError: only some are strings.
+    """
+    if getattr(getattr(x, "dtype", None), "kind", "") in ("U", "O", "T"):
+        x = x.tolist()
+    return x if _is_texts(x) else None
 
 
 def _is_texts(x) -> bool:

@@ -51,14 +51,21 @@ def load_pretrained(config: ModelConfig, dtype: str = "float32"):
             positions.
     """
     backbone, tokenizer = load_backbone(config, dtype)
-    preprocessor = GPT2TextClassifierPreprocessor(
+    preprocessor = make_preprocessor(config, tokenizer)
+    fit_sequence_length(preprocessor, backbone.max_sequence_length)
+    return backbone, preprocessor
+
+
+def make_preprocessor(
+    config: ModelConfig, tokenizer: ByteLevelGPT2Tokenizer
+) -> GPT2TextClassifierPreprocessor:
+    """Reads texts as `config` says."""
+    return GPT2TextClassifierPreprocessor(
         tokenizer,
         sequence_length=config.sequence_length or None,
         truncation=config.truncation,
         lowercase=config.lowercase,
     )
-    fit_sequence_length(preprocessor, backbone.max_sequence_length)
-    return backbone, preprocessor
 
 
 def load_backbone(config: BackboneConfig, dtype: str = "float32"):

@@ -13,11 +13,8 @@ from sentiment.data.cache import ArrayCache, fingerprint
 from sentiment.data.datasets import Splits
 from sentiment.data.vocabulary import read_vocabulary
 from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
-from sentiment.models.gpt2_text_classifier_preprocessor import (
-    GPT2TextClassifierPreprocessor,
-)
 from sentiment.models.gpt2_tokenizer import ByteLevelGPT2Tokenizer
-from sentiment.models.presets import load_pretrained
+from sentiment.models.presets import load_pretrained, make_preprocessor
 from sentiment.models.rnn_backbone import RNNBackbone
 from sentiment.models.rnn_text_classifier import RNNTextClassifier
 
@@ -60,12 +57,8 @@ def build_classifier(
     if pretrained is not None:
         backbone, preprocessor = pretrained
     else:
-        preprocessor = GPT2TextClassifierPreprocessor(
-            make_tokenizer(config, splits.train.texts, cache_dir),
-            sequence_length=config.sequence_length or None,
-            truncation=config.truncation,
-            lowercase=config.lowercase,
-        )
+        tokenizer = make_tokenizer(config, splits.train.texts, cache_dir)
+        preprocessor = make_preprocessor(config, tokenizer)
         backbone = make_backbone(
             config, preprocessor.tokenizer.vocabulary_size(), dtype
         )

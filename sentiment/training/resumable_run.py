@@ -34,6 +34,9 @@ from sentiment.training.checkpoints import Checkpoints, set_state, state_of
 from sentiment.training.resuming import check_same_run
 
 RATE_AFTER_DIVERGENCE = 0.5  # of the rate before
+# At most between two checkpoints, so that a slow machine, too, loses little. When they
+# are written changes no result, but for a run that diverges: it goes back to the last.
+CHECKPOINT_SECONDS = 600
 
 
 class ResumableRun:
@@ -129,7 +132,7 @@ class ResumableRun:
 
     @property
     def is_long(self) -> bool:
-        """Whether there are checkpoints on the way."""
+        """Whether there are checkpoints on the way, however fast it is."""
         return bool(self.checkpoints) and self.num_updates >= self.saver.every
 
     def train(self):
@@ -217,6 +220,7 @@ class ResumableRun:
             "further": self.further_about(),
         }
         state = {"model": [v.value for v in state_of(model)]}
+        self.saver.saved_at = time.monotonic()
         self.checkpoints.save(done, state | self.further_state(), about)
 
     def _go_on(self) -> int:
@@ -240,9 +244,11 @@ class ResumableRun:
     def _go_back(self, error: Diverged) -> int:
         """To the last checkpoint, with a lower rate and without those batches."""
         num_recoveries = self.num_recoveries + 1
-        if num_recoveries > self.training.max_recoveries or not self.is_long:
+        if num_recoveries > self.training.max_recoveries or not self.checkpoints:
             raise error
         self.checkpoints.wait()
+        if self.checkpoints.latest is None:
+            raise error
         seconds = self.seconds
         skipped = self.rows.skipped | set(error.updates)
         done = self._go_on()
@@ -267,6 +273,7 @@ class _Saver(keras.callbacks.Callback):
         self.run, self.every = run, every
         self.first_step = 0  # of the section that a call of `fit` begins with
         self.metrics = None  # to go on from
+        self.saved_at = time.monotonic()
         self.watch: StopOnDivergence | None = None
         self.is_asked = False
 
@@ -288,6 +295,12 @@ class _Saver(keras.callbacks.Callback):
         if self.is_asked:  # after the last save
             signal.raise_signal(signal.SIGTERM)
 
+    @property
+    def is_due(self) -> bool:
+        """Whether the last checkpoint is so old that another is wanted."""
+        age = time.monotonic() - self.saved_at
+        return bool(self.run.checkpoints) and age >= CHECKPOINT_SECONDS
+
     def done_after(self, batch: int) -> int:
         """Updates made in the whole run after `batch` of this section."""
         return self.epoch * self.run.section + self.first_step + batch + 1
@@ -301,7 +314,8 @@ class _Saver(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         done = self.done_after(batch)
         is_last = batch + 1 == self.params["steps"]
-        if not is_last and (self.is_asked or done % self.every == 0):
+        is_wanted = self.is_asked or done % self.every == 0 or self.is_due
+        if is_wanted and not is_last:
             self.model.jax_state_sync()
             # The newest update shows in no loss yet.
             is_finite = all(np.isfinite(w).all() for w in self.model.get_weights())
@@ -313,7 +327,7 @@ class _Saver(keras.callbacks.Callback):
         self.first_step = 0
         for name, value in self.run.report(done, logs).items():
             self.run.history.setdefault(name, []).append(value)
-        if self.is_asked or self.run.is_long:
+        if self.is_asked or self.run.is_long or self.is_due:
             self._save(done)
         self.run.tell(epoch)  # Last: it may raise, and leaving comes first.
 

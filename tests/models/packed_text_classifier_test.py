@@ -515,6 +515,81 @@ def test_fit_evaluate_and_predict_work_on_raw_strings(make):
     assert guesses.tolist() == [0, 1, 2]
 
 
+@pytest.mark.parametrize("kind", [list, tuple, np.array])
+def test_fit_reads_raw_strings_in_another_order_each_epoch(make, monkeypatch, kind):
+    classifier = make()
+    given = {}
+    monkeypatch.setattr(
+        keras.Model, "fit", lambda self, **arguments: given.update(arguments)
+    )
+    numbers = np.arange(40)
+    texts = ["good " * (1 + number % 5) for number in numbers]
+
+    def orders(seed=3, **settings):
+        """Of the texts in two epochs."""
+        keras.utils.set_random_seed(seed)
+        classifier.fit(
+            kind(texts),
+            numbers % NUM_CLASSES,
+            batch_size=8,
+            sample_weight=numbers + 1.0,
+            epochs=2,
+            **settings,
+        )
+        assert given["steps_per_epoch"] == 5
+        assert given["shuffle"] is False  # Keras would warn that it does not.
+        order = []
+        for x, labels, weights in given["x"]:
+            read = np.ravel(weights).astype(int) - 1
+            assert np.ravel(labels).tolist() == (read % NUM_CLASSES).tolist()
+            lengths = classifier.preprocessor.encode([texts[i] for i in read]).tokens
+            np.testing.assert_array_equal(
+                np.ravel(x["segment_lengths"]), lengths.lengths
+            )
+            order += read.tolist()
+        return order[:40], order[40:]
+
+    first, second = orders()
+    in_order = numbers.tolist()
+    assert sorted(first) == sorted(second) == in_order
+    assert first != second
+    assert in_order not in (first, second)
+    assert orders() == (first, second)
+    assert orders(seed=4)[0] != first
+    assert orders(shuffle=False) == (in_order, in_order)
+
+
+@pytest.mark.filterwarnings("error:.*shuffle")
+def test_the_last_strings_of_a_split_are_validated_on(make):
+    classifier = make()
+    labels = [0, 1, 2, 0, 1, 2, 0, 1]
+    texts = TEXTS[: len(labels)]
+    classifier.compile(keras.optimizers.SGD(0.0))
+    history = classifier.fit(texts, labels, validation_split=0.4, verbose=0).history
+    for name, part in {"loss": slice(4), "val_loss": slice(4, None)}.items():
+        expected = classifier.evaluate(
+            texts[part], labels[part], verbose=0, return_dict=True
+        )
+        assert history[name] == pytest.approx([expected["loss"]], rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("labels", "settings", "message"),
+    [
+        ([0, 1], {}, "one label.*: 3, 2"),
+        ([0, 1, 2], {"sample_weight": [1.0]}, "one label.*: 3, 3, 1"),
+        ([0, 1, 2], {"validation_split": 0.8}, "leaves 0 of 3"),
+        ([0, 1, NUM_CLASSES], {"batch_size": 1}, "integers from 0"),
+    ],
+)
+def test_fit_refuses_at_once_what_does_not_fit(
+    make, monkeypatch, labels, settings, message
+):
+    monkeypatch.setattr(PackedTextClassifier, "preprocess_samples", None)
+    with pytest.raises(InputError, match=message):
+        make().fit(["a", "b", "c"], labels, verbose=0, **settings)
+
+
 # --- Compilation
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -232,6 +233,29 @@ def test_a_short_run_writes_no_checkpoints(config, tmp_path, monkeypatch):
     train_and_evaluate(replaced(config, epochs=1, checkpoint_every=11), tmp_path)
 
 
+@pytest.fixture
+def slow(monkeypatch):
+    """Lets every update take 250 seconds, in a run with no checkpoint but for that."""
+    clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
+
+    def advance(*_, **__):
+        clock.now += 250
+
+    monkeypatch.setattr(resumable_run, "time", clock)
+    monkeypatch.setattr(resumable_run._Saver, "on_train_batch_begin", advance)
+    return {"checkpoint_every": 61}
+
+
+def test_a_short_but_slow_run_goes_on_too(config, whole, tmp_path, slow, stop_at):
+    config = replaced(config, **slow)
+    stop_at(28)
+    with pytest.raises(Stop):
+        train_and_evaluate(config, tmp_path)
+    assert {p.name for p in (tmp_path / "checkpoints").iterdir()} >= {"24", "27"}
+    train_and_evaluate(config, tmp_path)
+    assert_same_run(tmp_path, whole[0])
+
+
 # --- Reports
 
 
@@ -278,6 +302,21 @@ def test_divergence_goes_back_and_leaves_the_batch_out(
     printed = capsys.readouterr().out
     assert "Back to update 21" in printed
     assert "at 0.5 of the learning rate (1 of 2 times)" in printed
+
+
+def test_divergence_of_a_slow_run_goes_back_to_its_last_checkpoint(
+    config, tmp_path, poison, capsys, slow
+):
+    poison(25)
+    result = train_and_evaluate(replaced(config, **slow), tmp_path)
+    assert result.metrics["run"]["num_recoveries"] == 1
+    assert "Back to update 24" in capsys.readouterr().out
+
+
+def test_divergence_of_a_short_run_stops_it(config, tmp_path, poison):
+    poison(25)
+    with pytest.raises(Diverged, match="The loss became nan"):
+        train_and_evaluate(replaced(config, checkpoint_every=61), tmp_path)
 
 
 def test_a_run_that_has_recovered_may_be_interrupted(config, tmp_path, poison, stop_at):
