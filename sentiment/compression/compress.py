@@ -130,11 +130,12 @@ def compress(
                 f"{config.compression.model} is quantised already. Give the model that "
                 "it was made of."
             )
-        split, examples = _measured_examples(config, before)
+        split = _measured_split(config, before)
         after = _compressed(config, before, folder)
-        milliseconds = milliseconds_per_review([before, after], examples.texts)
-        measured_before, _ = _measure(before, config, examples)
-        measured_after, predictions = _measure(after, config, examples)
+        texts = _examples(config, split, after).texts
+        milliseconds = milliseconds_per_review([before, after], texts)
+        measured_before, _ = _measure(before, config, split)
+        measured_after, predictions = _measure(after, config, split)
         metrics = {
             "method": config.compression.method,
             "split": split,
@@ -152,11 +153,12 @@ def compress(
     return metrics
 
 
-def _measured_examples(config: CompressRunConfig, classifier) -> tuple[str, Examples]:
-    """The split to measure on: test or, where there is none, validation."""
+def _measured_split(config: CompressRunConfig, classifier) -> str:
+    """The test examples; where there are none, those of validation."""
     source = open_source(config.data, classifier.label_names)
     split = "test" if "test" in source.splits else "validation"
-    return split, _examples(config, split, classifier)
+    _examples(config, split, classifier)  # Raises now what it would later.
+    return split
 
 
 def _examples(config: CompressRunConfig, split: str, classifier) -> Examples:
@@ -233,8 +235,9 @@ def _preset_of(model: str) -> str:
 
 
 def _measure(
-    classifier: GPT2TextClassifier, config: CompressRunConfig, examples: Examples
+    classifier: GPT2TextClassifier, config: CompressRunConfig, split: str
 ) -> tuple[dict, Predictions]:
+    examples = _examples(config, split, classifier)
     encoded = encode_examples(classifier.preprocessor, examples, config.speed.cache_dir)
     evaluation = evaluate_encoded(classifier, encoded)
     names = ("accuracy", "macro_f1", "expected_calibration_error", "num_examples")
