@@ -108,7 +108,7 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
         """Runs the preprocessor on strings; packed batches pass unchanged."""
         if isinstance(x, dict):
             return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
-        _check_labels(y, self.output_shape[-1])
+        y = None if y is None else _checked_labels(y, self.output_shape[-1])
         return super().preprocess_samples(x, y, sample_weight)
 
     def fit(
@@ -132,9 +132,11 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
             x: a list, tuple, array or pandas column of strings. Anything else is handed
                 to `keras_hub.models.TextClassifier.fit`.
             y: int (num_texts,), their classes.
-            batch_size: int, texts in an update; 32 by default.
+            batch_size: int, texts in an update, and in a batch of validation; 32 by
+                default.
             sample_weight: float (num_texts,), of each in the loss.
-            validation_data: see `keras.Model.fit`.
+            validation_data: `(x, y)` or `(x, y, sample_weight)` like these, or what
+                `keras_hub.models.TextClassifier.fit` takes.
             validation_split: float, share of the texts, taken from the end before they
                 are shuffled, to validate on.
             shuffle: bool.
@@ -156,20 +158,33 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
                 shuffle=shuffle,
                 **kwargs,
             )
-        _check_labels(y, self.output_shape[-1])
-        arrays = [a for a in (y, sample_weight) if a is not None]
-        elements = _Elements(texts, *arrays)
-        if validation_split and validation_data is None:
-            elements, validation_data = elements.split(validation_split)
+        batch_size = batch_size or DEFAULT_FIT_BATCH_SIZE
+        elements = _Elements.of(texts, y, sample_weight, self.output_shape[-1])
+        if validation_data is not None:
+            validation_data = self._validation_batches(validation_data, batch_size)
+        elif validation_split:
+            elements, held_out = elements.split(validation_split)
+            validation_data = grain.MapDataset.source(held_out).batch(batch_size)
         dataset = grain.MapDataset.source(elements)
         if shuffle:
             dataset = dataset.shuffle(random.randrange(2**31))
         return super().fit(
-            dataset.batch(batch_size or DEFAULT_FIT_BATCH_SIZE),
+            dataset.batch(batch_size),
             validation_data=validation_data,
             shuffle=False,
             **kwargs,
         )
+
+    def _validation_batches(self, data, batch_size):
+        """Raw texts in batches; anything else as it is."""
+        if not isinstance(data, (list, tuple)):
+            return data
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        texts = _texts_in(x)
+        if texts is None:
+            return data
+        elements = _Elements.of(texts, y, sample_weight, self.output_shape[-1])
+        return grain.MapDataset.source(elements).batch(batch_size)
 
     def train_step(self, state, data):
         """One optimizer update."""
@@ -350,20 +365,25 @@ def predict_batch_tokens() -> int:
     return PREDICT_BATCH_TOKENS.get(backend, PREDICT_BATCH_TOKENS_ELSEWHERE)
 
 
-def _check_labels(y, num_classes):
-    """One-hot encoding would read a label out of range as no class at all."""
-    if not isinstance(y, (list, tuple, np.ndarray)) or len(y) == 0:
-        return
+def _checked_labels(y, num_classes) -> np.ndarray:
+    """Labels as integers; one-hot encoding would read one out of range as no class.
+
+    Raises:
+        InputError: they are not (N,) integers or booleans, or one is no class.
+    """
     labels = np.asarray(y)
-    if (
-        labels.dtype.kind not in "iub"
-        or labels.min() < 0
-        or labels.max() >= num_classes
+    if labels.dtype.kind == "b":
+        labels = labels.astype(np.int32)
+    is_valid = labels.ndim <= 1 and labels.dtype.kind in "iu"
+    if not is_valid or (
+        labels.size and not 0 <= labels.min() <= labels.max() < num_classes
     ):
+        of = f" from {labels.min()} to {labels.max()}" if is_valid else ""
         raise InputError(
-            f"Labels must be integers from 0 to {num_classes - 1}. Received "
-            f"{labels.dtype} from {labels.min()} to {labels.max()}."
+            f"Labels must be integers from 0 to {num_classes - 1}, one for each text. "
+            f"Received {labels.dtype} of shape {labels.shape}{of}."
         )
+    return labels
 
 
 def _summed(loss):
@@ -385,47 +405,55 @@ def _progress(total, verbose):
 class _Elements(grain.sources.RandomAccessDataSource):
     """Texts with their labels, and weights if any."""
 
-    def __init__(self, texts, *arrays):
-        self._texts = texts
-        self._arrays = list(map(np.asarray, arrays))
-        lengths = [len(texts), *(len(array) for array in self._arrays)]
-        if len(set(lengths)) > 1:
+    def __init__(self, texts: list[str], *arrays: np.ndarray):
+        self._columns = (texts, *arrays)
+
+    @classmethod
+    def of(cls, texts, labels, weights, num_classes) -> "_Elements":
+        """Those of `fit`, checked."""
+        if labels is None:
+            raise InputError("Texts alone were received; give their labels as y, too.")
+        arrays = [_checked_labels(labels, num_classes)]
+        if weights is not None:
+            arrays.append(np.asarray(weights))
+        shapes = [(len(texts),), *(array.shape for array in arrays)]
+        if len(set(shapes)) > 1:
             raise InputError(
                 "There must be one label, and one sample weight if any, for each text. "
-                f"Received: {', '.join(map(str, lengths))}."
+                f"Received: {', '.join(map(str, shapes))}."
             )
+        return cls(texts, *arrays)
 
     def __len__(self) -> int:
-        return len(self._texts)
+        return len(self._columns[0])
 
     def __getitem__(self, index: int) -> tuple:
-        return self._texts[index], *(array[index] for array in self._arrays)
+        return tuple(column[index] for column in self._columns)
 
     def __repr__(self) -> str:
         return f"_Elements of {len(self)} texts"
 
-    def split(self, share: float) -> tuple["_Elements", tuple]:
-        """All but the last `share`, and these as `validation_data`."""
+    def split(self, share: float) -> tuple["_Elements", "_Elements"]:
+        """All but the last `share`, and these."""
         first = int(len(self) * (1 - share))
         if not 0 < first < len(self):
             raise InputError(
                 f"validation_split={share} leaves {first} of {len(self)} texts to "
                 "train on. Both sides need one."
             )
-        columns = (self._texts, *self._arrays)
-        kept = _Elements(*(column[:first] for column in columns))
-        return kept, tuple(column[first:] for column in columns)
+        kept = _Elements(*(column[:first] for column in self._columns))
+        return kept, _Elements(*(column[first:] for column in self._columns))
 
 
-def _texts_in(x) -> Sequence[str] | None:
+def _texts_in(x) -> list[str] | None:
     """The strings of a list, tuple, array or pandas column; `None` if others are in it.
 
     Raises:
-        InputError: only some are strings.
+        InputError: only some are strings, or they are bytes.
     """
-    if getattr(getattr(x, "dtype", None), "kind", "") in ("U", "O", "T"):
+    if getattr(getattr(x, "dtype", None), "kind", "") in ("U", "O", "S", "T"):
         x = x.tolist()
-    return x if _is_texts(x) else None
+    return list(x) if _is_texts(x) else None
 
 
 def _is_texts(x) -> bool:

@@ -120,9 +120,10 @@ class Checkpoints:
         try:
             yield
         except Exception as error:  # Orbax and tensorstore fail in many ways.
+            before = "" if self.latest is None else " The one before is whole."
             raise StorageError(
-                f"A checkpoint in {self.folder} could not be written: {error}. The one "
-                "before is whole; make room and start the same command again."
+                f"A checkpoint in {self.folder} could not be written: {error}.{before} "
+                "Make room and start the same command again."
             ) from error
 
 

@@ -91,7 +91,8 @@ def pretrain(
 
     The folder then holds `preset/`, `metrics.json`, `history.csv`, `config.cfg` and
     `plots/`. Until then it holds checkpoints, from which the same call goes on; the
-    result is the same, bit for bit, as that of a run that was never interrupted.
+    result is the same, bit for bit, as that of a run that was never interrupted, unless
+    its loss diverges.
 
     Args:
         config: what to train on, what and how.

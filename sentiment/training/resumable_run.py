@@ -3,7 +3,7 @@
 The state of a run is a function of the number of updates made: weights, optimizer,
 random states and metrics so far are in the checkpoint, the data follow from the
 number. So a run that goes on from any checkpoint ends with the same weights, bit for
-bit, as one that was never interrupted.
+bit, as one that was never interrupted, but for runs whose loss diverges.
 """
 
 import contextlib
@@ -34,8 +34,9 @@ from sentiment.training.checkpoints import Checkpoints, set_state, state_of
 from sentiment.training.resuming import check_same_run
 
 RATE_AFTER_DIVERGENCE = 0.5  # of the rate before
-# At most between two checkpoints, so that a slow machine, too, loses little. When they
-# are written changes no result, but for a run that diverges: it goes back to the last.
+# When a checkpoint is so old, the next update or validation is followed by another, so
+# that a slow machine, too, loses little. When they are written changes no result, but
+# for a run that diverges: it goes back to the last.
 CHECKPOINT_SECONDS = 600
 
 

@@ -65,9 +65,9 @@ def train_and_evaluate(
     """Trains a classifier, evaluates it and saves everything to `workdir`.
 
     The folder then holds `model.keras`, `preset/`, `metrics.json`,
-    `history.csv`, `config.cfg` and `plots/`. Until then a long run leaves checkpoints
-    there, from which the same call goes on. The same config gives the same run,
-    interrupted or not.
+    `history.csv`, `config.cfg` and `plots/`. Until then there are checkpoints, from
+    which the same call goes on. The same config gives the same run, interrupted or
+    not, unless its loss diverges: then it goes back to the last checkpoint.
 
     Args:
         config: what to train on, what and how.

@@ -559,27 +559,74 @@ def test_fit_reads_raw_strings_in_another_order_each_epoch(make, monkeypatch, ki
     assert orders(shuffle=False) == (in_order, in_order)
 
 
+KINDS = [list, tuple, np.array]
+
+
 @pytest.mark.filterwarnings("error:.*shuffle")
-def test_the_last_strings_of_a_split_are_validated_on(make):
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_last_strings_of_a_split_are_validated_on(make, kind):
     classifier = make()
-    labels = [0, 1, 2, 0, 1, 2, 0, 1]
-    texts = TEXTS[: len(labels)]
     classifier.compile(keras.optimizers.SGD(0.0))
-    history = classifier.fit(texts, labels, validation_split=0.4, verbose=0).history
+    columns = (TEXTS[:8], [0, 1, 2, 0, 1, 2, 0, 1], [1.0, 2, 3, 4, 5, 6, 7, 8])
+    texts, labels, weights = map(kind, columns)
+    history = classifier.fit(
+        texts, labels, sample_weight=weights, validation_split=0.4, verbose=0
+    ).history
     for name, part in {"loss": slice(4), "val_loss": slice(4, None)}.items():
+        x, y, weight = (column[part] for column in columns)
         expected = classifier.evaluate(
-            texts[part], labels[part], verbose=0, return_dict=True
+            x, y, sample_weight=weight, verbose=0, return_dict=True
         )
         assert history[name] == pytest.approx([expected["loss"]], rel=1e-5)
+
+
+@pytest.fixture
+def batches_given(monkeypatch):
+    """Sizes of the batches of texts that Keras is given, by what they are for."""
+    given = {}
+
+    def fit(self, x, validation_data=None, **_):
+        pairs = (("train", x), ("validation", validation_data))
+        for name, data in pairs:
+            given[name] = data and [len(y) for _, y, *_ in data]
+
+    monkeypatch.setattr(keras.Model, "fit", fit)
+    return given
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_validation_comes_in_batches_of_the_same_size(make, batches_given, kind):
+    classifier = make()
+    texts, labels = kind(TEXTS[:5]), kind([0, 1, 2, 0, 1])
+    classifier.fit(texts, labels, 2, validation_data=(texts[:3], labels[:3]))
+    assert batches_given == {"train": [2, 2, 1], "validation": [2, 1]}
+    classifier.fit(texts, labels, 2, validation_split=0.4)
+    assert batches_given == {"train": [2, 1], "validation": [2]}
+    # A split beside data to validate on is left alone, as in Keras.
+    data = (texts[:1], labels[:1], kind([0.5]))
+    classifier.fit(texts, labels, 4, validation_data=data, validation_split=0.4)
+    assert batches_given == {"train": [4, 1], "validation": [1]}
+    classifier.fit(texts * 8 if kind is not np.array else np.tile(texts, 8), [1] * 40)
+    assert batches_given == {"train": [32, 8], "validation": None}
+
+
+LABELS = [0, 1, 2]
 
 
 @pytest.mark.parametrize(
     ("labels", "settings", "message"),
     [
-        ([0, 1], {}, "one label.*: 3, 2"),
-        ([0, 1, 2], {"sample_weight": [1.0]}, "one label.*: 3, 3, 1"),
-        ([0, 1, 2], {"validation_split": 0.8}, "leaves 0 of 3"),
+        ([0, 1], {}, r"one label.*: \(3,\), \(2,\)"),
+        (LABELS, {"sample_weight": [1.0]}, r"one label.*: \(3,\), \(3,\), \(1,\)"),
+        (LABELS, {"validation_split": 0.8}, "leaves 0 of 3"),
+        (LABELS, {"validation_data": (["a"], [NUM_CLASSES])}, "integers from 0"),
+        (LABELS, {"validation_data": (["a"],)}, "give their labels"),
+        (None, {"sample_weight": [1.0] * 3}, "give their labels"),
         ([0, 1, NUM_CLASSES], {"batch_size": 1}, "integers from 0"),
+        (jax.numpy.array([0, 1, NUM_CLASSES]), {"batch_size": 1}, "integers from 0"),
+        ([[0], [1], [2]], {}, r"one for each text. Received int64 of shape \(3, 1\)"),
+        (["0", "1", "2"], {}, "integers from 0"),
+        (1, {}, r"one label.*: \(3,\), \(\)"),
     ],
 )
 def test_fit_refuses_at_once_what_does_not_fit(
@@ -588,6 +635,21 @@ def test_fit_refuses_at_once_what_does_not_fit(
     monkeypatch.setattr(PackedTextClassifier, "preprocess_samples", None)
     with pytest.raises(InputError, match=message):
         make().fit(["a", "b", "c"], labels, verbose=0, **settings)
+
+
+@pytest.mark.parametrize("kind", [list, np.array])
+def test_bytes_are_no_texts(make, kind):
+    for call in (lambda c, x: c.fit(x, [0, 1]), lambda c, x: c.predict(x)):
+        with pytest.raises(InputError, match=r"must be a string. Received b'good'"):
+            call(make(), kind([b"good", b"bad"]))
+
+
+def test_labels_may_be_booleans(make):
+    classifier = make()
+    labels = np.array([True, False])
+    whole = classifier.evaluate(["a", "b"], labels.astype(int), verbose=0)
+    assert classifier.evaluate(["a", "b"], labels, verbose=0) == whole
+    classifier.fit(["a", "b"], labels, verbose=0)
 
 
 # --- Compilation

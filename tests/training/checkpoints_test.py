@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from sentiment.errors import InputError
+from sentiment.errors import InputError, StorageError
 from sentiment.training.checkpoints import KEPT, Checkpoints, set_state, state_of
 
 
@@ -88,12 +88,20 @@ def test_another_models_checkpoint_is_refused(model, tmp_path):
         restore(Checkpoints(tmp_path), other)
 
 
-def test_what_cannot_be_written_says_what_to_do(model, tmp_path, monkeypatch):
+def test_what_cannot_be_written_says_whether_there_is_one_before(
+    model, tmp_path, monkeypatch
+):
     checkpoints = Checkpoints(tmp_path)
 
-    def full(*_, **__):
-        raise OSError("No space left on device")
+    def fail(*_, **__):
+        raise OSError("disk full")
 
-    monkeypatch.setattr(checkpoints._manager, "save", full)
-    with pytest.raises(InputError, match=r"No space left on device. The one before is"):
-        checkpoints.save(1, group(model), {})
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints._manager, "save", fail)
+        with pytest.raises(StorageError, match=r"written: disk full\. Make room"):
+            checkpoints.save(1, group(model), {})
+    checkpoints.save(1, group(model), {})
+    checkpoints.wait()
+    monkeypatch.setattr(checkpoints._manager, "save", fail)
+    with pytest.raises(StorageError, match=r"full\. The one before is whole\. Make"):
+        checkpoints.save(2, group(model), {})

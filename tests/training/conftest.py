@@ -148,7 +148,7 @@ def fill_disk():
         assert ended.returncode == 2, ended.stderr
         message = ended.stderr[ended.stderr.index("error: A checkpoint in") :]
         assert "could not be written" in message
-        assert "make room and start the same command again" in message
+        assert "The one before is whole. Make room and start the same" in message
         assert not (workdir / "metrics.json").exists()
         names = [path.name for path in (workdir / "checkpoints").iterdir()]
         assert max(int(name) for name in names if name.isdigit()) == last

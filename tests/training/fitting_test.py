@@ -256,6 +256,13 @@ def test_a_short_but_slow_run_goes_on_too(config, whole, tmp_path, slow, stop_at
     assert_same_run(tmp_path, whole[0])
 
 
+def test_a_slow_run_saves_after_a_validation_too(config, tmp_path, slow, stop_at):
+    stop_at(32)  # The last of these was due with update 30.
+    with pytest.raises(Stop):
+        train_and_evaluate(replaced(config, **slow), tmp_path)
+    assert {p.name for p in (tmp_path / "checkpoints").iterdir()} >= {"27", "30"}
+
+
 # --- Reports
 
 
