@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 import tomllib
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -26,10 +25,10 @@ from sentiment.errors import InputError
 from sentiment.models.packed_causal_lm import PackedCausalLM
 from sentiment.models.presets import load_backbone
 from sentiment.serving.loading import load_classifier
+from tests.conftest import ROOT
 
 LANGUAGE_MODEL = "imdb_mini"
 MAX_MEGABYTES = 4  # each; float32 would take 6
-ROOT = Path(__file__).resolve().parent.parent
 # What KerasHub can do with the language model where this package is not.
 FOREIGN = """
 import json, sys

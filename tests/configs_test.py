@@ -1,13 +1,12 @@
 import importlib.util
 import re
-from pathlib import Path
 
 import pytest
 
 from sentiment.bundled import bundled_presets
 from sentiment.data.datasets import BUNDLED_LABELS
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 CONFIGS = sorted((ROOT / "configs").glob("*.cfg"))
 NAMES = {
     "csv",

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 import sentiment
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted([*ROOT.glob("sentiment/**/*.py"), *ROOT.glob("scripts/*.py")])
 # Records who imports it, and is as absent as on a machine without TensorFlow.
 FAKE_TENSORFLOW = """

@@ -131,11 +131,14 @@ def compress(
                 "it was made of."
             )
         split = _measured_split(config, before)
+        examples = _examples(config, split, before)  # Bad data are refused early.
         after = _compressed(config, before, folder)
-        texts = _examples(config, split, after).texts
-        milliseconds = milliseconds_per_review([before, after], texts)
-        measured_before, _ = _measure(before, config, split)
-        measured_after, predictions = _measure(after, config, split)
+        measured_before, _ = _measure(before, config, examples)
+        # Read anew: a student has the order of classes of the data, by which
+        # validation was carved from what it has not seen.
+        examples = _examples(config, split, after)
+        measured_after, predictions = _measure(after, config, examples)
+        milliseconds = milliseconds_per_review([before, after], examples.texts)
         metrics = {
             "method": config.compression.method,
             "split": split,
@@ -154,11 +157,9 @@ def compress(
 
 
 def _measured_split(config: CompressRunConfig, classifier) -> str:
-    """The test examples; where there are none, those of validation."""
+    """`test` or, where there is none, `validation`."""
     source = open_source(config.data, classifier.label_names)
-    split = "test" if "test" in source.splits else "validation"
-    _examples(config, split, classifier)  # Raises now what it would later.
-    return split
+    return "test" if "test" in source.splits else "validation"
 
 
 def _examples(config: CompressRunConfig, split: str, classifier) -> Examples:
@@ -235,9 +236,9 @@ def _preset_of(model: str) -> str:
 
 
 def _measure(
-    classifier: GPT2TextClassifier, config: CompressRunConfig, split: str
+    classifier: GPT2TextClassifier, config: CompressRunConfig, examples: Examples
 ) -> tuple[dict, Predictions]:
-    examples = _examples(config, split, classifier)
+    """Scores and size, and the predictions; labels are classes of the classifier."""
     encoded = encode_examples(classifier.preprocessor, examples, config.speed.cache_dir)
     evaluation = evaluate_encoded(classifier, encoded)
     names = ("accuracy", "macro_f1", "expected_calibration_error", "num_examples")

@@ -42,6 +42,19 @@ class SeededRun(CheckedConfig):
         0, "The one source of randomness.", at_least=0, at_most=MAX_SEED
     )
 
+    @property
+    def groups(self) -> tuple[CheckedConfig, ...]:
+        """All groups of settings."""
+        values = (getattr(self, field.name) for field in dataclasses.fields(self))
+        return tuple(value for value in values if isinstance(value, CheckedConfig))
+
+    def to_flagfile(self) -> str:
+        """The settings as a flagfile, one `--name=value` a line.
+
+        Paths are absolute, so that the file works from any folder.
+        """
+        return self._flagfile(*self.groups)
+
     def _flagfile(self, *groups: CheckedConfig) -> str:
         return to_flagfile(*groups) + f"--seed={self.seed}\n"
 
@@ -94,18 +107,6 @@ class RunConfig(SeededRun):
                 "preset."
             )
 
-    @property
-    def groups(self) -> tuple[CheckedConfig, ...]:
-        """All groups of settings."""
-        return (
-            self.data,
-            self.model,
-            self.training,
-            self.speed,
-            self.unlabelled,
-            self.adversarial,
-        )
-
     def replaced(self, **settings: Any) -> "RunConfig":
         """A copy with other values of some fields, whichever group holds them.
 
@@ -115,18 +116,11 @@ class RunConfig(SeededRun):
         changed = {}
         for field in dataclasses.fields(self):
             group = getattr(self, field.name)
-            if dataclasses.is_dataclass(group):
+            if isinstance(group, CheckedConfig):
                 names = {part.name for part in dataclasses.fields(group)}
                 values = {name: settings.pop(name) for name in names & settings.keys()}
                 changed[field.name] = dataclasses.replace(group, **values)
         return dataclasses.replace(self, **changed, **settings)
-
-    def to_flagfile(self) -> str:
-        """The settings as a flagfile, one `--name=value` a line.
-
-        Paths are absolute, so that the file works from any folder.
-        """
-        return self._flagfile(*self.groups)
 
     def to_data_flagfile(self) -> str:
         """The data settings and the seed alone, as scripts/evaluate.py reads them."""
@@ -148,11 +142,6 @@ class PretrainRunConfig(SeededRun):
     backbone: BackboneConfig
     training: PretrainingConfig
     speed: SpeedConfig = dataclasses.field(default_factory=SpeedConfig)
-
-    def to_flagfile(self) -> str:
-        """The settings as a flagfile, see `RunConfig.to_flagfile`."""
-        groups = (self.corpus, self.backbone, self.training, self.speed)
-        return self._flagfile(*groups)
 
 
 @dataclass(frozen=True)
@@ -210,11 +199,6 @@ class CompressRunConfig(SeededRun):
                 "out."
             )
 
-    def to_flagfile(self) -> str:
-        """The settings as a flagfile, see `RunConfig.to_flagfile`."""
-        groups = (self.data, self.compression, self.training, self.speed)
-        return self._flagfile(*groups)
-
 
 @dataclass(frozen=True)
 class BaselineRunConfig(SeededRun):
@@ -227,10 +211,6 @@ class BaselineRunConfig(SeededRun):
 
     data: DataConfig
     baseline: BaselineConfig
-
-    def to_flagfile(self) -> str:
-        """The settings as a flagfile, see `RunConfig.to_flagfile`."""
-        return self._flagfile(self.data, self.baseline)
 
 
 def _check_split(unlabelled: UnlabelledTextsConfig, data: DataConfig):

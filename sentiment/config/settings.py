@@ -107,15 +107,18 @@ def to_flagfile(*groups: CheckedConfig) -> str:
 
 def flag_value(field, value) -> str:
     """A setting as it is written on the command line."""
-    if isinstance(value, bool):
-        return str(value).lower()
     if isinstance(value, tuple):
         if field.metadata["is_path"]:
             value = tuple(map(absolute, value))
         line = io.StringIO()  # A name may hold a comma or a quote.
         csv.writer(line, lineterminator="").writerow(value)
         return line.getvalue()
-    return absolute(value) if field.metadata["is_path"] else str(value)
+    return absolute(value) if field.metadata["is_path"] else written(value)
+
+
+def written(value: bool | float | str) -> str:
+    """A single value as it is written on the command line."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def absolute(path: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sentiment.config.runs import RunConfig
+from sentiment.config.settings import written
 from sentiment.errors import InputError
 
 TUNABLE_GROUPS = ("model", "training", "unlabelled", "adversarial")
@@ -36,7 +37,7 @@ class Dimension:
     def values(self) -> str:
         """As they are written on the command line."""
         if self.choices:
-            return "|".join(map(_written, self.choices))
+            return "|".join(map(written, self.choices))
         return f"{self.low}:{self.high}" + (":log" if self.is_log else "")
 
     def holds(self, value) -> bool:
@@ -167,7 +168,3 @@ def _unreadable(text: str, kind: type) -> InputError:
         str: f"{name}=A|B|C",
     }
     return InputError(f"--space must be {wanted[kind]}. Received: {text}.")
-
-
-def _written(value) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)

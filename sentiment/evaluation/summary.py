@@ -17,6 +17,7 @@ from sentiment.evaluation.trials import (
     best_of,
     score_text,
     setting_text,
+    varied,
 )
 
 
@@ -197,7 +198,7 @@ def print_trials(
     """Prints the trials of a search, one a line, the winner's in bold."""
     console = console or Console()
     best = best_of(trials, monitor)
-    names = list(dict.fromkeys(name for trial in trials for name in trial.settings))
+    names = varied(trials)
     table = Table()
     for name in ("trial", f"validation {SCORES[monitor]}", *names, ""):
         table.add_column(Text(name), justify="right" if name else "left")

@@ -5,6 +5,8 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from sentiment.config.settings import written
+
 SCORES = {"accuracy": "accuracy", "macro_f1": "macro-F1", "loss": "loss"}
 
 
@@ -44,6 +46,11 @@ def score_text(value: float | None, monitor: str) -> str:
     return f"{value:.4f}" if monitor == "loss" else f"{value:.2%}"
 
 
+def varied(trials: Sequence[TrialResult]) -> list[str]:
+    """Names of all settings of the trials, in the order of their appearance."""
+    return list(dict.fromkeys(name for trial in trials for name in trial.settings))
+
+
 def settings_text(settings: dict) -> str:
     """Settings in one line."""
     return ", ".join(f"{name}={setting_text(x)}" for name, x in settings.items())
@@ -51,14 +58,12 @@ def settings_text(settings: dict) -> str:
 
 def setting_text(value) -> str:
     """A value of a setting, rounded."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else written(value)
 
 
 def trials_table(trials: Sequence[TrialResult], monitor: str) -> str:
     """The trials as CSV, one a line."""
-    names = list(dict.fromkeys(name for trial in trials for name in trial.settings))
+    names = varied(trials)
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(["number", "state", monitor, *names, "seconds", "reason"])

@@ -1,9 +1,8 @@
-"""What every classifier over packed rows shares: metrics and prediction."""
+"""What every classifier over packed rows shares: training and prediction."""
 
 import random
 from collections.abc import Sequence
 
-import grain
 import jax
 import jax.numpy as jnp
 import keras
@@ -20,6 +19,7 @@ from sentiment.models.packed_training import (
     packed_train_step,
     update_packed_metrics,
 )
+from sentiment.models.raw_texts import LabelledTexts, checked_labels, texts_in
 
 # On a CPU a batch's activations fit its cache, which makes long reviews a fifth
 # faster; elsewhere a batch keeps large products busy, and fits a small memory.
@@ -108,7 +108,7 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
         """Runs the preprocessor on strings; packed batches pass unchanged."""
         if isinstance(x, dict):
             return keras.utils.pack_x_y_sample_weight(x, y, sample_weight)
-        y = None if y is None else _checked_labels(y, self.output_shape[-1])
+        y = None if y is None else checked_labels(y, self.output_shape[-1])
         return super().preprocess_samples(x, y, sample_weight)
 
     def fit(
@@ -146,7 +146,7 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
             InputError: an element is not a string, a label is no class, or there are
                 not as many of them as texts.
         """
-        texts = _texts_in(x)
+        texts = texts_in(x)
         if texts is None or self.preprocessor is None:
             return super().fit(
                 x,
@@ -159,17 +159,15 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
                 **kwargs,
             )
         batch_size = batch_size or DEFAULT_FIT_BATCH_SIZE
-        elements = _Elements.of(texts, y, sample_weight, self.output_shape[-1])
+        labelled = LabelledTexts.of(texts, y, sample_weight, self.output_shape[-1])
         if validation_data is not None:
             validation_data = self._validation_batches(validation_data, batch_size)
         elif validation_split:
-            elements, held_out = elements.split(validation_split)
-            validation_data = grain.MapDataset.source(held_out).batch(batch_size)
-        dataset = grain.MapDataset.source(elements)
-        if shuffle:
-            dataset = dataset.shuffle(random.randrange(2**31))
+            labelled, held_out = labelled.split(validation_split)
+            validation_data = held_out.batches(batch_size)
+        seed = random.randrange(2**31) if shuffle else None
         return super().fit(
-            dataset.batch(batch_size),
+            labelled.batches(batch_size, seed),
             validation_data=validation_data,
             shuffle=False,
             **kwargs,
@@ -180,11 +178,11 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
         if not isinstance(data, (list, tuple)):
             return data
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        texts = _texts_in(x)
+        texts = texts_in(x)
         if texts is None:
             return data
-        elements = _Elements.of(texts, y, sample_weight, self.output_shape[-1])
-        return grain.MapDataset.source(elements).batch(batch_size)
+        labelled = LabelledTexts.of(texts, y, sample_weight, self.output_shape[-1])
+        return labelled.batches(batch_size)
 
     def train_step(self, state, data):
         """One optimizer update."""
@@ -287,7 +285,7 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
         """
         if isinstance(x, str):
             x = [x]
-        texts = _texts_in(x)
+        texts = texts_in(x)
         if texts is None:
             return super().predict(x, batch_size=batch_size, verbose=verbose, **kwargs)
         if self.preprocessor is None:
@@ -365,27 +363,6 @@ def predict_batch_tokens() -> int:
     return PREDICT_BATCH_TOKENS.get(backend, PREDICT_BATCH_TOKENS_ELSEWHERE)
 
 
-def _checked_labels(y, num_classes) -> np.ndarray:
-    """Labels as integers; one-hot encoding would read one out of range as no class.
-
-    Raises:
-        InputError: they are not (N,) integers or booleans, or one is no class.
-    """
-    labels = np.asarray(y)
-    if labels.dtype.kind == "b":
-        labels = labels.astype(np.int32)
-    is_valid = labels.ndim <= 1 and labels.dtype.kind in "iu"
-    if not is_valid or (
-        labels.size and not 0 <= labels.min() <= labels.max() < num_classes
-    ):
-        of = f" from {labels.min()} to {labels.max()}" if is_valid else ""
-        raise InputError(
-            f"Labels must be integers from 0 to {num_classes - 1}, one for each text. "
-            f"Received {labels.dtype} of shape {labels.shape}{of}."
-        )
-    return labels
-
-
 def _summed(loss):
     if not isinstance(loss, keras.losses.Loss):
         raise InputError(
@@ -400,76 +377,6 @@ def _summed(loss):
 def _progress(total, verbose):
     hide = not verbose or (verbose == "auto" and total < PREDICT_SHOW_PROGRESS)
     return tqdm(total=total, desc="Predicting", unit=" texts", disable=hide)
-
-
-class _Elements(grain.sources.RandomAccessDataSource):
-    """Texts with their labels, and weights if any."""
-
-    def __init__(self, texts: list[str], *arrays: np.ndarray):
-        self._columns = (texts, *arrays)
-
-    @classmethod
-    def of(cls, texts, labels, weights, num_classes) -> "_Elements":
-        """Those of `fit`, checked."""
-        if labels is None:
-            raise InputError("Texts alone were received; give their labels as y, too.")
-        arrays = [_checked_labels(labels, num_classes)]
-        if weights is not None:
-            arrays.append(np.asarray(weights))
-        shapes = [(len(texts),), *(array.shape for array in arrays)]
-        if len(set(shapes)) > 1:
-            raise InputError(
-                "There must be one label, and one sample weight if any, for each text. "
-                f"Received: {', '.join(map(str, shapes))}."
-            )
-        return cls(texts, *arrays)
-
-    def __len__(self) -> int:
-        return len(self._columns[0])
-
-    def __getitem__(self, index: int) -> tuple:
-        return tuple(column[index] for column in self._columns)
-
-    def __repr__(self) -> str:
-        return f"_Elements of {len(self)} texts"
-
-    def split(self, share: float) -> tuple["_Elements", "_Elements"]:
-        """All but the last `share`, and these."""
-        first = int(len(self) * (1 - share))
-        if not 0 < first < len(self):
-            raise InputError(
-                f"validation_split={share} leaves {first} of {len(self)} texts to "
-                "train on. Both sides need one."
-            )
-        kept = _Elements(*(column[:first] for column in self._columns))
-        return kept, _Elements(*(column[first:] for column in self._columns))
-
-
-def _texts_in(x) -> list[str] | None:
-    """The strings of a list, tuple, array or pandas column; `None` if others are in it.
-
-    Raises:
-        InputError: only some are strings, or they are bytes.
-    """
-    if getattr(getattr(x, "dtype", None), "kind", "") in ("U", "O", "S", "T"):
-        x = x.tolist()
-    return list(x) if _is_texts(x) else None
-
-
-def _is_texts(x) -> bool:
-    if not isinstance(x, (list, tuple)):
-        return False
-    wrong = next((i for i, text in enumerate(x) if not isinstance(text, str)), None)
-    if wrong is None:
-        return True
-    # A list of arrays may be meant for `keras.Model.predict`.
-    is_scalar = getattr(x[wrong], "ndim", 0) == 0
-    if is_scalar or any(isinstance(text, str) for text in x):
-        raise InputError(
-            f"Every element must be a string. Received {x[wrong]!r} of type "
-            f"{type(x[wrong]).__name__} at index {wrong}."
-        )
-    return False
 
 
 def _windows(texts):

@@ -101,7 +101,7 @@ class _Fit(ResumableRun):
             plan,
             validation,
             plan.num_batches,
-            identity(config, config.groups, reader, plan.examples, validation),
+            identity(config, reader, plan.examples, validation),
             checkpoints,
         )
         monitor, mode = MONITORED[training.monitor]

@@ -174,14 +174,13 @@ class _Run(ResumableRun):
 
     def __init__(self, config, model, reader, plan, validation, checkpoints: Path):
         training = config.training
-        groups = (config.corpus, config.backbone, training, config.speed)
         super().__init__(
             model,
             training,
             plan,
             validation,
             training.checkpoint_every,
-            identity(config, groups, reader, plan.examples, validation),
+            identity(config, reader, plan.examples, validation),
             checkpoints,
         )
 

@@ -17,18 +17,17 @@ FORMAT = 2  # of what a checkpoint holds
 NOT_COMPARED = ("tfds_data_dir", "num_devices", "cache_dir", "keep_memory")
 
 
-def identity(config, groups, reader: str, *data: EncodedExamples) -> dict:
+def identity(config, reader: str, *data: EncodedExamples) -> dict:
     """What a checkpoint says of its run, as JSON: settings, files, data.
 
     Args:
-        config: the run's config, with a `seed`.
-        groups: its groups of settings.
+        config: of the run, with `groups` of settings and a `seed`.
         reader: fingerprint of what made tokens of the texts.
         *data: what is trained and validated on.
     """
     files = {
         f"--{field.name}: {absolute(path)}": _fingerprint_of(read)
-        for field, value in _compared(groups)
+        for field, value in _compared(config)
         if field.metadata["is_path"]
         for path in ([value] if isinstance(value, str) else value)
         if (read := _files_of(Path(path)))
@@ -45,21 +44,20 @@ def identity(config, groups, reader: str, *data: EncodedExamples) -> dict:
     contents = [np.ascontiguousarray(array).tobytes() for array in arrays]
     return {
         "format": FORMAT,
-        "settings": settings_of(config, groups),
+        "settings": settings_of(config),
         "files": files,
         "data": fingerprint(reader, *contents),
     }
 
 
-def settings_of(config, groups) -> dict[str, str]:
+def settings_of(config) -> dict[str, str]:
     """What `identity` compares of a run's settings, by name.
 
     Args:
-        config: the run's config, with a `seed`.
-        groups: its groups of settings.
+        config: of the run, with `groups` of settings and a `seed`.
     """
     settings = {
-        field.name: flag_value(field, value) for field, value in _compared(groups)
+        field.name: flag_value(field, value) for field, value in _compared(config)
     }
     return settings | {"seed": str(config.seed)}
 
@@ -120,10 +118,10 @@ def _classes(labels) -> np.ndarray:
     return labels if labels.ndim == 1 else labels.argmax(axis=-1)
 
 
-def _compared(groups) -> list[tuple[dataclasses.Field, object]]:
+def _compared(config) -> list[tuple[dataclasses.Field, object]]:
     return [
         (field, getattr(group, field.name))
-        for group in groups
+        for group in config.groups
         for field in dataclasses.fields(group)
         if field.name not in NOT_COMPARED
     ]

@@ -233,7 +233,7 @@ class _Study:
                 parts += [examples.texts, labels.tobytes()]
         space = {f"space={one.name}": one.values for one in self.space}
         return {
-            "settings": settings_of(config, config.groups) | space,
+            "settings": settings_of(config) | space,
             "data": fingerprint(*parts),
         }
 

@@ -3,7 +3,6 @@ import os
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
 
 import jax
 import keras
@@ -17,8 +16,8 @@ from sentiment.errors import InputError
 from sentiment.models import packed_decoder
 from sentiment.models.gpt2_text_classifier_preprocessor import DEFAULT_SEQUENCE_LENGTH
 from sentiment.models.pooling import POOLINGS
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 TEXTS = ["A great film!", "Terrible.", "", "!!!", "中文 😀", "GOOD good " * 30]
 
 # --- Packing

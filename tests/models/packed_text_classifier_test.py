@@ -515,7 +515,10 @@ def test_fit_evaluate_and_predict_work_on_raw_strings(make):
     assert guesses.tolist() == [0, 1, 2]
 
 
-@pytest.mark.parametrize("kind", [list, tuple, np.array])
+KINDS = [list, tuple, np.array]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_fit_reads_raw_strings_in_another_order_each_epoch(make, monkeypatch, kind):
     classifier = make()
     given = {}
@@ -557,9 +560,6 @@ def test_fit_reads_raw_strings_in_another_order_each_epoch(make, monkeypatch, ki
     assert orders() == (first, second)
     assert orders(seed=4)[0] != first
     assert orders(shuffle=False) == (in_order, in_order)
-
-
-KINDS = [list, tuple, np.array]
 
 
 @pytest.mark.filterwarnings("error:.*shuffle")

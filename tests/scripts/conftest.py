@@ -4,17 +4,17 @@ import functools
 import importlib
 import random
 import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+from tests.conftest import ROOT
+
 sys.path.insert(0, str(ROOT / "scripts"))
 
-import flags  # noqa: E402
+import flags
 
-from sentiment.serving import loading  # noqa: E402
+from sentiment.serving import loading
 
 CLASSES = ("neg", "neu", "pos")
 WORDS = {

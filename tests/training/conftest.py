@@ -6,16 +6,15 @@ import signal
 import subprocess
 import sys
 import textwrap
-from pathlib import Path
 
 import numpy as np
 import pytest
 
+from sentiment.config import DataConfig
 from sentiment.data.pipeline import BatchPlan, NextTokenPlan
 from sentiment.training import resumable_run
-from tests.conftest import Stop
+from tests.conftest import ROOT, Stop
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 WORDS = {"bad": ["Awful", "dull", "boring!"], "good": ["Lovely", "great", "superb!"]}
 MODEL = {
     "num_layers": 1,
@@ -52,6 +51,20 @@ def write_reviews():
                 text = " ".join(rng.choice([*words, "the", "film", "a"], length))
                 writer.writerow([f"<b>{text}</b>", label])
         return str(path)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def write_data(write_reviews):
+    """Writes reviews to train and test on."""
+
+    def write(folder, num_train, num_test):
+        return DataConfig(
+            train_file=write_reviews(folder / "train.csv", num_train, seed=0),
+            test_file=write_reviews(folder / "test.csv", num_test, seed=1),
+            validation_fraction=0.3,
+        )
 
     return write
 

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 
 from sentiment.config import (
-    DataConfig,
     ModelConfig,
     RunConfig,
     SpeedConfig,
@@ -25,23 +24,18 @@ from sentiment.serving.loading import load_classifier
 from sentiment.training import fitting, resumable_run
 from sentiment.training.callbacks import Diverged
 from sentiment.training.train import train_and_evaluate, train_and_validate
-from tests.conftest import Stop
+from tests.conftest import ROOT, Stop
 from tests.training.conftest import MODEL
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 NUM_KILLS = 10
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory, write_reviews):
+def config(tmp_path_factory, write_data):
     """60 updates in 6 epochs, with all that has a state of its own."""
     folder = tmp_path_factory.mktemp("reviews")
     return RunConfig(
-        DataConfig(
-            train_file=write_reviews(folder / "train.csv", 200, seed=0),
-            test_file=write_reviews(folder / "test.csv", 20, seed=1),
-            validation_fraction=0.3,
-        ),
+        write_data(folder, 200, 20),
         ModelConfig(**MODEL, dropout=0.3),
         TrainingConfig(
             batch_size=3,
@@ -74,11 +68,6 @@ def assert_same_run(workdir, other):
         json.loads((w / "metrics.json").read_text())["run"] for w in (workdir, other)
     ]
     assert runs[0]["averaged_epochs"] == runs[1]["averaged_epochs"]
-
-
-def replaced(config, **training):
-    training = dataclasses.replace(config.training, **training)
-    return dataclasses.replace(config, training=training)
 
 
 # The process ends by SIGKILL at the given update: after it, or, for "save", when a
@@ -197,10 +186,10 @@ def test_changed_settings_are_refused_with_their_names(config, tmp_path, stop_at
     stop_at(17)
     with pytest.raises(Stop):
         train_and_evaluate(config, tmp_path)
-    changed = replaced(config, learning_rate=0.01)
+    changed = config.replaced(learning_rate=0.01)
     with pytest.raises(InputError, match=r"--learning_rate: 0.03 then, 0.01 now"):
         train_and_evaluate(changed, tmp_path)
-    train_and_evaluate(replaced(changed, epochs=1), tmp_path, overwrite=True)
+    train_and_evaluate(changed.replaced(epochs=1), tmp_path, overwrite=True)
 
 
 def test_a_changed_data_file_is_refused_by_name(config, tmp_path, stop_at):
@@ -230,7 +219,7 @@ def test_a_short_run_writes_no_checkpoints(config, tmp_path, monkeypatch):
         raise AssertionError
 
     monkeypatch.setattr(resumable_run.Checkpoints, "save", save)
-    train_and_evaluate(replaced(config, epochs=1, checkpoint_every=11), tmp_path)
+    train_and_evaluate(config.replaced(epochs=1, checkpoint_every=11), tmp_path)
 
 
 @pytest.fixture
@@ -247,7 +236,7 @@ def slow(monkeypatch):
 
 
 def test_a_short_but_slow_run_goes_on_too(config, whole, tmp_path, slow, stop_at):
-    config = replaced(config, **slow)
+    config = config.replaced(**slow)
     stop_at(28)
     with pytest.raises(Stop):
         train_and_evaluate(config, tmp_path)
@@ -259,7 +248,7 @@ def test_a_short_but_slow_run_goes_on_too(config, whole, tmp_path, slow, stop_at
 def test_a_slow_run_saves_after_a_validation_too(config, tmp_path, slow, stop_at):
     stop_at(32)  # The last of these was due with update 30.
     with pytest.raises(Stop):
-        train_and_evaluate(replaced(config, **slow), tmp_path)
+        train_and_evaluate(config.replaced(**slow), tmp_path)
     assert {p.name for p in (tmp_path / "checkpoints").iterdir()} >= {"27", "30"}
 
 
@@ -315,7 +304,7 @@ def test_divergence_of_a_slow_run_goes_back_to_its_last_checkpoint(
     config, tmp_path, poison, capsys, slow
 ):
     poison(25)
-    result = train_and_evaluate(replaced(config, **slow), tmp_path)
+    result = train_and_evaluate(config.replaced(**slow), tmp_path)
     assert result.metrics["run"]["num_recoveries"] == 1
     assert "Back to update 24" in capsys.readouterr().out
 
@@ -323,7 +312,7 @@ def test_divergence_of_a_slow_run_goes_back_to_its_last_checkpoint(
 def test_divergence_of_a_short_run_stops_it(config, tmp_path, poison):
     poison(25)
     with pytest.raises(Diverged, match="The loss became nan"):
-        train_and_evaluate(replaced(config, checkpoint_every=61), tmp_path)
+        train_and_evaluate(config.replaced(checkpoint_every=61), tmp_path)
 
 
 def test_a_run_that_has_recovered_may_be_interrupted(config, tmp_path, poison, stop_at):
@@ -359,9 +348,9 @@ def test_divergence_without_end_stops_and_keeps_the_last_good_checkpoint(
 
 
 def test_the_average_over_updates_is_what_is_validated_and_kept(config, tmp_path):
-    config = replaced(config, average_best=1, epochs=2)
+    config = config.replaced(average_best=1, epochs=2)
     result = train_and_evaluate(config, tmp_path)
-    plain = train_and_evaluate(replaced(config, ema_momentum=0.0), tmp_path / "plain")
+    plain = train_and_evaluate(config.replaced(ema_momentum=0.0), tmp_path / "plain")
     pairs = zip(
         result.classifier.get_weights(), plain.classifier.get_weights(), strict=True
     )
@@ -378,7 +367,7 @@ def test_the_average_over_updates_is_what_is_validated_and_kept(config, tmp_path
 def test_a_soup_is_the_mean_of_the_best_and_kept_if_validation_agrees(
     config, tmp_path, monkeypatch
 ):
-    config = replaced(config, ema_momentum=0.0, monitor="loss")
+    config = config.replaced(ema_momentum=0.0, monitor="loss")
     seen = []
     take_best = fitting._Fit._take_best
 

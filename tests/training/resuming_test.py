@@ -9,7 +9,9 @@ from sentiment.data.packing import RaggedTokens
 from sentiment.errors import InputError
 from sentiment.training.resuming import check_same_run, identity
 
-CONFIG = SimpleNamespace(seed=0)
+
+def config_of(group, seed=0):
+    return SimpleNamespace(groups=(group,), seed=seed)
 
 
 def documents(*sequences):
@@ -24,8 +26,8 @@ def corpus(tmp_path):
     return CorpusConfig(text_files=tuple(map(str, paths)))
 
 
-def made(corpus, reader="r", data=((1, 2), (3,)), config=CONFIG):
-    return identity(config, [corpus], reader, documents(*data))
+def made(corpus, reader="r", data=((1, 2), (3,)), seed=0):
+    return identity(config_of(corpus, seed), reader, documents(*data))
 
 
 def differences(old, new):
@@ -42,7 +44,7 @@ def test_all_that_differs_is_listed(corpus, tmp_path):
     old = made(corpus)
     (tmp_path / "b.txt").write_text("other")
     changed = dataclasses.replace(corpus, validation_fraction=0.5)
-    assert differences(old, made(changed, config=SimpleNamespace(seed=1))) == [
+    assert differences(old, made(changed, seed=1)) == [
         "--validation_fraction: 0.01 then, 0.5 now",
         "--seed: 0 then, 1 now",
         f"--text_files: {tmp_path / 'b.txt'} has changed since then",
@@ -89,7 +91,7 @@ def test_a_teachers_labels_may_differ_in_the_last_bits(corpus):
     def labelled(labels):
         examples = documents((1,), (2,))
         examples.labels = np.array(labels, np.float32)
-        return identity(CONFIG, [corpus], "r", examples)
+        return identity(config_of(corpus), "r", examples)
 
     old = labelled([[0.25, 0.75], [0.6, 0.4]])
     check_same_run(old, labelled([[0.2500001, 0.75], [0.6, 0.4]]), "folder")

@@ -8,7 +8,6 @@ from sentiment.config import (
     TEACHERS,
     AdversarialConfig,
     BaselineConfig,
-    DataConfig,
     ModelConfig,
     RunConfig,
     TrainingConfig,
@@ -31,13 +30,9 @@ NEW = ["Superb and lovely", "a dull, boring film", "SUPERB  and<br/>lovely", ""]
 
 
 @pytest.fixture
-def config(tmp_path, write_reviews):
+def config(tmp_path, write_data):
     """Unlabelled: four texts of which two are new, and every labelled one."""
-    data = DataConfig(
-        train_file=write_reviews(tmp_path / "train.csv", 60, seed=0),
-        test_file=write_reviews(tmp_path / "test.csv", 20, seed=1),
-        validation_fraction=0.3,
-    )
+    data = write_data(tmp_path, 60, 20)
     splits = load_splits(data, 0)
     labelled = [splits.train, splits.validation, splits.test]
     texts = [*NEW, *(text.upper() for part in labelled for text in part.texts)]

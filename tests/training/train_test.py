@@ -5,7 +5,6 @@ import io
 import json
 import shutil
 import zipfile
-from pathlib import Path
 from types import SimpleNamespace
 
 import h5py
@@ -31,11 +30,11 @@ from sentiment.serving.loading import load_classifier
 from sentiment.training import train
 from sentiment.training.optimizers import warmup_cosine
 from sentiment.training.train import train_and_evaluate
+from tests.conftest import ROOT
 from tests.training.conftest import MODEL, TRAINING
 
 pytestmark = pytest.mark.usefixtures("compile_once")
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 DATA = {"validation_fraction": 0.3}
 MONITORED = {
     "accuracy": "val_accuracy",

@@ -13,7 +13,6 @@ import pytest
 import sqlalchemy
 
 from sentiment.config import (
-    DataConfig,
     ModelConfig,
     RunConfig,
     SpeedConfig,
@@ -25,22 +24,18 @@ from sentiment.training import resumable_run, train, tuning
 from sentiment.training.callbacks import Diverged
 from sentiment.training.tuning import tune
 from sentiment.training.workdir import TrainingWorkdir, Workdir
+from tests.conftest import ROOT
 from tests.training.conftest import MODEL
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 SPACE = ("learning_rate=0.001:0.1:log", "dropout=0.0:0.4", "epochs=2:4")
 REAL_SPACE = ("learning_rate=0.003:0.03:log", "dropout=0.0:0.3")
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory, write_reviews):
+def config(tmp_path_factory, write_data):
     folder = tmp_path_factory.mktemp("reviews")
     return RunConfig(
-        DataConfig(
-            train_file=write_reviews(folder / "train.csv", 60, seed=0),
-            test_file=write_reviews(folder / "test.csv", 16, seed=1),
-            validation_fraction=0.3,
-        ),
+        write_data(folder, 60, 16),
         ModelConfig(**MODEL),
         TrainingConfig(
             batch_size=3,
