@@ -24,8 +24,8 @@ import keras_hub
 import numpy as np
 from absl import app, flags
 
-from sentiment.memory import keep_freed_memory
 from sentiment.models.packed_decoder import PackedDecoder
+from sentiment.runtime.memory import keep_freed_memory
 
 FLAGS = flags.FLAGS
 flags.DEFINE_integer("rows", 4, "Rows of 512 tokens.")

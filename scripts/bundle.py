@@ -3,16 +3,11 @@
 python scripts/bundle.py --preset=runs/imdb_mini/preset --name=imdb_mini_sentiment
 """
 
-from flags import parse_bundle, run_script
+import sys
+from pathlib import Path
 
-
-def main(command):
-    """Copies the preset."""
-    from sentiment.bundled import bundle
-
-    bundle(command.preset, command.name)
-    print(f"{command.preset} is now the preset {command.name}.")
-
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from sentiment.cli.main import main
 
 if __name__ == "__main__":
-    run_script(parse_bundle, main)
+    main(["bundle", *sys.argv[1:]])

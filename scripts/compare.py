@@ -3,29 +3,11 @@
 python scripts/compare.py runs/nb_svm runs/imdb --output=runs/compared.png
 """
 
-from flags import parse_compare, run_script
+import sys
+from pathlib import Path
 
-
-def main(command):
-    """Prints a table, draws a chart."""
-    from sentiment.data.table_writer import check_target
-    from sentiment.evaluation.comparison import compare
-    from sentiment.evaluation.plots import plot_comparison
-    from sentiment.evaluation.predictions import read_predictions, shortest_names
-    from sentiment.evaluation.summary import print_comparison
-
-    if command.output:
-        check_target(command.output, command.overwrite)
-    runs = {
-        name: read_predictions(path)
-        for name, path in shortest_names(command.runs).items()
-    }
-    compared = compare(runs, command.seed)
-    print_comparison(compared)
-    if command.output:
-        plot_comparison(compared, command.output)
-        print(f"Written to {command.output}.")
-
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from sentiment.cli.main import main
 
 if __name__ == "__main__":
-    run_script(parse_compare, main)
+    main(["compare", *sys.argv[1:]])

@@ -4,17 +4,11 @@ python scripts/compress.py --model=runs/imdb --method=int8 --dataset=imdb_review
     --label_names=negative,positive --workdir=runs/imdb_int8
 """
 
-from flags import parse_compress, run_script
+import sys
+from pathlib import Path
 
-
-def main(command):
-    """Compresses, measures and saves."""
-    from sentiment.compression.compress import compress
-    from sentiment.evaluation.summary import print_compression
-
-    metrics = compress(command.run, command.workdir, command.overwrite)
-    print_compression(metrics, command.workdir)
-
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from sentiment.cli.main import main
 
 if __name__ == "__main__":
-    run_script(parse_compress, main)
+    main(["compress", *sys.argv[1:]])

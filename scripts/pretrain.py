@@ -3,23 +3,11 @@
 python scripts/pretrain.py --flagfile=configs/imdb_pretrain.cfg --workdir=runs/lm
 """
 
-from flags import parse_pretrain, run_script
+import sys
+from pathlib import Path
 
-
-def main(command):
-    """Trains and saves; the same command goes on after an interruption."""
-    from sentiment.evaluation.summary import print_pretraining, print_samples
-    from sentiment.models.sampling import sample_texts
-    from sentiment.training.pretrain import pretrain
-
-    result = pretrain(command.run, command.workdir, command.overwrite)
-    print_pretraining(result.metrics, command.workdir)
-    if command.sample:
-        seed = command.run.seed
-        print_samples(
-            sample_texts(result.model, result.tokenizer, command.sample, seed)
-        )
-
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from sentiment.cli.main import main
 
 if __name__ == "__main__":
-    run_script(parse_pretrain, main)
+    main(["pretrain", *sys.argv[1:]])

@@ -3,22 +3,11 @@
 python scripts/two_stage.py --flagfile=configs/imdb_two_stage.cfg --workdir=runs/imdb2
 """
 
-from flags import parse_two_stage, run_script
+import sys
+from pathlib import Path
 
-
-def main(command):
-    """Runs both stages; the same command goes on after an interruption."""
-    from sentiment.config import stage_folders
-    from sentiment.evaluation.summary import print_pretraining, print_run
-    from sentiment.training.two_stage import train_in_two_stages
-
-    metrics = train_in_two_stages(
-        command.pretrain, command.train, command.workdir, command.overwrite
-    )
-    folders = stage_folders(command.workdir)
-    print_pretraining(metrics["language_model"], folders["language_model"])
-    print_run(metrics["classifier"], folders["classifier"])
-
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from sentiment.cli.main import main
 
 if __name__ == "__main__":
-    run_script(parse_two_stage, main)
+    main(["two_stage", *sys.argv[1:]])

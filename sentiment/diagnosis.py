@@ -5,6 +5,7 @@ import os
 import platform
 import tempfile
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from sentiment.config import (
     DoctorCommand,
 )
 from sentiment.errors import InputError
-from sentiment.network import has_network
+from sentiment.runtime.network import has_network
 
 GIB = 2**30
 MIN_MEMORY = 4 * GIB
@@ -41,6 +42,16 @@ class Finding:
     name: str
     state: str
     text: str
+
+
+def requirements() -> list[str]:
+    """What the package needs, as in `pyproject.toml`, without its extras."""
+    project = Path(__file__).resolve().parent.parent / "pyproject.toml"
+    if project.is_file():  # a checkout, which need not be installed
+        project = tomllib.loads(project.read_text(encoding="utf-8"))["project"]
+        return project["dependencies"]
+    lines = importlib.metadata.requires("sentiment") or []
+    return [line for line in lines if "extra ==" not in line]
 
 
 def diagnose(command: DoctorCommand, requirements: list[str]) -> Iterator[Finding]:
@@ -119,7 +130,7 @@ def _device():
     import jax
     import jax.numpy as jnp
 
-    from sentiment.memory import has_accelerator
+    from sentiment.runtime.memory import has_accelerator
 
     started = time.monotonic()
     result = jax.block_until_ready(jnp.ones((512, 512)) @ jnp.ones((512, 512)))
@@ -177,7 +188,7 @@ def _train_step():
     import keras
     import numpy as np
 
-    from sentiment.serving.loading import load_classifier
+    from sentiment.inference.loading import load_classifier
 
     keras.utils.set_random_seed(0)
     classifier = load_classifier(BUNDLED_CLASSIFIER)

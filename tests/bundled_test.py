@@ -22,9 +22,9 @@ from sentiment.data.corpus import encode_documents
 from sentiment.data.datasets import load_splits
 from sentiment.data.pipeline import NextTokenPlan, batches
 from sentiment.errors import InputError
+from sentiment.inference.loading import load_classifier
 from sentiment.models.packed_causal_lm import PackedCausalLM
 from sentiment.models.presets import load_backbone
-from sentiment.serving.loading import load_classifier
 from tests.conftest import ROOT
 
 LANGUAGE_MODEL = "imdb_mini"

@@ -1,9 +1,9 @@
-import importlib.util
 import re
 
 import pytest
 
 from sentiment.bundled import bundled_presets
+from sentiment.cli import main as cli
 from sentiment.data.datasets import BUNDLED_LABELS
 from tests.conftest import ROOT
 
@@ -28,14 +28,6 @@ NAMES = {
 HEADINGS = ["Purpose", "Command", "Cost", "Score"]
 
 each_config = pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-
-
-@pytest.fixture(scope="module")
-def flags():
-    spec = importlib.util.spec_from_file_location("flags", ROOT / "scripts/flags.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def head(path):
@@ -65,12 +57,11 @@ def test_config_opens_with_purpose_command_cost_and_score(path):
 
 
 @each_config
-def test_the_command_in_the_head_parses_to_this_config(path, flags, monkeypatch):
+def test_the_command_in_the_head_parses_to_this_config(path, monkeypatch):
     monkeypatch.chdir(ROOT)
     script, arguments = command(path)
     assert f"--flagfile=configs/{path.name}" in arguments
-    parser = getattr(flags, f"parse_{script.removesuffix('.py')}")
-    parser([script, *arguments])
+    cli.parse(script.removesuffix(".py"), arguments)
 
 
 @each_config
@@ -87,36 +78,27 @@ def test_config_sets_each_flag_once_and_none_of_a_place(path):
     [path for path in CONFIGS if command(path)[0] == "train.py"],
     ids=lambda path: path.stem,
 )
-def test_scratch_configs_need_no_download_of_weights(path, flags, monkeypatch):
+def test_scratch_configs_need_no_download_of_weights(path, monkeypatch):
     monkeypatch.chdir(ROOT)
-    model = flags.parse_train(["train.py", *command(path)[1]]).run.model
+    model = cli.parse("train", [*command(path)[1]]).run.model
     assert bool(model.preset) != path.stem.endswith("_scratch")
 
 
 @pytest.mark.parametrize("name", ["quickstart", "imdb_mini"])
-def test_configs_that_need_no_download_take_a_preset_that_comes_along(name, flags):
+def test_configs_that_need_no_download_take_a_preset_that_comes_along(name):
     path = ROOT / "configs" / f"{name}.cfg"
-    arguments = ["train.py", f"--flagfile={path}", "--workdir=w"]
-    assert flags.parse_train(arguments).run.model.preset in bundled_presets()
+    arguments = [f"--flagfile={path}", "--workdir=w"]
+    assert cli.parse("train", arguments).run.model.preset in bundled_presets()
 
 
-def test_the_language_model_has_read_as_far_as_its_classifier_does(flags):
-    lengths = {
-        parse([script, f"--flagfile={ROOT / 'configs' / name}", "--workdir=w"])
-        for script, name, parse in (
-            (
-                "pretrain.py",
-                "imdb_pretrain.cfg",
-                lambda a: flags.parse_pretrain(a).run.backbone.sequence_length,
-            ),
-            (
-                "train.py",
-                "imdb_mini.cfg",
-                lambda a: flags.parse_train(a).run.model.sequence_length,
-            ),
-        )
-    }
-    assert len(lengths) == 1
+def test_the_language_model_has_read_as_far_as_its_classifier_does():
+    def run_of(command, name):
+        flagfile = f"--flagfile={ROOT / 'configs' / name}"
+        return cli.parse(command, [flagfile, "--workdir=w"]).run
+
+    language_model = run_of("pretrain", "imdb_pretrain.cfg").backbone
+    classifier = run_of("train", "imdb_mini.cfg").model
+    assert language_model.sequence_length == classifier.sequence_length
 
 
 @pytest.mark.parametrize("path", [*CONFIGS, *ROOT.glob("*.md")], ids=lambda p: p.name)
@@ -125,9 +107,9 @@ def test_nothing_is_left_to_be_filled_in(path):
     assert not re.search(r"@@|TODO|not measured yet", text)
 
 
-def test_quickstart_is_on_the_bundled_reviews(flags, monkeypatch):
+def test_quickstart_is_on_the_bundled_reviews(monkeypatch):
     monkeypatch.chdir(ROOT)
     path = ROOT / "configs" / "quickstart.cfg"
-    run = flags.parse_train(["train.py", *command(path)[1]]).run
+    run = cli.parse("train", [*command(path)[1]]).run
     assert run.data.dataset == "quickstart"
     assert run.data.label_names in ((), BUNDLED_LABELS)

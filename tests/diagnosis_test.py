@@ -78,13 +78,13 @@ def test_a_workdir_that_cannot_be_made_is_a_fault(find, quick, tmp_path):
 
 
 def test_an_idle_accelerator_is_a_fault(find, quick, monkeypatch):
-    monkeypatch.setattr("sentiment.memory.has_accelerator", lambda: True)
+    monkeypatch.setattr("sentiment.runtime.memory.has_accelerator", lambda: True)
     assert find()["device"].state == "fault"
 
 
 def test_weights_that_do_not_move_are_a_fault(monkeypatch):
     still = SimpleNamespace(get_weights=lambda: [], fit=lambda *_, **__: None)
-    monkeypatch.setattr("sentiment.serving.loading.load_classifier", lambda _: still)
+    monkeypatch.setattr("sentiment.inference.loading.load_classifier", lambda _: still)
     assert diagnosis._train_step() == ("fault", "the weights did not change")
 
 

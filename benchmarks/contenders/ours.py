@@ -20,7 +20,7 @@ from sentiment.config import SpeedConfig, TrainingConfig
 from sentiment.data.packing import RaggedTokens, choose_row_length
 from sentiment.data.pipeline import BatchPlan, EncodedExamples, batches_of
 from sentiment.models.packed_text_classifier import predict_batch_tokens
-from sentiment.runtime import prepare_process
+from sentiment.runtime.process import prepare_process
 from sentiment.training.optimizers import make_optimizer
 
 MANY_UPDATES = 1_000_000

@@ -2,10 +2,7 @@
 
 from pathlib import Path
 
-import keras_hub
-
 from sentiment.errors import InputError
-from sentiment.models.half_precision import save_half_precision
 
 FOLDER = Path(__file__).parent
 
@@ -30,18 +27,3 @@ def resolve(name: str) -> str:
             f"Say ./{name} for the path, or start from another folder."
         )
     return str(folder)
-
-
-def bundle(preset: str, name: str):
-    """Puts a preset into the package, at half precision.
-
-    Args:
-        preset: its folder.
-        name: what it is to be called.
-
-    Raises:
-        InputError: the name is taken, or see `save_half_precision`.
-    """
-    if name.startswith("_") or name in keras_hub.models.GPT2Backbone.presets:
-        raise InputError(f"{name!r} is taken. Give another --name.")
-    save_half_precision(preset, FOLDER / name)

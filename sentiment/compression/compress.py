@@ -10,37 +10,28 @@ import numpy as np
 from sentiment.bundled import resolve
 from sentiment.compression.quantization import is_quantized, quantize
 from sentiment.compression.trimming import trim_vocabulary
-from sentiment.config import (
-    MODEL_FILE,
-    PRESET_FOLDER,
-    CompressRunConfig,
-    ModelConfig,
-    RunConfig,
-    UnlabelledConfig,
-)
+from sentiment.config import CompressRunConfig, ModelConfig, RunConfig, UnlabelledConfig
 from sentiment.data.datasets import load_split, open_source
 from sentiment.data.examples import Examples
 from sentiment.data.pipeline import encode_examples
 from sentiment.errors import InputError
 from sentiment.evaluation.evaluate import evaluate_encoded
-from sentiment.evaluation.predictions import (
-    PREDICTIONS_FILE,
-    Predictions,
-    text_keys,
-    write_predictions,
-)
+from sentiment.evaluation.predictions import Predictions, text_keys, write_predictions
+from sentiment.inference.loading import load_classifier
 from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
-from sentiment.runtime import prepare_process
-from sentiment.serving.loading import load_classifier
-from sentiment.training.devices import device_name
-from sentiment.training.resuming import NOT_COMPARED
-from sentiment.training.train import train_and_evaluate, versions
-from sentiment.training.workdir import (
+from sentiment.runs.files import (
     METRICS_FILE,
-    TrainingWorkdir,
-    Workdir,
-    changed_flags,
+    MODEL_FILE,
+    PREDICTIONS_FILE,
+    PRESET_FOLDER,
 )
+from sentiment.runs.identity import NOT_COMPARED
+from sentiment.runs.versions import versions
+from sentiment.runs.workdir import Workdir, changed_flags
+from sentiment.runtime.process import prepare_process
+from sentiment.training.devices import device_name
+from sentiment.training.results import TrainingWorkdir
+from sentiment.training.train import train_and_evaluate
 
 DISTILLATION_FOLDER = "distillation"
 TIMED_TEXTS = 200

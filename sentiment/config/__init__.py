@@ -1,7 +1,7 @@
 """The typed settings of a run, each declared once.
 
 A field's default, help text and allowed values stand together;
-`scripts/flags.py` makes one command-line flag of each, and
+`sentiment/cli/flags.py` makes one command-line flag of each, and
 `RunConfig.to_flagfile` writes them back as a flagfile. Values are checked on
 construction, so a wrong one is reported before any work starts.
 """
@@ -17,6 +17,7 @@ from sentiment.config.commands import (
     BundleCommand,
     CompareCommand,
     CompressCommand,
+    ConfigsCommand,
     DoctorCommand,
     EvaluateCommand,
     PredictCommand,
@@ -41,12 +42,7 @@ from sentiment.config.model import (
     BackboneConfig,
     ModelConfig,
 )
-from sentiment.config.places import (
-    ADAPTER_FILE,
-    MODEL_FILE,
-    PRESET_FOLDER,
-    stage_folders,
-)
+from sentiment.config.monitors import MONITORS
 from sentiment.config.runs import (
     BaselineRunConfig,
     CompressRunConfig,
@@ -69,7 +65,6 @@ from sentiment.config.training import (
     DEFAULT_CACHE_DIR,
     DTYPES,
     LORA_TARGETS,
-    MONITORS,
     OPTIMIZERS,
     AdversarialConfig,
     OptimizationConfig,
@@ -79,7 +74,6 @@ from sentiment.config.training import (
 )
 
 __all__ = [
-    "ADAPTER_FILE",
     "ADVERSARIES",
     "ARCHITECTURES",
     "BASELINES",
@@ -91,11 +85,9 @@ __all__ = [
     "LORA_TARGETS",
     "MAX_SEED",
     "MIN_VOCABULARY_SIZE",
-    "MODEL_FILE",
     "MONITORS",
     "OPTIMIZERS",
     "POOLING_NAMES",
-    "PRESET_FOLDER",
     "TEACHERS",
     "TRUNCATIONS",
     "AdversarialConfig",
@@ -109,6 +101,7 @@ __all__ = [
     "CompressCommand",
     "CompressRunConfig",
     "CompressionConfig",
+    "ConfigsCommand",
     "CorpusConfig",
     "DataConfig",
     "Dimension",
@@ -131,6 +124,5 @@ __all__ = [
     "default_space",
     "parse_space",
     "setting",
-    "stage_folders",
     "tunable_types",
 ]

@@ -1,4 +1,4 @@
-"""What each script is asked for."""
+"""What each command is asked for."""
 
 import dataclasses
 import os
@@ -10,6 +10,7 @@ from sentiment.config.runs import (
     CompressRunConfig,
     PretrainRunConfig,
     RunConfig,
+    SeededRun,
 )
 from sentiment.config.settings import MAX_SEED, CheckedConfig, setting
 from sentiment.config.space import Dimension, default_space, parse_space
@@ -27,7 +28,7 @@ class RunCommand(CheckedConfig):
         run: what determines them.
     """
 
-    run: RunConfig | PretrainRunConfig | BaselineRunConfig | CompressRunConfig
+    run: SeededRun
     workdir: str = setting("", "Folder for the results; made if missing.")
     overwrite: bool = setting(False, "Replace the results of a finished run.")
 
@@ -39,13 +40,16 @@ class RunCommand(CheckedConfig):
 
 @dataclass(frozen=True)
 class TrainCommand(RunCommand):
-    """What scripts/train.py is asked for."""
+    """What `sentiment train` is asked for."""
+
+    run: RunConfig
 
 
 @dataclass(frozen=True)
 class TuneCommand(RunCommand):
-    """What scripts/tune.py is asked for; `run` is what its trials start from."""
+    """What `sentiment tune` is asked for; `run` is what its trials start from."""
 
+    run: RunConfig
     workdir: str = setting(
         "",
         "Folder of the study; made if missing. The same command goes on there, and "
@@ -75,8 +79,9 @@ class TuneCommand(RunCommand):
 
 @dataclass(frozen=True)
 class PretrainCommand(RunCommand):
-    """What scripts/pretrain.py is asked for."""
+    """What `sentiment pretrain` is asked for."""
 
+    run: PretrainRunConfig
     workdir: str = setting(
         "", "Folder for checkpoints and results; made if missing. A run goes on there."
     )
@@ -90,7 +95,7 @@ class PretrainCommand(RunCommand):
 
 @dataclass(frozen=True)
 class TwoStageCommand(CheckedConfig):
-    """What scripts/two_stage.py is asked for.
+    """What `sentiment two_stage` is asked for.
 
     Attributes:
         pretrain: the first stage; its result is the preset of the second.
@@ -100,11 +105,11 @@ class TwoStageCommand(CheckedConfig):
     pretrain: PretrainRunConfig
     train: RunConfig
     language_model: str = setting(
-        "", "Flagfile of the first stage, as for scripts/pretrain.py.", is_path=True
+        "", "Flagfile of the first stage, as for `sentiment pretrain`.", is_path=True
     )
     classifier: str = setting(
         "",
-        "Flagfile of the second stage, as for scripts/train.py, without --preset.",
+        "Flagfile of the second stage, as for `sentiment train`, without --preset.",
         is_path=True,
     )
     tfds_data_dir: str = setting(
@@ -116,24 +121,31 @@ class TwoStageCommand(CheckedConfig):
 
 @dataclass(frozen=True)
 class BaselineCommand(RunCommand):
-    """What scripts/baseline.py is asked for."""
+    """What `sentiment baseline` is asked for."""
+
+    run: BaselineRunConfig
 
 
 @dataclass(frozen=True)
 class CompressCommand(RunCommand):
-    """What scripts/compress.py is asked for."""
+    """What `sentiment compress` is asked for."""
+
+    run: CompressRunConfig
 
 
 @dataclass(frozen=True)
 class CompareCommand(CheckedConfig):
-    """What scripts/compare.py is asked for.
+    """What `sentiment compare` is asked for.
 
-    Attributes:
-        runs: workdirs of runs with the same test data; the first is what the others
-            are compared with.
+    Example: `sentiment compare runs/nb_svm runs/imdb`.
     """
 
-    runs: tuple[str, ...]
+    runs: tuple[str, ...] = setting(
+        (),
+        "Workdirs of runs with the same test data; the first is what the others are "
+        "compared with.",
+        positional=True,
+    )
     output: str = setting("", "PNG file for a chart; empty: none.")
     overwrite: bool = setting(False, "Replace --output if it exists.")
     seed: int = setting(0, "Seed of the resamples.", at_least=0, at_most=MAX_SEED)
@@ -150,7 +162,7 @@ class CompareCommand(CheckedConfig):
 
 @dataclass(frozen=True)
 class BundleCommand(CheckedConfig):
-    """What scripts/bundle.py is asked for."""
+    """What `sentiment bundle` is asked for."""
 
     preset: str = setting("", "Preset folder that is to come with the package.")
     name: str = setting("", "What it is to be called.")
@@ -166,11 +178,26 @@ class BundleCommand(CheckedConfig):
 
 @dataclass(frozen=True)
 class DoctorCommand(CheckedConfig):
-    """What scripts/doctor.py is asked for."""
+    """What `sentiment doctor` is asked for."""
 
     dataset: str = setting("imdb_reviews", "TFDS name of a set to look for.")
     tfds_data_dir: str = setting("", "TFDS folder to look in.", is_path=True)
     workdir: str = setting("", "Folder that is to be written to; empty: this one.")
+
+
+@dataclass(frozen=True)
+class ConfigsCommand(CheckedConfig):
+    """What `sentiment configs` is asked for."""
+
+    copy: str = setting("", "Name of the flagfile to copy; empty: all are listed.")
+    output: str = setting("", "File for the copy; empty: NAME.cfg in this folder.")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.output and not self.copy:
+            raise InputError(
+                f"--output is for a copy: give --copy=NAME. Received: {self.output!r}."
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,7 +221,7 @@ class ModelCommand(CheckedConfig):
 
 @dataclass(frozen=True)
 class EvaluateCommand(ModelCommand):
-    """What scripts/evaluate.py is asked for."""
+    """What `sentiment evaluate` is asked for."""
 
     data: DataConfig
     speed: SpeedConfig = dataclasses.field(default_factory=SpeedConfig)
@@ -213,7 +240,7 @@ class EvaluateCommand(ModelCommand):
 
 @dataclass(frozen=True)
 class PredictCommand(ModelCommand):
-    """What scripts/predict.py is asked for."""
+    """What `sentiment predict` is asked for."""
 
     speed: SpeedConfig = dataclasses.field(default_factory=SpeedConfig)
     text: tuple[str, ...] = setting(

@@ -123,7 +123,7 @@ class RunConfig(SeededRun):
         return dataclasses.replace(self, **changed, **settings)
 
     def to_data_flagfile(self) -> str:
-        """The data settings and the seed alone, as scripts/evaluate.py reads them."""
+        """The data settings and the seed alone, as `sentiment evaluate` reads them."""
         return self._flagfile(self.data)
 
 

@@ -23,6 +23,7 @@ def setting(
     below: float | None = None,
     repeated: bool = False,
     is_path: bool = False,
+    positional: bool = False,
 ):
     """A dataclass field with its help text and the values it may take.
 
@@ -36,6 +37,7 @@ def setting(
         below: see `at_least`.
         repeated: whether the flag may be given several times, one item each.
         is_path: whether the value is a place on disk, or may be.
+        positional: whether it is what stands on the command line without a flag.
     """
     limits = {
         ">=": at_least,
@@ -48,6 +50,7 @@ def setting(
         "choices": choices,
         "repeated": repeated,
         "is_path": is_path,
+        "positional": positional,
         "limits": {sign: x for sign, x in limits.items() if x is not None},
     }
     if isinstance(default, tuple):

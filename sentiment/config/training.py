@@ -3,11 +3,11 @@
 import os
 from dataclasses import dataclass
 
+from sentiment.config.monitors import MONITORS
 from sentiment.config.settings import CheckedConfig, setting
 from sentiment.errors import InputError
 
 OPTIMIZERS = ("adamw", "lion", "muon", "sgd")
-MONITORS = ("accuracy", "macro_f1", "loss")
 ADVERSARIES = ("none", "fgm", "pgd", "vat")
 DTYPES = ("float32", "mixed_bfloat16")
 LORA_DEFAULT_TARGETS = ("query", "value")  # of the paper
@@ -133,7 +133,9 @@ class TrainingConfig(OptimizationConfig):
         at_least=1,
     )
     monitor: str = setting(
-        "accuracy", "Validation score that picks the best epoch.", choices=MONITORS
+        "accuracy",
+        "Validation score that picks the best epoch.",
+        choices=tuple(MONITORS),
     )
     packing: bool = setting(True, "Let several reviews share a row.")
     row_length: int = setting(

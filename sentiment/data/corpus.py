@@ -11,7 +11,7 @@ from tqdm.auto import tqdm
 
 from sentiment.config import CorpusConfig
 from sentiment.data.cleaning import clean_text, comparison_key
-from sentiment.data.files import read_texts
+from sentiment.data.labelled_rows import read_texts
 from sentiment.data.packing import RaggedTokens
 from sentiment.data.tfds_source import read_tfds_texts
 from sentiment.data.tokenizing import cached_tokens

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sentiment.data.examples import Examples
-from sentiment.data.files import column_names, read_labelled
+from sentiment.data.labelled_rows import read_labelled
+from sentiment.data.table_reader import column_names
 
 
 class FileSource:

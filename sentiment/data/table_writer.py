@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sentiment.data.files import table_suffix
+from sentiment.data.table_reader import table_suffix
 from sentiment.errors import InputError
 
 

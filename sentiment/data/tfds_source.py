@@ -7,7 +7,7 @@ import numpy as np
 from sentiment.config import DataConfig
 from sentiment.data.examples import Examples
 from sentiment.errors import InputError
-from sentiment.network import has_network
+from sentiment.runtime.network import has_network
 
 # Any host that is up wherever there is a network; the data set's own host is
 # known to its download code alone.

@@ -15,8 +15,9 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 
+from sentiment.config import MONITORS
 from sentiment.evaluation.comparison import Compared
-from sentiment.evaluation.trials import SCORES, TrialResult, best_of
+from sentiment.evaluation.trials import TrialResult, best_of
 
 DPI = 150
 
@@ -176,7 +177,9 @@ def search_figure(trials: Sequence[TrialResult], monitor: str) -> Figure:
     if monitor != "loss":
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set(xlabel="Trial", ylabel=f"Validation {SCORES[monitor]}", title="Search")
+    axes.set(
+        xlabel="Trial", ylabel=f"Validation {MONITORS[monitor].title}", title="Search"
+    )
     return figure
 
 
@@ -515,3 +518,17 @@ def _save(figure: Figure, path: str | Path) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, format="png")
     return path
+
+
+def draw_evaluation_plots(evaluations, folder: Path):
+    """Draws confusion matrix and reliability of the test, or of the validation."""
+    shown = evaluations["test"] or evaluations["validation"]
+    label_names = list(shown.metrics["per_class"])
+    plot_confusion_matrix(
+        shown.metrics["confusion_matrix"], label_names, folder / "confusion_matrix.png"
+    )
+    plot_reliability(
+        shown.reliability,
+        shown.metrics["expected_calibration_error"],
+        folder / "reliability.png",
+    )

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from sentiment.errors import InputError
+from sentiment.runs.files import PREDICTIONS_FILE
 
-PREDICTIONS_FILE = "test_predictions.csv"
 _KEY_BYTES = 8
 _FIXED = ("text_key", "label")
 

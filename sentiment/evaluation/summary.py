@@ -9,13 +9,12 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from sentiment.config import MONITORS
 from sentiment.evaluation.comparison import Compared
 from sentiment.evaluation.metrics import wilson_interval
 from sentiment.evaluation.trials import (
-    SCORES,
     TrialResult,
     best_of,
-    score_text,
     setting_text,
     varied,
 )
@@ -152,7 +151,7 @@ def print_run(metrics: dict, workdir: str, console: Console | None = None):
             f"{run['tokens_dropped'] / seen:.1%} of all left out by truncation, rows "
             f"{run['fill_ratio']:.1%} full\n"
             f"Saved in {workdir}\n"
-            f'Try it: python scripts/predict.py --model={model} --text="..."',
+            f'Try it: sentiment predict --model={model} --text="..."',
             title="Run",
             title_align="left",
         )
@@ -178,7 +177,7 @@ def print_pretraining(metrics: dict, workdir: str, console: Console | None = Non
             f"{corpus['num_train_tokens']:,} tokens, {run['seconds'] / 60:.1f} minutes "
             f"on {run['device']}\n"
             f"Saved in {workdir}\n"
-            f"Fine-tune it: python scripts/train.py --preset={workdir}/preset ...",
+            f"Fine-tune it: sentiment train --preset={workdir}/preset ...",
             title="Language model",
             title_align="left",
         )
@@ -200,13 +199,13 @@ def print_trials(
     best = best_of(trials, monitor)
     names = varied(trials)
     table = Table()
-    for name in ("trial", f"validation {SCORES[monitor]}", *names, ""):
+    for name in ("trial", f"validation {MONITORS[monitor].title}", *names, ""):
         table.add_column(Text(name), justify="right" if name else "left")
     for trial in trials:
         is_best = trial is best
         table.add_row(
             str(trial.number),
-            score_text(trial.value, monitor),
+            MONITORS[monitor].text(trial.value),
             *(Text(setting_text(trial.settings.get(name, ""))) for name in names),
             "winner" if is_best else trial.state.replace("complete", ""),
             style="bold" if is_best else None,

@@ -5,9 +5,8 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from sentiment.config import MONITORS
 from sentiment.config.settings import written
-
-SCORES = {"accuracy": "accuracy", "macro_f1": "macro-F1", "loss": "loss"}
 
 
 @dataclass(frozen=True)
@@ -35,15 +34,8 @@ class TrialResult:
 def best_of(trials: Sequence[TrialResult], monitor: str) -> TrialResult | None:
     """The complete trial with the best score, the earliest of equal ones."""
     complete = [trial for trial in trials if trial.state == "complete"]
-    sign = 1 if monitor == "loss" else -1
+    sign = 1 if MONITORS[monitor].mode == "min" else -1
     return min(complete, key=lambda trial: sign * trial.value, default=None)
-
-
-def score_text(value: float | None, monitor: str) -> str:
-    """A monitored score as a person likes to read it."""
-    if value is None:
-        return ""
-    return f"{value:.4f}" if monitor == "loss" else f"{value:.2%}"
 
 
 def varied(trials: Sequence[TrialResult]) -> list[str]:

@@ -146,7 +146,7 @@ def save_language_model(backbone, tokenizer, folder, lowercase=False):
     """Saves a preset that KerasHub loads without this package.
 
     `keras_hub.models.GPT2CausalLM.from_preset(folder)` generates from it, and
-    `scripts/train.py --preset=folder` fine-tunes it.
+    `sentiment train --preset=folder` fine-tunes it.
 
     Args:
         backbone: a `keras_hub.models.GPT2Backbone`. An `RNNBackbone` can be saved,

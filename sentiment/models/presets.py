@@ -17,7 +17,7 @@ from sentiment.models.gpt2_text_classifier_preprocessor import (
 from sentiment.models.gpt2_tokenizer import ByteLevelGPT2Tokenizer
 from sentiment.models.packed_causal_lm import CLEANING_FILE
 from sentiment.models.rnn_backbone import RNNBackbone, RNNTokenizer
-from sentiment.network import has_network
+from sentiment.runtime.network import has_network
 
 HF_PREFIX = "hf://"
 HF_HOST = "huggingface.co"

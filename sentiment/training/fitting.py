@@ -6,20 +6,14 @@ from pathlib import Path
 
 import keras
 
-from sentiment.config import RunConfig
+from sentiment.config import MONITORS, RunConfig
 from sentiment.data.pipeline import BatchPlan, EncodedExamples, batches
 from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
 from sentiment.models.losses import ReviewCrossentropy
+from sentiment.runs.identity import identity
 from sentiment.training.callbacks import KeepBest, LearningRateLogger, ProgressBar
 from sentiment.training.optimizers import make_optimizer
 from sentiment.training.resumable_run import ResumableRun
-from sentiment.training.resuming import identity
-
-MONITORED = {
-    "accuracy": ("val_accuracy", "max"),
-    "macro_f1": ("val_macro_f1", "max"),
-    "loss": ("val_cross_entropy", "min"),
-}
 
 Report = Callable[[int, float], None]  # of an epoch, from 1, and its monitored score
 
@@ -104,9 +98,12 @@ class _Fit(ResumableRun):
             identity(config, reader, plan.examples, validation),
             checkpoints,
         )
-        monitor, mode = MONITORED[training.monitor]
+        monitor = MONITORS[training.monitor]
         self.best = KeepBest(
-            monitor, mode, training.early_stopping_patience, training.average_best
+            monitor.logged_name,
+            monitor.mode,
+            training.early_stopping_patience,
+            training.average_best,
         )
         self.tell_score = report
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import keras
 from tqdm.auto import tqdm
 
-from sentiment.config import PRESET_FOLDER, PretrainRunConfig
+from sentiment.config import PretrainRunConfig
 from sentiment.data.corpus import (
     Corpus,
     EncodedDocuments,
@@ -22,21 +22,22 @@ from sentiment.models.gpt2_text_classifier_preprocessor import DEFAULT_SEQUENCE_
 from sentiment.models.gpt2_tokenizer import ByteLevelGPT2Tokenizer
 from sentiment.models.packed_causal_lm import PackedCausalLM, save_language_model
 from sentiment.models.presets import load_backbone
-from sentiment.runtime import prepare_process
-from sentiment.training.build import make_backbone, make_tokenizer
-from sentiment.training.devices import device_name, sharding_scope
-from sentiment.training.optimizers import make_optimizer
-from sentiment.training.resumable_run import ResumableRun
-from sentiment.training.resuming import identity
-from sentiment.training.train import versions
-from sentiment.training.workdir import (
+from sentiment.runs.files import (
     CONFIG_FILE,
     HISTORY_FILE,
     METRICS_FILE,
     PLOTS_FOLDER,
-    Workdir,
-    write_history,
+    PRESET_FOLDER,
 )
+from sentiment.runs.history import write_history
+from sentiment.runs.identity import identity
+from sentiment.runs.versions import versions
+from sentiment.runs.workdir import Workdir
+from sentiment.runtime.process import prepare_process
+from sentiment.training.build import make_backbone, make_tokenizer
+from sentiment.training.devices import device_name, sharding_scope
+from sentiment.training.optimizers import make_optimizer
+from sentiment.training.resumable_run import ResumableRun
 
 
 @dataclass(frozen=True, eq=False)

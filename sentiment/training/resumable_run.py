@@ -29,9 +29,9 @@ from sentiment.data.pipeline import (
     planned_rows,
 )
 from sentiment.errors import InputError
+from sentiment.runs.identity import check_same_run
 from sentiment.training.callbacks import Diverged, StopOnDivergence
 from sentiment.training.checkpoints import Checkpoints, set_state, state_of
-from sentiment.training.resuming import check_same_run
 
 RATE_AFTER_DIVERGENCE = 0.5  # of the rate before
 # When a checkpoint is so old, the next update or validation is followed by another, so

@@ -1,18 +1,15 @@
 """The main job: train on reviews, evaluate, save."""
 
 import functools
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 import keras
 import numpy as np
 from sklearn.utils.class_weight import compute_class_weight
 
-import sentiment
 from sentiment.config import RunConfig, TrainingConfig
 from sentiment.data.datasets import Splits, load_splits
 from sentiment.data.examples import Examples
@@ -27,21 +24,18 @@ from sentiment.evaluation.evaluate import evaluate_encoded, scores_of
 from sentiment.models.adversarial import Adversary
 from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
 from sentiment.models.lora import check_adaptable, enable_lora, merge_lora, save_adapter
-from sentiment.runtime import prepare_process
+from sentiment.runs.versions import versions
+from sentiment.runtime.process import prepare_process
 from sentiment.training.build import build_classifier, prepare_parts
 from sentiment.training.devices import device_name, sharding_scope
 from sentiment.training.fitting import FitResult, Report, fit
-from sentiment.training.teaching import (
+from sentiment.training.results import TrainingWorkdir
+from sentiment.training.teachers import copy_head, load_teacher, soften
+from sentiment.training.unlabelled_texts import (
     UnlabelledTexts,
-    begin_as,
     label_unlabelled,
-    load_teacher,
     read_unlabelled,
-    soften,
 )
-from sentiment.training.workdir import TrainingWorkdir
-
-PACKAGES = ("keras", "keras-hub", "jax", "jaxlib", "optax", "grain", "numpy")
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +140,7 @@ def _train(
         config.speed.cache_dir,
     )
     if config.model.keep_layers and teacher is not None:
-        begin_as(classifier, teacher)
+        copy_head(classifier, teacher)
     del teacher  # and its weights
     classifier.speed = config.speed
     training = config.training
@@ -243,15 +237,6 @@ def _train_and_evaluate(
         }
     folder.save_results(config, metrics, history, evaluations, best_epoch, predictions)
     return TrainingResult(classifier, metrics, history)
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python, this package and what decides its numbers."""
-    return {
-        "python": platform.python_version(),
-        "sentiment": sentiment.__version__,
-        **{name: metadata.version(name) for name in PACKAGES},
-    }
 
 
 def _adversary(

@@ -3,13 +3,15 @@
 import json
 from pathlib import Path
 
-from sentiment.config import PretrainRunConfig, RunConfig, stage_folders
+from sentiment.config import PretrainRunConfig, RunConfig
 from sentiment.data.datasets import load_splits
 from sentiment.errors import InputError
+from sentiment.runs.files import METRICS_FILE, stage_folders
+from sentiment.runs.workdir import changed_flags
 from sentiment.training.pretrain import pretrain
-from sentiment.training.teaching import classes_of, load_teacher, read_unlabelled
+from sentiment.training.teachers import classes_of, load_teacher
 from sentiment.training.train import train_and_evaluate
-from sentiment.training.workdir import METRICS_FILE, changed_flags
+from sentiment.training.unlabelled_texts import read_unlabelled
 
 
 def train_in_two_stages(

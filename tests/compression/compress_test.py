@@ -17,7 +17,7 @@ from sentiment.config import (
 from sentiment.errors import InputError
 from sentiment.evaluation.evaluate import evaluate_split
 from sentiment.evaluation.predictions import read_predictions
-from sentiment.serving.loading import load_classifier
+from sentiment.inference.loading import load_classifier
 from tests.conftest import Stop
 from tests.training.conftest import TRAINING
 

@@ -8,14 +8,14 @@ import sentiment
 from sentiment.compression.quantization import is_quantized, quantize
 from sentiment.config import ModelConfig
 from sentiment.errors import InputError
+from sentiment.inference.loading import load_classifier
 from sentiment.models.presets import load_pretrained
-from sentiment.serving.loading import load_classifier
 from tests.conftest import ROOT, TOY_TEXTS
 
 RELOAD = """
 import sys
 import numpy as np
-from sentiment.serving.loading import load_classifier
+from sentiment.inference.loading import load_classifier
 
 model, out, *texts = sys.argv[1:]
 np.save(out, load_classifier(model).predict(texts))

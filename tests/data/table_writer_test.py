@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sentiment.data.files import read_rows
+from sentiment.data.table_reader import read_rows
 from sentiment.data.table_writer import TableWriter
 from sentiment.errors import InputError
 

@@ -3,13 +3,13 @@ import pytest
 
 from sentiment.errors import InputError
 from sentiment.evaluation.predictions import (
-    PREDICTIONS_FILE,
     Predictions,
     read_predictions,
     shortest_names,
     text_keys,
     write_predictions,
 )
+from sentiment.runs.files import PREDICTIONS_FILE
 
 
 def test_predictions_come_back(tmp_path):

@@ -2,10 +2,10 @@ import csv
 
 import pytest
 
+from sentiment.config import MONITORS
 from sentiment.evaluation.trials import (
     TrialResult,
     best_of,
-    score_text,
     settings_text,
     trials_table,
 )
@@ -51,7 +51,7 @@ def test_the_table_holds_every_trial_exactly():
     ],
 )
 def test_a_score_in_words(value, monitor, text):
-    assert score_text(value, monitor) == text
+    assert MONITORS[monitor].text(value) == text
 
 
 def test_settings_in_words():

@@ -155,7 +155,7 @@ import sys
 import numpy as np
 import sentiment
 from sentiment.models.lora import load_adapter
-from sentiment.serving.loading import load_classifier
+from sentiment.inference.loading import load_classifier
 
 texts = sys.argv[3:]
 one = load_adapter(sys.argv[1])

@@ -70,10 +70,10 @@ def write_data(write_reviews):
 
 
 def run_process(*arguments):
-    """Runs Python in a fresh process that finds the package and the scripts."""
+    """Runs Python in a fresh process that finds the package."""
     return subprocess.run(
         [sys.executable, *map(str, arguments)],
-        env=os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'scripts'}"},
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
     )
@@ -129,12 +129,11 @@ def fast_clock(monkeypatch):
 
 # Runs a script; when so many updates are made, no file may grow beyond a KiB any more.
 FULL_DISK = """
-    import importlib, resource, sys
-    import flags
+    import resource, sys
+    from sentiment.cli.main import main
     from sentiment.training import resumable_run
 
     name, moment = sys.argv[1], int(sys.argv[2])
-    sys.argv = [f"{name}.py", *sys.argv[3:]]
     saver = resumable_run._Saver
     end = saver.on_train_batch_end
 
@@ -145,8 +144,7 @@ FULL_DISK = """
         end(self, batch, logs)
 
     saver.on_train_batch_end = filling
-    script = importlib.import_module(name)
-    flags.run_script(getattr(flags, f"parse_{name}"), script.main)
+    main([name, *sys.argv[3:]])
 """
 
 

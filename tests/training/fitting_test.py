@@ -20,7 +20,7 @@ from sentiment.config import (
     TrainingConfig,
 )
 from sentiment.errors import InputError
-from sentiment.serving.loading import load_classifier
+from sentiment.inference.loading import load_classifier
 from sentiment.training import fitting, resumable_run
 from sentiment.training.callbacks import Diverged
 from sentiment.training.train import train_and_evaluate, train_and_validate
@@ -74,11 +74,11 @@ def assert_same_run(workdir, other):
 # checkpoint has begun to be written, or, for "validation", in the validation after it.
 KILLED = """
     import os, signal, sys
-    import sentiment, flags
+    from sentiment.cli import main as cli
     from sentiment.training import checkpoints, resumable_run, train
 
     moment, kind = int(sys.argv[1]), sys.argv[2]
-    command = flags.parse_train(["train.py", *sys.argv[3:]])
+    command = cli.parse("train", [*sys.argv[3:]])
 
     def die():
         os.kill(os.getpid(), signal.SIGKILL)
@@ -110,7 +110,7 @@ def test_a_run_killed_ten_times_ends_like_the_whole_one(config, whole, tmp_path)
     flagfile = tmp_path / "run.cfg"
     flagfile.write_text(config.to_flagfile())
     command = [f"--flagfile={flagfile}", f"--workdir={tmp_path / 'run'}"]
-    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'scripts'}"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
     draw = random.Random(0)
     moments = sorted(draw.sample(range(1, 56), NUM_KILLS))
     kinds = ["save", "validation", *["update"] * (NUM_KILLS - 2)]

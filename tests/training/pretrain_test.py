@@ -137,11 +137,11 @@ def test_recurrent_model_learns(config, whole, architecture):
 
 KILLED = """
     import os, signal, sys
-    import sentiment, flags
+    from sentiment.cli import main as cli
     from sentiment.training import resumable_run
     from sentiment.training.pretrain import pretrain
 
-    command = flags.parse_pretrain(["pretrain.py", *sys.argv[2:]])
+    command = cli.parse("pretrain", [*sys.argv[2:]])
     saver, at = resumable_run._Saver, int(sys.argv[1])
     begin = saver.on_epoch_begin
 
@@ -164,7 +164,7 @@ def test_killed_process_goes_on(config, whole, tmp_path, at):
     flagfile.write_text(config.to_flagfile())
     command = [f"--flagfile={flagfile}", f"--workdir={tmp_path / 'run'}"]
     program = textwrap.dedent(KILLED)
-    environment = os.environ | {"PYTHONPATH": f"{root}:{root}/scripts"}
+    environment = os.environ | {"PYTHONPATH": str(root)}
     killed = subprocess.run(
         [sys.executable, "-c", program, str(at), *command],
         env=environment,

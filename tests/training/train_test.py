@@ -1,6 +1,5 @@
 import csv
 import dataclasses
-import importlib.util
 import io
 import json
 import shutil
@@ -12,6 +11,7 @@ import jax
 import numpy as np
 import pytest
 
+from sentiment.cli import main as cli
 from sentiment.config import (
     DataConfig,
     ModelConfig,
@@ -26,11 +26,10 @@ from sentiment.data.pipeline import BatchPlan, encode_examples
 from sentiment.data.vocabulary import train_vocabulary
 from sentiment.errors import InputError
 from sentiment.evaluation.evaluate import evaluate_encoded, evaluate_split
-from sentiment.serving.loading import load_classifier
+from sentiment.inference.loading import load_classifier
 from sentiment.training import train
 from sentiment.training.optimizers import warmup_cosine
 from sentiment.training.train import train_and_evaluate
-from tests.conftest import ROOT
 from tests.training.conftest import MODEL, TRAINING
 
 pytestmark = pytest.mark.usefixtures("compile_once")
@@ -276,12 +275,9 @@ def test_the_vocabulary_is_learned_from_the_training_split_alone(base):
 
 
 def test_config_cfg_repeats_the_run_byte_for_byte(base, tmp_path):
-    spec = importlib.util.spec_from_file_location("flags", ROOT / "scripts/flags.py")
-    flags = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(flags)
     flagfile = base.workdir / "config.cfg"
-    command = flags.parse_train(
-        ["train.py", f"--flagfile={flagfile}", f"--workdir={tmp_path / 'again'}"]
+    command = cli.parse(
+        "train", [f"--flagfile={flagfile}", f"--workdir={tmp_path / 'again'}"]
     )
     assert command.run == base.config
     train_and_evaluate(command.run, command.workdir)

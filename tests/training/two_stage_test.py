@@ -14,9 +14,9 @@ from sentiment.config import (
     RunConfig,
     SpeedConfig,
     TrainingConfig,
-    stage_folders,
 )
 from sentiment.errors import InputError
+from sentiment.runs.files import stage_folders
 from sentiment.training import two_stage as module
 from sentiment.training.two_stage import train_in_two_stages
 

@@ -1,0 +1,29 @@
+"""Classifies raw texts, from the command line or a file.
+
+sentiment predict --model=runs/imdb --text="Not bad at all!"
+sentiment predict --model=runs/imdb --input=new.csv --output=scored.csv
+"""
+
+from sentiment.config import PredictCommand
+
+CONFIG = PredictCommand
+
+
+def run(command: PredictCommand):
+    """Predicts texts or a file."""
+    from sentiment.inference.files import predict_file, print_predictions
+    from sentiment.inference.loading import load_classifier
+
+    classifier = load_classifier(command.model, command.speed)
+    if command.text:
+        print_predictions(classifier, command.text, command.batch_size or None)
+    else:
+        predict_file(
+            classifier,
+            command.input,
+            command.output,
+            text_column=command.text_column,
+            batch_size=command.batch_size or None,
+            overwrite=command.overwrite,
+            skip_bad_rows=command.skip_bad_rows,
+        )

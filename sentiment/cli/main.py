@@ -1,0 +1,175 @@
+"""The command line: `sentiment COMMAND --flag=value ...`.
+
+A command is a module in `commands/`: its docstring is its help, `CONFIG` the class
+whose settings are its flags, and `run` does it. Nothing heavy is imported before the
+flags have been read and checked.
+"""
+
+import dataclasses
+import difflib
+import importlib
+import os
+import sys
+import traceback
+from types import ModuleType
+from typing import Any
+
+from sentiment import __version__
+from sentiment.cli.flags import HelpAsked, help_text, parse_flags, sections
+from sentiment.errors import InputError, is_out_of_memory
+
+# To add a command, write a module of its name in commands/ and name it here.
+COMMANDS = (
+    "train",
+    "predict",
+    "evaluate",
+    "pretrain",
+    "two_stage",
+    "tune",
+    "baseline",
+    "compare",
+    "compress",
+    "bundle",
+    "doctor",
+    "configs",
+)
+EXIT_FAILURE, EXIT_INPUT_ERROR, EXIT_INTERRUPTED = 1, 2, 130
+
+
+def command_module(name: str) -> ModuleType:
+    """The module of a command.
+
+    Raises:
+        InputError: there is no such command.
+    """
+    if name not in COMMANDS:
+        close = difflib.get_close_matches(name, COMMANDS, 1)
+        hint = f"Did you mean {close[0]}? " if close else ""
+        raise InputError(
+            f"There is no command {name!r}. {hint}There are: {', '.join(COMMANDS)}."
+        )
+    return importlib.import_module(f"sentiment.cli.commands.{name}")
+
+
+def parse(name: str, arguments: list[str]) -> Any:
+    """What the command line of a command asks for, as a config object.
+
+    Raises:
+        HelpAsked: `--help` was given.
+        InputError: there is no such command, a flag is unknown or a value wrong.
+    """
+    command = command_module(name)
+    own = getattr(command, "parse", None)  # where flags alone do not do
+    return own(arguments) if own else parse_flags(command.CONFIG, arguments)
+
+
+def main(arguments: list[str] | None = None):
+    """Runs one command; a user's mistake gets a message and no traceback.
+
+    Exits with status 2 for an `InputError`, with 130 when interrupted.
+
+    Args:
+        arguments: name of the command and its flags; by default those of the process.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    for stream in (sys.stdout, sys.stderr):  # A terminal may lack a character.
+        stream.reconfigure(errors="replace")
+    try:
+        _main(arguments)
+    except InputError as error:
+        _fail(f"error: {error}", EXIT_INPUT_ERROR)
+    except KeyboardInterrupt:
+        _fail("interrupted", EXIT_INTERRUPTED)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        traceback.print_exc()
+        _fail("error: out of memory; try a smaller --batch_size", EXIT_FAILURE)
+
+
+def _main(arguments: list[str]):
+    name, rest = (arguments or [""])[0], arguments[1:]
+    if name in ("", "help", "-h", "--help", "-help"):
+        print(overview())
+        sys.exit(0 if name else EXIT_INPUT_ERROR)
+    if name == "--version":
+        print(__version__)
+        return
+    try:
+        command = parse(name, rest)
+    except HelpAsked:
+        print(help_of(name))
+        return
+    _prepare()
+    command_module(name).run(command)
+
+
+def overview() -> str:
+    """All commands, a line each."""
+    width = max(map(len, COMMANDS))
+    lines = [
+        f"  {name:<{width}}  {summary_of(name)}"
+        for name in COMMANDS
+        if not getattr(command_module(name), "IS_INTERNAL", False)
+    ]
+    return "\n".join(
+        [
+            "Fine-tunes GPT-2 and others for sentiment classification.",
+            "",
+            "sentiment COMMAND --flag=value ...",
+            "",
+            *lines,
+            "",
+            "sentiment COMMAND --help shows a command's flags; --flagfile=FILE reads "
+            "them from a file.",
+        ]
+    )
+
+
+def summary_of(name: str) -> str:
+    """What a command does, in a line."""
+    return command_module(name).__doc__.partition("\n")[0]
+
+
+def help_of(name: str) -> str:
+    """What `sentiment NAME --help` prints."""
+    return f"{command_module(name).__doc__.strip()}\n{help_text(sections_of(name))}"
+
+
+def sections_of(name: str) -> list[tuple[str, list[dataclasses.Field]]]:
+    """The flags of a command in groups: a title, and the settings."""
+    command = command_module(name)
+    without = frozenset(getattr(command, "NOT_FLAGS", ()))
+    return list(sections(command.CONFIG, without))
+
+
+def flags_of(name: str) -> list[dataclasses.Field]:
+    """All settings of a command that are flags."""
+    return [
+        field
+        for _, fields in sections_of(name)
+        for field in fields
+        if not field.metadata["positional"]
+    ]
+
+
+def _prepare():
+    """Settles what libraries read from the environment when they are imported."""
+    backend = os.environ.setdefault("KERAS_BACKEND", "jax")
+    if backend != "jax":
+        raise InputError(
+            "The commands run on the jax backend. Received: KERAS_BACKEND="
+            f"{backend}. Unset it."
+        )
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if not sys.stderr.isatty():  # A log file wants few lines of progress.
+        os.environ.setdefault("TQDM_MININTERVAL", "10")
+    from absl import logging
+
+    logging.set_verbosity(logging.ERROR)
+
+
+def _fail(message: str, status: int):
+    sys.stdout.flush()
+    print(message, file=sys.stderr)
+    sys.exit(status)

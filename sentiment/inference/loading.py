@@ -1,0 +1,88 @@
+"""Loading a trained classifier, wherever it was saved."""
+
+from pathlib import Path
+
+import keras
+
+from sentiment.bundled import bundled_presets, resolve
+from sentiment.config import SpeedConfig
+from sentiment.errors import InputError
+from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
+from sentiment.models.lora import load_adapter
+from sentiment.runs.files import ADAPTER_FILE, MODEL_FILE
+from sentiment.runtime.process import prepare_process
+
+TASK_FILE = "task.json"
+HEAD_FILE = "task.weights.h5"
+
+
+def load_classifier(
+    path: str | Path, speed: SpeedConfig | None = None
+) -> GPT2TextClassifier:
+    """Loads a classifier with its preprocessor and label names.
+
+    Args:
+        path: a run's workdir, a `model.keras` file, a preset folder that
+            `save_to_preset` wrote, an adapter (`load_adapter`), or the name of a
+            bundled classifier.
+        speed: fast paths and caches; by default those of `SpeedConfig`.
+
+    Raises:
+        InputError: nothing is there, the file is damaged, or it holds something
+            else than a classifier.
+    """
+    path = Path(resolve(str(path)))
+    speed = speed or SpeedConfig()
+    prepare_process(speed)
+    try:
+        is_there = path.exists()
+    except OSError:  # a name that no file can have
+        is_there = False
+    if not is_there:
+        known = ", ".join(
+            name
+            for name, folder in bundled_presets().items()
+            if (folder / HEAD_FILE).is_file()
+        )
+        raise InputError(
+            f"There is no model at {path}. Give --model=WORKDIR of a training run, or "
+            f"the name of a classifier that comes with this package: {known or 'none'}."
+        )
+    if path.is_dir() and (path / MODEL_FILE).is_file():
+        path = path / MODEL_FILE
+    try:
+        if path.is_dir():
+            classifier = _load_preset(path)
+        elif path.suffix == Path(ADAPTER_FILE).suffix:
+            classifier = load_adapter(path)
+        else:
+            classifier = keras.saving.load_model(path)
+    except InputError:
+        raise
+    except Exception as error:  # A damaged archive can fail anywhere in Keras.
+        raise InputError(
+            f"{path} cannot be loaded; it is damaged, incomplete or no Keras model "
+            f"({type(error).__name__}: {error}). Train again or copy it again."
+        ) from error
+    if not isinstance(classifier, GPT2TextClassifier):
+        raise InputError(
+            f"{path} holds a {type(classifier).__name__}, not a GPT2TextClassifier."
+        )
+    if classifier.preprocessor is None:
+        raise InputError(f"{path} was saved without preprocessor, so it reads no text.")
+    classifier.speed = speed
+    return classifier
+
+
+def _load_preset(folder: Path) -> GPT2TextClassifier:
+    if not (folder / TASK_FILE).is_file():
+        raise InputError(
+            f"The folder {folder} holds neither {MODEL_FILE} nor a classifier's preset "
+            f"({TASK_FILE})."
+        )
+    if not (folder / HEAD_FILE).is_file():  # KerasHub would make a random head.
+        raise InputError(
+            f"The preset {folder} has no head ({HEAD_FILE}): it is a language model, "
+            f"for sentiment train --preset={folder} to fine-tune, or incomplete."
+        )
+    return GPT2TextClassifier.from_preset(str(folder))

@@ -1,0 +1,458 @@
+"""A search for settings: trials in a database that several processes share.
+
+A trial is one training run, scored on the validation data alone. The winner is then
+trained like any other run, and is the only one that the test data score.
+
+A process holds the lock of the folder of the trial that it trains. A trial that is
+running, but whose lock is free, is one whose process has ended: the next process that
+looks for work goes on with it from its checkpoints, under its number. What is
+suggested to a trial follows from the seed, its number and the finished trials, so an
+interrupted study of one process tries the same settings as one that never was.
+"""
+
+import contextlib
+import gc
+import json
+import math
+import shutil
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import optuna
+import sqlalchemy
+from optuna.trial import TrialState
+
+from sentiment.config import MONITORS, Dimension, RunConfig
+from sentiment.data.cache import fingerprint
+from sentiment.data.datasets import load_splits
+from sentiment.data.table_writer import write_whole
+from sentiment.errors import InputError, StorageError, is_out_of_memory
+from sentiment.evaluation import plots
+from sentiment.evaluation.trials import (
+    TrialResult,
+    best_of,
+    settings_text,
+    trials_table,
+)
+from sentiment.runs.files import CONFIG_FILE, METRICS_FILE, PLOTS_FOLDER
+from sentiment.runs.identity import check_same_run, settings_of
+from sentiment.runs.workdir import InUse, Workdir
+from sentiment.training.callbacks import Diverged
+from sentiment.training.results import TrainingWorkdir
+from sentiment.training.train import train_and_evaluate, train_and_validate
+from sentiment.training.unlabelled_texts import read_unlabelled
+
+STUDY_FILE = "study.db"
+TRIALS_FOLDER = "trials"
+TRIALS_FILE = "trials.csv"
+BEST_FILE = "best.cfg"
+BEST_FOLDER = "best"
+HISTORY_PLOT = "optimization_history.png"
+IMPORTANCES_PLOT = "param_importances.png"
+
+# So many trials are drawn at random, and as many must be complete before one is
+# stopped for being below their median.
+STARTUP_TRIALS = 5
+# The first epoch after which that may happen: where there are three, it saves most.
+FIRST_PRUNED_EPOCH = 1
+# Processes wait so long for each other: for the database, and for what is done in
+# turns, which takes less than a second.
+LOCK_SECONDS = 120
+
+STATES = {
+    TrialState.COMPLETE: "complete",
+    TrialState.PRUNED: "pruned",
+    TrialState.FAIL: "failed",
+    TrialState.RUNNING: "running",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class StudyResult:
+    """How a search went.
+
+    Attributes:
+        trials: all of them, by number.
+        best: the winner; `None` while none is complete.
+        metrics: of the winner's own run, as in its `metrics.json`; `None` where
+            another process still works on the study.
+    """
+
+    trials: list[TrialResult]
+    best: TrialResult | None
+    metrics: dict | None
+
+
+def tune(
+    config: RunConfig,
+    space: Sequence[Dimension],
+    num_trials: int,
+    workdir: str | Path,
+    overwrite: bool = False,
+) -> StudyResult:
+    """Searches for settings, and trains with the best ones.
+
+    The folder then holds `study.db`, `trials.csv`, `plots/`, `best.cfg`, a flagfile for
+    sentiment train, and the winner's run in `best/`. The same call goes on with a
+    study that was interrupted; several processes may make it at once. The last of them
+    trains the winner.
+
+    Args:
+        config: the settings that trials have in common. Its `monitor` is what the
+            search is for. Where the space holds them, they are the first trial.
+        space: what is varied, as of `parse_space`; its order decides what is drawn.
+        num_trials: how many trials there are to be in all, with those that fail.
+        workdir: folder of the study; made if missing.
+        overwrite: whether to start anew.
+
+    Raises:
+        InputError: anything the user can mend: settings, data, a study of other
+            settings or data in `workdir`; or every trial failed.
+        SystemExit: the process was asked to leave; the trial's state is saved.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = _Study(config, space, num_trials, workdir)
+    with study.opened(overwrite):
+        study.search()
+        return study.finish()
+
+
+class _Study:
+    """One process's part in a study."""
+
+    def __init__(self, config, space, num_trials, workdir):
+        self.config, self.space, self.num_trials = config, space, num_trials
+        self.monitor = config.training.monitor
+        self.folder = Workdir(workdir)
+        self.path = self.folder.path
+        self.best_folder = TrainingWorkdir(self.path / BEST_FOLDER)
+
+    @contextlib.contextmanager
+    def opened(self, overwrite: bool):
+        """Makes or loads the study and checks that it is this one."""
+        self.folder.prepare(overwrite)
+        identity = self._identity()  # Bad data are refused before there is a study.
+        file = self.path / STUDY_FILE
+        try:
+            with self._in_turn():
+                if overwrite:
+                    self._clear()
+                storage = _storage(file)
+                self.study = optuna.create_study(
+                    storage=storage,
+                    study_name="study",
+                    direction=f"{MONITORS[self.monitor].mode}imize",
+                    pruner=optuna.pruners.MedianPruner(
+                        STARTUP_TRIALS, FIRST_PRUNED_EPOCH
+                    ),
+                    load_if_exists=True,
+                )
+                if "identity" not in self.study.user_attrs:
+                    self.study.set_user_attr("identity", identity)
+                old = self.study.user_attrs["identity"]
+                check_same_run(old, identity, file, "a study")
+            try:
+                yield
+            finally:
+                storage.engine.dispose()
+        except (
+            sqlalchemy.exc.SQLAlchemyError,
+            optuna.exceptions.StorageInternalError,
+        ) as error:
+            raise InputError(
+                f"The study in {file} cannot be read or written: {str(error)[:200]}. "
+                "Make room, or give another --workdir on a local disk; if the file is "
+                "damaged, --overwrite starts anew."
+            ) from error
+
+    def search(self):
+        """Trains trials until there are enough, or others train the last ones."""
+        while True:
+            with contextlib.ExitStack() as stack:
+                trial = self._next(stack)
+                if trial is None:
+                    return
+                self._train(trial)
+            with _interrupts_held():
+                gc.collect()  # A model is full of cycles.
+
+    def finish(self) -> StudyResult:
+        """Writes the results and trains the winner, if no other process does."""
+        with self._in_turn():
+            trials = self._results()
+            best = best_of(trials, self.monitor)
+            running = [str(t.number) for t in trials if t.state == "running"]
+            if running:
+                print(
+                    f"Trial {', '.join(running)} still runs in another process. The "
+                    "last one to finish trains the winner; should it be stopped, the "
+                    "same command goes on."
+                )
+                return StudyResult(trials, best, None)
+            if best is None:
+                reasons = "\n  ".join(f"{t.number}: {t.reason}" for t in trials)
+                raise InputError(
+                    f"None of the {len(trials)} trials could be trained. Give another "
+                    f"--workdir and other settings or another --space.\n  {reasons}"
+                )
+            self._write_table(trials)
+            self._draw_plots(trials)
+            shutil.rmtree(self.path / TRIALS_FOLDER, ignore_errors=True)
+        try:
+            return StudyResult(trials, best, self._train_winner(best))
+        except InUse:
+            print(f"Another process trains the winner in {self.best_folder.path}.")
+            return StudyResult(trials, best, None)
+
+    def _in_turn(self):
+        """While this holds, no other process looks for work or writes results."""
+        return self.folder.locked(LOCK_SECONDS)
+
+    def _identity(self) -> dict:
+        config = self.config
+        texts, _ = read_unlabelled(config)
+        splits = load_splits(config.data, config.seed)
+        parts = [texts, splits.test_texts, splits.label_names]
+        for examples in (splits.train, splits.validation, splits.test):
+            if examples is not None:
+                labels = np.ascontiguousarray(examples.labels)
+                parts += [examples.texts, labels.tobytes()]
+        space = {f"space={one.name}": one.values for one in self.space}
+        return {
+            "settings": settings_of(config) | space,
+            "data": fingerprint(*parts),
+        }
+
+    def _clear(self):
+        """Removes what a study has left.
+
+        Raises:
+            InUse: another process works on it.
+        """
+        folders = [*(self.path / TRIALS_FOLDER).glob("*"), self.best_folder.path]
+        for folder in filter(Path.is_dir, folders):
+            with Workdir(folder).locked():
+                pass
+        for name in (TRIALS_FOLDER, BEST_FOLDER, PLOTS_FOLDER):
+            shutil.rmtree(self.path / name, ignore_errors=True)
+        for name in (TRIALS_FILE, BEST_FILE, STUDY_FILE, f"{STUDY_FILE}-journal"):
+            (self.path / name).unlink(missing_ok=True)
+
+    # --- Trials
+
+    def _trial_folder(self, number: int) -> Workdir:
+        return Workdir(self.path / TRIALS_FOLDER / f"{number:04d}")
+
+    def _next(self, stack: contextlib.ExitStack) -> optuna.Trial | None:
+        """A trial to train, whose folder `stack` then holds the lock of."""
+        with self._in_turn():
+            trials = self.study.get_trials(deepcopy=False)
+            for trial in trials:
+                if trial.state == TrialState.RUNNING:
+                    with contextlib.suppress(InUse):
+                        folder = self._trial_folder(trial.number)
+                        stack.enter_context(folder.in_use(overwrite=False))
+                        print(f"Trial {trial.number} was interrupted; it goes on.")
+                        return self._asked(trial.number, trial._trial_id)
+            number = sum(trial.state != TrialState.WAITING for trial in trials)
+            if number >= self.num_trials:
+                return None
+            if not trials and (base := self._base()):
+                self.study.enqueue_trial(base)
+            stack.enter_context(self._trial_folder(number).in_use(overwrite=False))
+            return self._asked(number)
+
+    def _base(self) -> dict | None:
+        """The settings that there are without a search, if the space holds them."""
+        base = {}
+        for one in self.space:
+            groups = (group for group in self.config.groups if hasattr(group, one.name))
+            value = base[one.name] = getattr(next(groups), one.name)
+            if not one.holds(value):
+                return None
+        return base
+
+    def _asked(self, number: int, trial_id: int | None = None) -> optuna.Trial:
+        """A new trial or one that was interrupted, with all its settings."""
+        study = self.study
+        study.sampler = self._sampler(number, 0)
+        trial = study.ask() if trial_id is None else optuna.Trial(study, trial_id)
+        if len(trial.params) < len(self.space):
+            _ = trial.relative_params  # draws now what is drawn jointly
+        for i, one in enumerate(self.space, 1):
+            # One draw does not depend on whether another was made already.
+            study.sampler = self._sampler(number, i)
+            if one.choices:
+                trial.suggest_categorical(one.name, one.choices)
+            elif isinstance(one.low, int):
+                trial.suggest_int(one.name, one.low, one.high, log=one.is_log)
+            else:
+                trial.suggest_float(one.name, one.low, one.high, log=one.is_log)
+        return trial
+
+    def _sampler(self, *parts: int) -> optuna.samplers.BaseSampler:
+        state = np.random.SeedSequence([self.config.seed, *parts]).generate_state(1)
+        return optuna.samplers.TPESampler(
+            n_startup_trials=STARTUP_TRIALS, constant_liar=True, seed=int(state[0])
+        )
+
+    def _train(self, trial: optuna.Trial):
+        """Trains a trial and enters what became of it."""
+        started = time.monotonic()
+        reported = set(self.study.trials[trial.number].intermediate_values)
+        folder = self._trial_folder(trial.number)
+
+        def report(epoch: int, value: float):
+            if epoch not in reported:
+                trial.report(value, epoch)
+            if trial.should_prune():
+                raise optuna.TrialPruned
+
+        print(f"Trial {trial.number}: {settings_text(trial.params)}")
+        value, state, reason = None, TrialState.FAIL, ""
+        config = refused = None
+        try:
+            config = self.config.replaced(**trial.params)
+        except InputError as error:  # Settings that do not go together.
+            reason = str(error)
+        if config is not None:
+            try:
+                metrics = train_and_validate(config, folder.checkpoints, report)
+                value, state = metrics[self.monitor], TrialState.COMPLETE
+            except optuna.TrialPruned:
+                state = TrialState.PRUNED
+            except (StorageError, InUse):  # of no fault of these settings
+                raise
+            except InputError as error:
+                reason, refused = str(error), error
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                reason = "Out of memory."
+        if value is not None and not math.isfinite(value):
+            value, state = None, TrialState.FAIL
+            reason = f"The validation {MONITORS[self.monitor].title} is no number."
+        with self._in_turn():
+            trial.set_user_attr("reason", reason)
+            trial.set_user_attr("seconds", round(time.monotonic() - started, 1))
+            self.study.tell(trial, value, state)
+            trials = self._results()
+            self._write_table(trials)
+            self._print_progress(trials, trial.number)
+            shutil.rmtree(folder.path, ignore_errors=True)
+        if (
+            refused
+            and not isinstance(refused, Diverged)
+            and not any(t.state in ("complete", "pruned") for t in trials)
+        ):
+            raise refused  # Nothing has worked yet: it is not these settings alone.
+
+    def _results(self) -> list[TrialResult]:
+        return [
+            TrialResult(
+                trial.number,
+                STATES[trial.state],
+                trial.value,
+                {one.name: trial.params.get(one.name, "") for one in self.space},
+                trial.user_attrs.get("reason", ""),
+                trial.user_attrs.get("seconds", 0.0),
+            )
+            for trial in self.study.get_trials(deepcopy=False, states=tuple(STATES))
+        ]
+
+    def _print_progress(self, trials: list[TrialResult], number: int):
+        trial, best = trials[number], best_of(trials, self.monitor)
+        score = MONITORS[self.monitor].text(trial.value)
+        outcome = f"{MONITORS[self.monitor].title} {score}" if score else trial.reason
+        if trial.state != "complete":
+            outcome = f"{trial.state}, {outcome}"
+        so_far = ""
+        if best:
+            value = MONITORS[self.monitor].text(best.value)
+            so_far = f"; best so far {value} (trial {best.number})"
+        print(
+            f"Trial {number}, one of {self.num_trials}: {outcome}; "
+            f"{settings_text(trial.settings)}{so_far}"
+        )
+
+    # --- Results
+
+    def _write_table(self, trials: list[TrialResult]):
+        write_whole(self.path / TRIALS_FILE, trials_table(trials, self.monitor))
+
+    def _draw_plots(self, trials: list[TrialResult]):
+        folder = self.path / PLOTS_FOLDER
+        try:
+            plots.plot_search(trials, self.monitor, folder / HISTORY_PLOT)
+            values = {trial.value for trial in trials if trial.state == "complete"}
+            if len(values) > 1:  # Equal ones do not tell what matters.
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # that few trials say little
+                    importances = optuna.importance.get_param_importances(self.study)
+                plots.plot_importances(importances, folder / IMPORTANCES_PLOT)
+        except OSError as error:
+            raise InputError(
+                f"The plots cannot be written: {error}. Make room, and start the same "
+                "command again."
+            ) from error
+
+    def _train_winner(self, best: TrialResult) -> dict:
+        """Trains the winner like any other run; its metrics.
+
+        Raises:
+            InUse: another process does.
+            InputError: see `train_and_evaluate`.
+        """
+        config = self.config.replaced(**best.settings)
+        text = config.to_flagfile()
+        folder = self.best_folder
+        folder.path.mkdir(exist_ok=True)
+        with folder.locked():
+            if _read(self.path / BEST_FILE) != text:
+                # What an earlier winner was to go on from.
+                shutil.rmtree(folder.checkpoints, ignore_errors=True)
+                write_whole(self.path / BEST_FILE, text)
+            metrics = _read(folder.path / METRICS_FILE)
+            if metrics and _read(folder.path / CONFIG_FILE) == text:
+                return json.loads(metrics)
+            is_begun = folder.is_begun
+        if metrics:
+            print("There is a new winner; it replaces that of the fewer trials.")
+        print(f"Training the winner, trial {best.number}.")
+        overwrite = bool(metrics) and not is_begun
+        return train_and_evaluate(config, folder.path, overwrite).metrics
+
+
+@contextlib.contextmanager
+def _interrupts_held():
+    """Raises a Ctrl-C when this is over: inside of a collection it would be lost."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Signals are the main thread's.
+        return
+    held = []
+    before = signal.signal(signal.SIGINT, lambda *_: held.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if held:
+        raise KeyboardInterrupt
+
+
+def _storage(file: Path) -> optuna.storages.RDBStorage:
+    url = sqlalchemy.URL.create("sqlite", database=str(file.absolute()))
+    text = url.render_as_string().replace("{", "{{").replace("}", "}}")
+    # No write-ahead log, which network drives lack: an epoch is one write.
+    return optuna.storages.RDBStorage(
+        text, engine_kwargs={"connect_args": {"timeout": LOCK_SECONDS}}
+    )
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.is_file() else ""

@@ -1,0 +1,89 @@
+"""Trained models that teach others: their probabilities as labels, their head.
+
+What a teacher passes on is how sure it is, which tells more than a label would
+(Hinton et al. 2015, https://arxiv.org/abs/1503.02531).
+"""
+
+import numpy as np
+
+from sentiment.config import TEACHERS, RunConfig
+from sentiment.data.datasets import Splits, match_classes
+from sentiment.data.examples import Examples
+from sentiment.data.pipeline import as_probabilities
+from sentiment.errors import InputError
+from sentiment.inference.loading import load_classifier
+from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
+
+
+def load_teacher(config: RunConfig) -> GPT2TextClassifier | None:
+    """The trained model that is the teacher, if there is one.
+
+    Raises:
+        InputError: it cannot be loaded.
+    """
+    if not config.unlabelled.has_trained_teacher:
+        return None
+    name = config.unlabelled.teacher
+    try:
+        return load_classifier(name, config.speed)
+    except InputError as error:
+        raise InputError(
+            f"--teacher={name} is none of {', '.join(TEACHERS)}, and no trained model "
+            f"either: {error}"
+        ) from error
+
+
+def copy_head(student: GPT2TextClassifier, teacher: GPT2TextClassifier):
+    """Gives a student the pooling and head of its teacher, if they are alike."""
+    fits = (student.pooling, student.backbone.hidden_dim) == (
+        teacher.pooling,
+        teacher.backbone.hidden_dim,
+    )
+    if not fits:
+        return
+    class_of = classes_of(teacher, student.label_names)
+    kernel, bias = teacher.logits_dense.get_weights()
+    student.pooler.set_weights(teacher.pooler.get_weights())
+    student.logits_dense.set_weights([kernel[:, class_of], bias[class_of]])
+
+
+def soften(
+    config: RunConfig, splits: Splits, teacher: GPT2TextClassifier | None
+) -> Examples:
+    """The training examples, the teacher's probabilities mixed into their labels.
+
+    Args:
+        config: says how great their share is.
+        splits: of the run.
+        teacher: as of `load_teacher`.
+
+    Raises:
+        InputError: the teacher knows other classes.
+    """
+    share, train = config.unlabelled.teacher_weight, splits.train
+    if not share:
+        return train
+    certain = as_probabilities(train.labels, len(splits.label_names))
+    taught = teacher_probabilities(teacher, splits, train.texts)
+    return Examples(train.texts, (1 - share) * certain + share * taught)
+
+
+def classes_of(teacher: GPT2TextClassifier, label_names) -> np.ndarray:
+    """The teacher's class of each of `label_names`.
+
+    Raises:
+        InputError: it knows other classes.
+    """
+    try:
+        return match_classes(label_names, teacher.label_names)
+    except InputError as error:
+        raise InputError(
+            f"The teacher knows the classes {', '.join(teacher.label_names)}; the data "
+            f"has {', '.join(label_names)}. Give another --teacher, or --label_names "
+            "with the teacher's names in the order of the data's classes."
+        ) from error
+
+
+def teacher_probabilities(teacher, splits: Splits, texts: list[str]) -> np.ndarray:
+    """The teacher's probabilities, float32 (N, num_classes)."""
+    return teacher.predict(texts)[:, classes_of(teacher, splits.label_names)]

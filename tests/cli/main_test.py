@@ -1,0 +1,211 @@
+"""How the command line dispatches, and how a command ends."""
+
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+import sentiment
+from sentiment.cli import main as cli
+from sentiment.errors import InputError
+from tests.conftest import ROOT
+
+# What may take a second or more to import.
+HEAVY = {
+    "grain",
+    "h5py",
+    "jax",
+    "keras",
+    "keras_hub",
+    "matplotlib",
+    "numpy",
+    "optax",
+    "optuna",
+    "orbax",
+    "pyarrow",
+    "sklearn",
+    "tensorflow_datasets",
+    "tokenizers",
+}
+REPORT_MODULES = """
+import atexit, sys
+atexit.register(lambda: print("MODULES", *sorted(sys.modules)))
+from sentiment.cli.main import main
+main(sys.argv[1:])
+"""
+
+
+@pytest.fixture
+def run(monkeypatch):
+    """Runs a command that does what it is told to."""
+
+    def run(act, *arguments):
+        module = SimpleNamespace(__doc__="Acts.", parse=lambda rest: rest, run=act)
+        monkeypatch.setattr(cli, "command_module", lambda name: module)
+        cli.main(["train", *arguments])
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "message"),
+    [
+        (InputError("No such thing."), 2, "error: No such thing.\n"),
+        (KeyboardInterrupt(), 130, "interrupted\n"),
+        (MemoryError(), 1, "error: out of memory; try a smaller --batch_size\n"),
+        (
+            RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes."),
+            1,
+            "error: out of memory; try a smaller --batch_size\n",
+        ),
+    ],
+)
+def test_exit_status_and_message(run, capsys, error, status, message):
+    def act(_):
+        raise error
+
+    with pytest.raises(SystemExit) as stop:
+        run(act)
+    printed = capsys.readouterr()
+    assert stop.value.code == status
+    assert printed.err.endswith(message)
+    assert printed.out == ""
+    if status != 1:
+        assert printed.err == message
+
+
+def test_a_defect_is_not_dressed_as_a_user_error(run):
+    def act(_):
+        raise ValueError("defect")
+
+    with pytest.raises(ValueError, match="defect"):
+        run(act)
+
+
+def test_run_is_given_what_parse_made(run):
+    received = []
+    run(received.append, "--x")
+    assert received == [["--x"]]
+
+
+def test_every_module_of_commands_is_a_command():
+    folder = ROOT / "sentiment" / "cli" / "commands"
+    modules = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+    assert modules == set(cli.COMMANDS)
+
+
+def test_every_command_that_works_in_a_checkout_has_its_script():
+    scripts = {path.stem for path in (ROOT / "scripts").glob("*.py")}
+    assert scripts == set(cli.COMMANDS) - {"configs"}
+    for path in (ROOT / "scripts").glob("*.py"):
+        assert f'main(["{path.stem}", *sys.argv[1:]])' in path.read_text()
+
+
+# The base test that every command goes through.
+
+
+@pytest.fixture(scope="module", params=cli.COMMANDS)
+def name(request):
+    return request.param
+
+
+def test_a_command_says_what_it_does_and_shows_how(name):
+    summary, empty, example, *_ = cli.command_module(name).__doc__.split("\n")
+    assert summary.endswith(".")
+    assert empty == ""
+    assert example.split()[:2] == ["sentiment", name]
+
+
+def test_help_names_every_flag(name, capsys):
+    cli.main([name, "--help"])
+    shown = capsys.readouterr().out
+    command = cli.command_module(name)
+    assert shown.startswith(command.__doc__.strip())
+    for field in cli.flags_of(name):
+        assert f"--{field.name}=" in shown or f"--[no]{field.name}" in shown
+
+
+def test_an_unknown_flag_is_refused_with_what_was_meant(name):
+    with pytest.raises(InputError, match="Unknown command line flag 'no_such_flag'"):
+        cli.parse(name, ["--no_such_flag=1"])
+
+
+def test_what_is_no_flag_is_refused(name):
+    if name == "compare":
+        pytest.skip("compare takes the workdirs of runs")
+    with pytest.raises(InputError, match="Received: stray"):
+        cli.parse(name, ["stray"])
+
+
+# A mistake costs no seconds.
+
+
+def modules_of(*arguments):
+    """Exit status, and the top-level modules that a command line has imported."""
+    ended = subprocess.run(
+        [sys.executable, "-c", REPORT_MODULES, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    *_, last = ended.stdout.splitlines()
+    mark, *modules = last.split()
+    assert mark == "MODULES"
+    return ended.returncode, {module.partition(".")[0] for module in modules}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (("--help",), 0),
+        (("--version",), 0),
+        (("configs",), 0),
+        (("trian",), 2),
+        (("train", "--help"), 0),
+        (("train", "--learning_rate=-1"), 2),
+        (("tune", "--train_file=a.csv", "--space=no_such=1:2", "--workdir=w"), 2),
+        (("predict",), 2),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_nothing_heavy_is_imported_for_help_and_mistakes(arguments, status):
+    returned, modules = modules_of(*arguments)
+    assert returned == status
+    assert modules & HEAVY == set()
+
+
+def test_the_report_of_modules_sees_what_is_imported():
+    # Were it blind, the test above would say nothing.
+    _, modules = modules_of("compare", "a", "b")
+    assert {"numpy", "matplotlib"} <= modules
+
+
+def test_version(capsys):
+    cli.main(["--version"])
+    assert capsys.readouterr().out == f"{sentiment.__version__}\n"
+
+
+def test_the_overview_has_a_line_for_each_public_command(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["--help"])
+    assert stop.value.code == 0
+    shown = capsys.readouterr().out
+    for name in set(cli.COMMANDS) - {"bundle"}:
+        assert f"  {name} " in shown
+    assert "bundle" not in shown
+
+
+def test_a_mistyped_command_is_told_which_was_meant(capsys):
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["trian"])
+    assert stop.value.code == 2
+    assert "Did you mean train?" in capsys.readouterr().err
+
+
+def test_another_backend_is_refused(monkeypatch, capsys):
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    with pytest.raises(SystemExit) as stop:
+        cli.main(["configs"])
+    assert stop.value.code == 2
+    assert "KERAS_BACKEND=torch" in capsys.readouterr().err

@@ -1,0 +1,138 @@
+"""`sentiment predict`; a test named `test_<flag>__<effect>` observes a flag.
+
+What predictions in a file look like is tested in tests/serving/predictor_test.py.
+"""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from sentiment.config import PredictCommand
+from sentiment.data.table_reader import read_rows
+from sentiment.inference import files as predictor
+from tests.cli.conftest import CLASSES, reviews
+
+
+@pytest.fixture
+def call(call_script, trained):
+    """Runs the script in this process, with the shared run as model."""
+    return lambda *flags: call_script("predict", f"--model={trained.workdir}", *flags)
+
+
+def rows_of(path):
+    return [row for _, row in read_rows(path)]
+
+
+def test_every_flag_has_a_test_that_observes_it():
+    expected = {f.name for f in dataclasses.fields(PredictCommand) if f.metadata}
+    tests = [name[5:] for name in globals() if name.startswith("test_")]
+    assert {name.split("__")[0] for name in tests if "__" in name} == expected
+
+
+def test_fresh_process_elsewhere_classifies_raw_texts(run_script, trained):
+    texts = ("Lovely, GREAT film!", "<br />")
+    flags = [f"--text={text}" for text in texts]
+    result = run_script("predict.py", f"--model={trained.workdir}", *flags)
+    assert result.returncode == 0, result.stderr
+    probabilities = trained.classifier.predict(list(texts))
+    lines = [line for line in result.stdout.splitlines() if "0." in line]
+    for line, text, row in zip(lines, texts, probabilities, strict=True):
+        assert text.split()[0] in line
+        assert CLASSES[row.argmax()] in line
+        assert all(f"{value:.3f}" in line for value in row)
+    assert "empty" in result.stdout
+
+
+def test_text__is_lowercased_as_in_training(call, trained):
+    def numbers(text):
+        return call(f"--text={text}").out.split("┩")[1].split("│")[2:]
+
+    assert numbers("LOVELY film") == numbers("lovely film")
+    assert numbers("lovely film") != numbers("boring! film")
+
+
+def test_text__may_be_empty(call):
+    result = call("--text=")
+    assert result.status == 0
+    assert "(empty after cleaning)" in result.out
+
+
+@pytest.mark.parametrize("place", ["model.keras", "preset"])
+def test_model__may_be_any_form_of_it(call, trained, place):
+    expected = call("--text=lovely film").out
+    assert (
+        call("--text=lovely film", f"--model={trained.workdir / place}").out == expected
+    )
+
+
+def test_model__left_out_is_the_one_that_comes_along(run_script):
+    texts = ("a wonderful, moving film", "a dull waste of two hours")
+    no_network = {"HTTPS_PROXY": "http://127.0.0.1:1", "HF_HUB_OFFLINE": "1"}
+    flags = [f"--text={text}" for text in texts]
+    result = run_script("predict.py", *flags, env=no_network)
+    assert result.returncode == 0, result.stderr
+    lines = [line for line in result.stdout.splitlines() if "0." in line]
+    for line, label in zip(lines, ("positive", "negative"), strict=True):
+        assert f" {label} " in line
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet"])
+def test_input__rows_come_back_with_the_predictions(
+    call, trained, files, tmp_path, suffix
+):
+    output = tmp_path / f"b.{suffix}"
+    result = call(f"--input={files.test}", f"--output={output}")
+    assert result.status == 0, result.err
+    rows = rows_of(output)
+    assert [(row["text"], row["label"]) for row in rows] == reviews(46, 1)
+    expected = trained.classifier.predict([row["text"] for row in rows])
+    names = [f"predicted_probability_{name}" for name in CLASSES]
+    found = [[float(row[name]) for name in names] for row in rows]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    labels = [CLASSES[i] for i in expected.argmax(axis=1)]
+    assert [row["predicted_label"] for row in rows] == labels
+    hits = np.mean([row["label"] == row["predicted_label"] for row in rows])
+    assert hits == pytest.approx(trained.metrics["test"]["accuracy"])
+
+
+def test_output__is_not_replaced_unless_asked(call, files, tmp_path):
+    (tmp_path / "b.csv").write_text("mine")
+    result = call(f"--input={files.test}", f"--output={tmp_path}/b.csv")
+    assert result.status == 2
+    assert "--overwrite" in result.err
+    assert (tmp_path / "b.csv").read_text() == "mine"
+
+
+@pytest.fixture
+def handed_on(call, monkeypatch):
+    """The options that `predict_file` gets from flags."""
+
+    def run(*flags):
+        received = {}
+        monkeypatch.setattr(
+            predictor, "predict_file", lambda *args, **options: received.update(options)
+        )
+        assert call("--input=a.csv", "--output=b.csv", *flags).status == 0
+        return received
+
+    return run
+
+
+def test_overwrite__is_handed_on(handed_on):
+    assert handed_on("--overwrite")["overwrite"]
+    assert not handed_on()["overwrite"]
+
+
+def test_skip_bad_rows__is_handed_on(handed_on):
+    assert handed_on("--skip_bad_rows")["skip_bad_rows"]
+    assert not handed_on()["skip_bad_rows"]
+
+
+def test_text_column__is_handed_on(handed_on):
+    assert handed_on("--text_column=body")["text_column"] == "body"
+    assert handed_on()["text_column"] == "text"
+
+
+def test_batch_size__is_handed_on(handed_on):
+    assert handed_on("--batch_size=5")["batch_size"] == 5

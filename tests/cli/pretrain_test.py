@@ -1,0 +1,139 @@
+import json
+
+import pytest
+
+from sentiment.cli import main as cli
+from sentiment.errors import InputError
+from sentiment.training import pretrain as module
+from sentiment.training import resumable_run
+from tests.cli.conftest import TINY, reviews
+
+
+@pytest.fixture(scope="module")
+def text_file(tmp_path_factory):
+    path = tmp_path_factory.mktemp("text") / "text.txt"
+    path.write_text("\n".join(text for text, _ in reviews(120, 0)))
+    return path
+
+
+def test_pretrain_then_fine_tune_and_predict(run_script, text_file, files, tmp_path):
+    """The whole way, in fresh processes, from another folder."""
+    command = (
+        f"--text_files={text_file}",
+        *TINY,
+        "--lowercase",
+        "--epochs=2",
+        "--batch_size=4",
+        f"--workdir={tmp_path / 'lm'}",
+        "--sample=2",
+    )
+    result = run_script("pretrain.py", *command)
+    assert result.returncode == 0, result.stderr
+    assert "bits per byte" in result.stdout
+    assert "Sample 2" in result.stdout
+    assert "tokens/s" in result.stderr
+    preset = f"--preset={tmp_path / 'lm' / 'preset'}"
+    workdir = f"--workdir={tmp_path / 'run'}"
+    result = run_script("train.py", *files.flags, preset, workdir)
+    assert result.returncode == 2
+    assert "--lowercase=True" in result.stderr
+    flags = ("--lowercase", "--epochs=1", "--batch_size=4")
+    result = run_script("train.py", *files.flags, preset, workdir, *flags)
+    assert result.returncode == 0, result.stderr
+    model = f"--model={tmp_path / 'run'}"
+    result = run_script("predict.py", model, "--text=Lovely film")
+    assert result.returncode == 0, result.stderr
+    assert "Lovely film" in result.stdout
+
+
+def test_two_stages_in_one_command(run_script, text_file, files, tmp_path):
+    sizes = [*TINY, "--batch_size=4", "--epochs=1"]
+    (tmp_path / "lm.cfg").write_text("\n".join([f"--text_files={text_file}", *sizes]))
+    lines = [*files.flags, "--batch_size=4", "--epochs=1"]
+    (tmp_path / "classifier.cfg").write_text("\n".join(lines))
+    result = run_script(
+        "two_stage.py",
+        f"--language_model={tmp_path / 'lm.cfg'}",
+        f"--classifier={tmp_path / 'classifier.cfg'}",
+        f"--workdir={tmp_path / 'run'}",
+    )
+    assert result.returncode == 0, result.stderr
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert set(metrics) == {"language_model", "classifier"}
+    config = (tmp_path / "run" / "classifier" / "config.cfg").read_text()
+    assert f"--preset={tmp_path / 'run' / 'language_model' / 'preset'}" in config
+
+
+@pytest.mark.parametrize("missing", ["language_model", "classifier", "workdir"])
+def test_two_stage_names_what_is_missing(missing):
+    given = {"language_model": "a", "classifier": "b", "workdir": "c"}
+    del given[missing]
+    arguments = [f"--{name}={value}" for name, value in given.items()]
+    with pytest.raises(InputError, match=f"--{missing} is missing"):
+        cli.parse("two_stage", [*arguments])
+
+
+def test_lstm_goes_the_same_way(run_script, text_file, files, tmp_path):
+    command = (
+        f"--text_files={text_file}",
+        *TINY,
+        "--architecture=lstm",
+        "--epochs=1",
+        "--batch_size=4",
+        f"--workdir={tmp_path / 'lm'}",
+        "--sample=1",
+    )
+    result = run_script("pretrain.py", *command)
+    assert result.returncode == 0, result.stderr
+    assert "Sample 1" in result.stdout
+    preset = f"--preset={tmp_path / 'lm' / 'preset'}"
+    workdir = f"--workdir={tmp_path / 'run'}"
+    result = run_script(
+        "train.py", *files.flags, preset, workdir, "--epochs=1", "--batch_size=4"
+    )
+    assert result.returncode == 0, result.stderr
+    result = run_script("evaluate.py", f"--model={tmp_path / 'run'}", files.flags[1])
+    assert result.returncode == 0, result.stderr
+
+
+def test_sample_is_off_by_default(monkeypatch, text_file):
+    arguments = [f"--text_files={text_file}", "--workdir=w"]
+    assert cli.parse("pretrain", [*arguments]).sample == 0
+
+
+@pytest.mark.parametrize(
+    ("argument", "name"),
+    [("--exclude_splits=", "exclude_splits"), ("--splits=a,b", "splits")],
+)
+def test_lists_may_be_empty_or_several(argument, name):
+    arguments = ["--dataset=d", "--workdir=w", argument]
+    corpus = cli.parse("pretrain", [*arguments]).run.corpus
+    wanted = tuple(filter(None, argument.split("=")[1].split(",")))
+    assert getattr(corpus, name) == wanted
+
+
+def test_checkpoints_come_every_so_many_updates(text_file, tmp_path, monkeypatch):
+    class Started(Exception):
+        pass
+
+    def stop(model, x, **options):
+        raise Started(options)
+
+    monkeypatch.setattr(module.PackedCausalLM, "fit", stop)
+    command = cli.parse(
+        "pretrain",
+        [
+            f"--text_files={text_file}",
+            *TINY,
+            "--batch_size=4",
+            "--checkpoint_every=3",
+            "--cache_dir=",
+            f"--workdir={tmp_path}",
+        ],
+    )
+    with pytest.raises(Started) as started:
+        module.pretrain(command.run, command.workdir)
+    (options,) = started.value.args
+    (saver,) = (c for c in options["callbacks"] if isinstance(c, resumable_run._Saver))
+    # A checkpoint comes with the validation at the end of each of Keras' epochs.
+    assert options["steps_per_epoch"] == saver.every == 3

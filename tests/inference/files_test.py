@@ -1,0 +1,451 @@
+import csv
+import datetime
+import decimal
+import io
+import json
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from rich.console import Console
+
+from sentiment.data.table_reader import read_rows
+from sentiment.errors import InputError
+from sentiment.inference import files as predictor
+from sentiment.inference.files import label_rows, predict_file, print_predictions
+
+SUFFIXES = ("csv", "tsv", "jsonl", "parquet")
+ADDED = ["label", "score", "probability_bad", "probability_good", "note"]
+
+
+class LengthClassifier:
+    """Good is as probable as the text has characters, in percent."""
+
+    label_names = ("bad", "good")
+
+    def __init__(self):
+        self.calls = []
+
+    def predict_texts(self, texts, batch_size=None):
+        self.calls.append((len(texts), batch_size))
+        good = np.array([len(text) / 100 for text in texts])
+        is_empty = np.array([not text.strip() for text in texts])
+        return np.stack([1 - good, good], axis=1), is_empty
+
+
+@pytest.fixture
+def classifier():
+    return LengthClassifier()
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes rows of strings as a table; a string is a CSV file as it stands."""
+
+    def write(name, rows):
+        path = tmp_path / name
+        if isinstance(rows, str):
+            path.write_text(rows, encoding="utf-8")
+        elif path.suffix == ".parquet":
+            pq.write_table(pa.Table.from_pylist(rows), path)
+        elif path.suffix == ".jsonl":
+            path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        else:
+            with open(path, "w", newline="", encoding="utf-8") as stream:
+                delimiter = "\t" if path.suffix == ".tsv" else ","
+                writer = csv.DictWriter(stream, list(rows[0]), delimiter=delimiter)
+                writer.writeheader()
+                writer.writerows(rows)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def predicted(classifier, write, tmp_path):
+    """Predicts rows and returns those written."""
+
+    def run(rows, before="a.csv", after="b.jsonl", **options):
+        predict_file(classifier, write(before, rows), tmp_path / after, **options)
+        return rows_of(tmp_path / after)
+
+    return run
+
+
+def rows_of(path):
+    return [row for _, row in read_rows(path)]
+
+
+def added(row):
+    return {name: row[name] for name in ADDED}
+
+
+# --- Files: what is written
+
+
+@pytest.mark.parametrize("after", SUFFIXES)
+@pytest.mark.parametrize("before", SUFFIXES)
+def test_columns_and_order_stay_and_predictions_follow(predicted, before, after):
+    rows = [
+        {"id": "007", "text": "x" * 75, " odd ": 'a,"b"\tc\nd'},
+        {"id": "", "text": "中文 😀", " odd ": " spaced "},
+        {"id": "1e5", "text": "", " odd ": "null"},
+    ]
+    written = predicted(rows, f"a.{before}", f"b.{after}")
+    assert [{name: row[name] for name in rows[0]} for row in written] == rows
+    assert [list(row) for row in written] == [["id", "text", " odd ", *ADDED]] * 3
+    labels = [row["label"] for row in written]
+    assert labels == ["good", "bad", "bad"]
+    numbers = [[float(row[name]) for name in ADDED[1:4]] for row in written]
+    expected = [[0.75, 0.25, 0.75], [0.96, 0.96, 0.04], [1, 1, 0]]
+    np.testing.assert_allclose(numbers, expected, rtol=1e-12)
+    assert [row["note"] for row in written] == ["", "", "empty after cleaning"]
+
+
+def test_number_of_rows_is_returned_and_printed(classifier, write, tmp_path, capsys):
+    path = write("a.csv", "text\na\nb\nc\n")
+    assert predict_file(classifier, path, tmp_path / "b.csv") == 3
+    assert f"3 rows written to {tmp_path}/b.csv." in capsys.readouterr().out
+
+
+def test_batch_size_is_handed_on(predicted, classifier):
+    predicted("text\na\n", batch_size=5)
+    assert classifier.calls == [(1, 5)]
+
+
+def test_text_column_is_the_one_that_is_read(predicted):
+    rows = predicted("text,body\n,xxx\n", text_column="body")
+    assert rows[0]["probability_good"] == 0.03
+
+
+@pytest.mark.parametrize("present", ["label", "score", "note", "probability_good"])
+def test_present_column_makes_all_added_ones_predicted(predicted, present):
+    (row,) = predicted(f"{present},text\nmine,xx\n")
+    assert list(row) == [present, "text", *(f"predicted_{name}" for name in ADDED)]
+    assert row[present] == "mine"
+    assert row["predicted_probability_good"] == 0.02
+
+
+def test_predicting_predictions_again_overwrites_nothing(predicted):
+    (row,) = predicted("label,predicted_label,text\nmine,too,xx\n")
+    assert (row["label"], row["predicted_label"]) == ("mine", "too")
+    assert row["predicted_predicted_label"] == "bad"
+
+
+def test_column_of_a_later_jsonl_row_is_not_overwritten(predicted):
+    rows = predicted([{"text": "x"}, {"text": "y", "label": "mine"}], "a.jsonl")
+    assert "label" not in rows[0]
+    assert rows[1]["label"] == "mine"
+    assert [row["predicted_label"] for row in rows] == ["bad", "bad"]
+
+
+def test_column_of_a_later_jsonl_row_fits_into_csv(predicted):
+    rows = [{"text": "x"}, {"text": "y", "more": "mine"}]
+    assert [row["more"] for row in predicted(rows, "a.jsonl", "b.csv")] == ["", "mine"]
+
+
+def test_jsonl_keeps_types(predicted):
+    row = {"i": 1, "f": 1.0, "b": True, "n": None, "l": [1, {"k": "ü"}], "text": "x"}
+    (read,) = predicted([row], "a.jsonl", "b.jsonl")
+    kept = {name: read[name] for name in row}
+    assert json.dumps(kept) == json.dumps(row)
+
+
+def parquet_table():
+    time = datetime.datetime(2024, 5, 1, 12, 30, 0, 123456)
+    return pa.table(
+        {
+            "text": pa.array(["x", "yy"], pa.large_string()),
+            "id": pa.array([1, None], pa.uint8()),
+            "price": pa.array([decimal.Decimal("1.50"), None], pa.decimal128(5, 2)),
+            "ratio": pa.array([0.1, 0.2], pa.float32()),
+            "day": pa.array([time.date(), None], pa.date32()),
+            "time": pa.array([time, time], pa.timestamp("ns", "Europe/Paris")),
+            "kind": pa.array(["a", "b"]).dictionary_encode(),
+            "tags": pa.array([["u", "v"], []], pa.list_(pa.string())),
+            "more": pa.array([{"k": 1}, None], pa.struct([("k", pa.int16())])),
+            "raw": pa.array([b"\xff", None], pa.binary()),
+            "none": pa.nulls(2),
+        },
+    ).replace_schema_metadata({"owner": "me"})
+
+
+def test_parquet_keeps_types_values_and_metadata(classifier, tmp_path):
+    table = parquet_table()
+    pq.write_table(table, tmp_path / "a.parquet")
+    predict_file(classifier, tmp_path / "a.parquet", tmp_path / "b.parquet")
+    before = pq.read_table(tmp_path / "a.parquet")
+    after = pq.read_table(tmp_path / "b.parquet")
+    assert after.select(table.column_names).equals(before)
+    assert after.schema.metadata[b"owner"] == b"me"
+    number = pa.float64()
+    kinds = [pa.string(), number, number, number, pa.string()]
+    assert after.schema.names[-5:] == ADDED
+    assert after.schema.types[-5:] == kinds
+
+
+def test_parquet_column_that_begins_with_nulls_keeps_its_type(
+    classifier, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(predictor, "CHUNK_ROWS", 2)
+    table = pa.table({"text": list("abcd"), "n": pa.array([None, None, 3, 4])})
+    pq.write_table(table, tmp_path / "a.parquet")
+    predict_file(classifier, tmp_path / "a.parquet", tmp_path / "b.parquet")
+    after = pq.read_table(tmp_path / "b.parquet")
+    assert after.column("n").equals(table.column("n"))
+
+
+def test_parquet_value_that_python_lacks_is_an_input_error(classifier, tmp_path):
+    table = pa.table({"text": ["a"], "t": pa.array([1], pa.timestamp("ns"))})
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(InputError, match=r"a\.parquet.*[Nn]anosecond"):
+        predict_file(classifier, tmp_path / "a.parquet", tmp_path / "b.parquet")
+    assert not (tmp_path / "b.parquet").exists()
+
+
+# --- Files: streaming
+
+
+@pytest.mark.parametrize("limit", [{"CHUNK_ROWS": 3}, {"CHUNK_CHARACTERS": 10}])
+@pytest.mark.parametrize("after", SUFFIXES)
+def test_chunks_change_nothing_but_the_calls(
+    monkeypatch, predicted, classifier, limit, after
+):
+    text = "text,i\n" + "".join(f"{'x' * (i % 7)},{i}\n" for i in range(20))
+    whole = predicted(text, after=f"whole.{after}")
+    assert classifier.calls == [(20, None)]
+    for name, value in limit.items():
+        monkeypatch.setattr(predictor, name, value)
+    assert predicted(text, after=f"parts.{after}") == whole
+    sizes = [size for size, _ in classifier.calls[1:]]
+    assert len(sizes) > 5
+    assert sum(sizes) == 20
+    if "CHUNK_ROWS" in limit:
+        assert sizes == [3] * 6 + [2]
+
+
+def test_memory_does_not_grow_with_the_file(classifier, write, tmp_path):
+    path = write("a.csv", "text,more\n" + f"{'x' * 50},{'y' * 1450}\n" * 16_000)
+    tracemalloc.start()
+    try:
+        predict_file(classifier, path, tmp_path / "b.csv")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert path.stat().st_size > 24e6
+    assert peak < 10e6
+
+
+def test_a_huge_text_among_short_ones_costs_a_few_copies_of_it(
+    real_classifier, write, tmp_path
+):
+    classifier = real_classifier
+    short = [f"film {i}" for i in range(1000)]
+    huge = "great film, " * 420_000
+    text = "\n".join(["text", *short[:500], f'"{huge}"', *short[500:]])
+    path = write("a.csv", text + "\n")
+    # Compiling costs memory too, so that comes first: the huge text ends a chunk.
+    cut = classifier.predict([*short[:500], huge[-1000:]])[-1]
+    classifier.predict(short[500:])
+    tracemalloc.start()
+    try:
+        assert predict_file(classifier, path, tmp_path / "b.jsonl") == 1001
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(huge) > 5e6
+    assert peak < 150e6
+    rows = rows_of(tmp_path / "b.jsonl")
+    assert [row["text"] for row in rows] == [*short[:500], huge, *short[500:]]
+    found = [rows[500][f"probability_{name}"] for name in classifier.label_names]
+    np.testing.assert_allclose(found, cut, atol=1e-5)
+
+
+def test_written_probabilities_are_those_of_predict(
+    monkeypatch, real_classifier, write, tmp_path
+):
+    monkeypatch.setattr(predictor, "CHUNK_ROWS", 15)
+    classifier = real_classifier
+    texts = [f"{'great ' * (i % 9)}film {i}" for i in range(40)]
+    path = write("a.jsonl", [{"text": text} for text in texts])
+    predict_file(classifier, path, tmp_path / "b.jsonl")
+    rows = rows_of(tmp_path / "b.jsonl")
+    names = [f"probability_{name}" for name in classifier.label_names]
+    written = np.array([[row[name] for name in names] for row in rows])
+    expected = classifier.predict(texts)
+    np.testing.assert_allclose(written, expected, atol=1e-5)
+    labels = [classifier.label_names[i] for i in written.argmax(axis=1)]
+    assert [row["label"] for row in rows] == labels
+    assert [row["score"] for row in rows] == written.max(axis=1).tolist()
+
+
+# --- Files: what is refused
+
+
+def refused(predicted, *args, **options):
+    with pytest.raises(InputError) as error:
+        predicted(*args, **options)
+    return str(error.value)
+
+
+def test_bad_row_is_named_and_nothing_is_left(predicted, tmp_path):
+    message = refused(predicted, "text,i\na,1\nb\nc,3\n")
+    assert "a.csv, line 3: 1 fields instead of 2" in message
+    assert "--skip_bad_rows" in message
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+
+
+def test_bad_rows_are_skipped_on_request_and_shown(predicted, capsys):
+    text = "text,i\n" + "".join(f"good,{i}\nbad\n" for i in range(12))
+    rows = predicted(text, skip_bad_rows=True)
+    assert [row["i"] for row in rows] == [str(i) for i in range(12)]
+    out = capsys.readouterr().out
+    assert "skipped line 3: 1 fields" in out
+    assert "skipped line 21: " in out
+    assert "skipped line 23: " not in out
+    assert "12 bad rows left out" in out
+
+
+@pytest.mark.parametrize("value", [None, 3, ["a"], {}])
+def test_text_that_is_no_string_is_a_bad_row(predicted, value):
+    rows = [{"text": "a"}, {"text": value}, {"text": "b"}]
+    assert "line 2: text" in refused(predicted, rows, "a.jsonl")
+    good = predicted(rows, "a.jsonl", skip_bad_rows=True)
+    assert [row["text"] for row in good] == ["a", "b"]
+
+
+def test_missing_column_lists_those_there_are(predicted, classifier):
+    message = refused(predicted, "review,stars\na,1\n")
+    assert "no column 'text'. It has: review, stars" in message
+    assert classifier.calls == []
+
+
+@pytest.mark.parametrize("before", ["text,i\n", ""])
+def test_file_without_rows_is_an_error_and_leaves_nothing(predicted, tmp_path, before):
+    assert "a.csv" in refused(predicted, before)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
+
+
+def test_output_is_not_replaced_unless_asked(predicted, tmp_path, classifier):
+    (tmp_path / "b.jsonl").write_text("mine")
+    assert "--overwrite" in refused(predicted, "text\na\n")
+    assert classifier.calls == []
+    assert (tmp_path / "b.jsonl").read_text() == "mine"
+    assert len(predicted("text\na\n", overwrite=True)) == 1
+
+
+@pytest.mark.parametrize("output", ["a.csv", "b/../a.csv", "link.csv"])
+def test_output_that_is_the_input_is_refused_even_with_overwrite(
+    classifier, write, tmp_path, output
+):
+    path = write("a.csv", "text\na\n")
+    (tmp_path / "link.csv").symlink_to(path)
+    with pytest.raises(InputError, match="same file"):
+        predict_file(classifier, path, tmp_path / output, overwrite=True)
+    assert path.read_text() == "text\na\n"
+
+
+@pytest.mark.parametrize(
+    ("output", "message"), [("b.txt", "must end in"), ("none/b.csv", "does not exist")]
+)
+def test_unusable_output_is_refused_before_any_work(
+    predicted, classifier, output, message
+):
+    assert message in refused(predicted, "text\na\n", after=output)
+    assert classifier.calls == []
+
+
+def test_failing_run_keeps_the_old_output(predicted, tmp_path, classifier, monkeypatch):
+    (tmp_path / "b.jsonl").write_text("mine")
+    monkeypatch.setattr(predictor, "CHUNK_ROWS", 1)
+
+    def fail(texts, batch_size=None):
+        if texts == ["c"]:
+            raise RuntimeError("stop")
+        return LengthClassifier().predict_texts(texts)
+
+    classifier.predict_texts = fail
+    with pytest.raises(RuntimeError, match="stop"):
+        predicted("text\na\nb\nc\n", overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "b.jsonl"]
+    assert (tmp_path / "b.jsonl").read_text() == "mine"
+
+
+# --- Rows and printing
+
+
+def test_label_rows_name_the_most_probable_class(classifier):
+    sure, empty = label_rows(classifier, ["x" * 75, " "])
+    assert sure == {
+        "label": "good",
+        "score": 0.75,
+        "probabilities": {"bad": 0.25, "good": 0.75},
+        "is_empty": False,
+    }
+    assert (empty["label"], empty["is_empty"]) == ("bad", True)
+
+
+def shown(classifier, *texts, width=200):
+    console = Console(file=io.StringIO(), width=width, color_system=None)
+    print_predictions(classifier, texts, console=console)
+    return console.file.getvalue()
+
+
+def test_printed_row_has_text_label_and_probabilities(classifier):
+    header, row = (
+        line
+        for line in shown(classifier, "x" * 75).splitlines()
+        if "┃" in line or "│" in line
+    )
+    assert header.replace("┃", " ").split() == ["text", "label", "bad", "good"]
+    assert row.replace("│", " ").split() == ["x" * 75, "good", "0.250", "0.750"]
+
+
+def test_printed_empty_text_says_so(classifier):
+    assert "bad (empty after cleaning)" in shown(classifier, "ok", "")
+
+
+@pytest.mark.parametrize(
+    "text", ["[bold]x[/bold]", r"\[/b]", "[/]", ":smile:", "[x] \\"]
+)
+def test_printed_text_is_not_read_as_markup(classifier, text):
+    assert text in shown(classifier, text)
+
+
+def test_printed_class_names_are_not_read_as_markup(classifier):
+    classifier.label_names = ("[bad]", "[/good]")
+    out = shown(classifier, "x" * 75)
+    assert out.count("[/good]") == 2
+    assert "[bad]" in out
+
+
+def test_printed_long_text_is_cut(classifier):
+    out = shown(classifier, "x" * 250, width=400)
+    assert "x" * 200 + "…" in out
+
+
+def test_printed_table_fits_a_narrow_terminal_and_keeps_the_label(classifier):
+    out = shown(classifier, "a word " * 20, "", width=60)
+    assert max(map(len, out.splitlines())) <= 60
+    for word in ("empty", "after", "cleaning"):
+        assert word in out
+
+
+def test_paths_may_be_strings(classifier, write, tmp_path):
+    path = str(write("a.csv", "text\na\n"))
+    predict_file(classifier, path, f"{tmp_path}/b.csv")
+    assert Path(f"{tmp_path}/b.csv").exists()
+
+
+def test_a_compiled_prediction_does_not_run_the_model_eagerly_too(
+    real_classifier, monkeypatch
+):
+    texts = ["a film", "b film"]
+    real_classifier.predict(texts)
+    monkeypatch.setattr(
+        type(real_classifier), "__call__", lambda *_, **__: pytest.fail("ran eagerly")
+    )
+    assert real_classifier.predict(texts).shape == (2, 3)

@@ -1,0 +1,162 @@
+import shutil
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+
+import sentiment
+from sentiment import bundled
+from sentiment.config import BUNDLED_CLASSIFIER
+from sentiment.errors import InputError
+from sentiment.inference.loading import load_classifier
+from sentiment.models.half_precision import save_half_precision
+
+TEXTS = ["A GREAT film!", "bad", ""]
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory, real_classifier):
+    """`(folder, classifier)`: what a run leaves."""
+    folder = tmp_path_factory.mktemp("saved")
+    real_classifier.save(folder / "model.keras")
+    real_classifier.save_to_preset(folder / "preset")
+    return folder, real_classifier
+
+
+def refused(path):
+    with pytest.raises(InputError) as error:
+        load_classifier(path)
+    assert str(path) in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("place", ["", "model.keras", "preset"])
+def test_workdir_file_and_preset_hold_the_whole_classifier(saved, place):
+    folder, classifier = saved
+    loaded = load_classifier(folder / place)
+    assert loaded.label_names == ("bad", "so so", "good")
+    assert loaded.pooling == "attention"
+    for name in ("sequence_length", "truncation", "lowercase"):
+        expected = getattr(classifier.preprocessor, name)
+        assert getattr(loaded.preprocessor, name) == expected
+    texts = [*TEXTS, "one two three four five six seven eight nine ten eleven"]
+    tokens = [c.preprocessor.encode(texts).tokens for c in (loaded, classifier)]
+    assert tokens[0].flat.tolist() == tokens[1].flat.tolist()
+    for a, b in zip(loaded.weights, classifier.weights, strict=True):
+        assert np.array_equal(a.numpy(), b.numpy())
+
+
+def test_loaded_classifier_predicts_the_same(saved):
+    folder, classifier = saved
+    expected = classifier.predict(TEXTS)
+    found = load_classifier(str(folder)).predict(TEXTS)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_missing_model_is_named(tmp_path):
+    assert "no model" in refused(tmp_path / "none.keras")
+    assert "no model" in refused(tmp_path / "none")
+
+
+def test_folder_without_a_model_says_what_it_lacks(tmp_path):
+    message = refused(tmp_path)
+    assert "model.keras" in message
+    assert "task.json" in message
+
+
+@pytest.mark.parametrize("size", [0, 10, 5000, -100])
+def test_truncated_file_is_damaged(saved, tmp_path, size):
+    content = (saved[0] / "model.keras").read_bytes()
+    path = tmp_path / "model.keras"
+    path.write_bytes(content[:size])
+    assert "damaged" in refused(path)
+
+
+def test_one_wrong_byte_in_the_weights_is_noticed(saved, tmp_path):
+    path = tmp_path / "model.keras"
+    content = bytearray((saved[0] / "model.keras").read_bytes())
+    with zipfile.ZipFile(saved[0] / "model.keras") as archive:
+        weights = archive.getinfo("model.weights.h5")
+    content[weights.header_offset + weights.file_size * 2 // 3] ^= 0xFF
+    path.write_bytes(content)
+    assert "damaged" in refused(path)
+
+
+@pytest.mark.parametrize("content", [b"not a model", b"PK\x03\x04 not a zip"])
+def test_other_file_is_no_model(tmp_path, content):
+    for name in ("model.keras", "model.txt"):
+        (tmp_path / name).write_bytes(content)
+        assert "no Keras model" in refused(tmp_path / name)
+
+
+def test_archive_without_weights_is_incomplete(saved, tmp_path):
+    path = tmp_path / "model.keras"
+    with (
+        zipfile.ZipFile(saved[0] / "model.keras") as before,
+        zipfile.ZipFile(path, "w") as after,
+    ):
+        for name in before.namelist():
+            if name != "model.weights.h5":
+                after.writestr(name, before.read(name))
+    assert "incomplete" in refused(path)
+
+
+def test_other_keras_model_is_named(tmp_path):
+    inputs = keras.Input((2,))
+    model = keras.Model(inputs, keras.layers.Dense(1)(inputs))
+    model.save(tmp_path / "model.keras")
+    assert "holds a Functional" in refused(tmp_path / "model.keras")
+
+
+def test_classifier_without_preprocessor_reads_no_text(make_backbone, tmp_path):
+    classifier = sentiment.GPT2TextClassifier(make_backbone(num_layers=1), 2)
+    classifier.save(tmp_path / "model.keras")
+    assert "without preprocessor" in refused(tmp_path / "model.keras")
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        "config.json",
+        "model.weights.h5",
+        "task.weights.h5",  # without it KerasHub makes a random head
+        "assets/tokenizer/merges.txt",
+    ],
+)
+def test_preset_that_lacks_a_file_is_incomplete(saved, tmp_path, missing):
+    preset = tmp_path / "preset"
+    shutil.copytree(saved[0] / "preset", preset)
+    (preset / missing).unlink()
+    message = refused(preset)
+    assert "incomplete" in message
+    assert missing.rsplit(".", 1)[0] in message
+
+
+def test_preset_of_a_backbone_alone_is_no_classifier(make_backbone, tmp_path):
+    make_backbone(num_layers=1).save_to_preset(tmp_path)
+    assert "task.json" in refused(tmp_path)
+
+
+def test_preset_with_broken_json_is_damaged(saved, tmp_path):
+    preset = tmp_path / "preset"
+    shutil.copytree(saved[0] / "preset", preset)
+    (preset / "task.json").write_text("{")
+    assert "damaged" in refused(preset)
+
+
+def test_a_bundled_classifier_is_loaded_by_name(saved, tmp_path, monkeypatch):
+    folder, classifier = saved
+    save_half_precision(folder / "preset", tmp_path / "tiny")
+    monkeypatch.setattr(bundled, "FOLDER", tmp_path)
+    found = load_classifier("tiny").predict(TEXTS)
+    np.testing.assert_allclose(found, classifier.predict(TEXTS), rtol=0, atol=2e-3)
+    weights = [weight.dtype for weight in load_classifier("tiny").backbone.weights]
+    assert set(weights) == {"float32"}
+
+
+def test_a_language_model_that_comes_along_is_no_classifier():
+    message = refused("imdb_mini")
+    assert "is a language model" in message
+    known = refused("nowhere").split("comes with this package: ")[1]
+    assert known == f"{BUNDLED_CLASSIFIER}."

@@ -1,0 +1,226 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from sentiment.baselines.classical import fit_baseline
+from sentiment.config import (
+    TEACHERS,
+    AdversarialConfig,
+    BaselineConfig,
+    ModelConfig,
+    RunConfig,
+    TrainingConfig,
+    UnlabelledConfig,
+)
+from sentiment.data.datasets import Splits, load_splits
+from sentiment.data.examples import Examples
+from sentiment.data.mixing import mix_texts
+from sentiment.errors import InputError
+from sentiment.training import teachers
+from sentiment.training.teachers import copy_head, load_teacher, soften
+from sentiment.training.unlabelled_texts import label_unlabelled, read_unlabelled
+
+NEW = ["Superb and lovely", "a dull, boring film", "SUPERB  and<br/>lovely", ""]
+
+
+@pytest.fixture
+def config(tmp_path, write_data):
+    """Unlabelled: four texts of which two are new, and every labelled one."""
+    data = write_data(tmp_path, 60, 20)
+    splits = load_splits(data, 0)
+    labelled = [splits.train, splits.validation, splits.test]
+    texts = [*NEW, *(text.upper() for part in labelled for text in part.texts)]
+    path = tmp_path / "unlabelled.txt"
+    path.write_text("\n".join(texts))
+    unlabelled = UnlabelledConfig(teacher="nb_svm", unlabelled_file=str(path))
+    return RunConfig(data, ModelConfig(), TrainingConfig(), unlabelled=unlabelled)
+
+
+def test_labelled_and_repeated_texts_are_not_taught_again(config):
+    splits = load_splits(config.data, 0)
+    taught = label_unlabelled(config, splits, read_unlabelled(config))
+    assert taught.examples.texts == NEW[:2]
+    num_labelled = sum(map(len, (splits.train, splits.validation, splits.test)))
+    assert taught.num_excluded == num_labelled
+    assert taught.num_repeated == 1  # An empty line of a text file is no document.
+
+
+@pytest.mark.parametrize("teacher", TEACHERS)
+def test_labels_are_the_probabilities_of_the_teacher(config, teacher):
+    splits = load_splits(config.data, 0)
+    unlabelled = dataclasses.replace(config.unlabelled, teacher=teacher)
+    config = dataclasses.replace(config, unlabelled=unlabelled)
+    labels = label_unlabelled(config, splits, read_unlabelled(config)).examples.labels
+    model = fit_baseline(BaselineConfig(method=teacher), splits, config.seed)
+    assert labels.dtype == np.float32
+    np.testing.assert_allclose(labels, model.predict(NEW[:2]), rtol=1e-6)
+    assert labels[0, 1] > labels[1, 1]  # the first one praises
+
+
+def test_texts_that_are_all_labelled_are_refused(config, tmp_path):
+    path = tmp_path / "same.txt"
+    path.write_text(load_splits(config.data, 0).test.texts[0])
+    unlabelled = UnlabelledConfig(teacher="nb_svm", unlabelled_file=str(path))
+    config = dataclasses.replace(config, unlabelled=unlabelled)
+    with pytest.raises(
+        InputError, match="unlabelled ones 1 are among the labelled ones"
+    ):
+        label_unlabelled(config, load_splits(config.data, 0), read_unlabelled(config))
+
+
+def test_test_texts_that_were_not_drawn_are_not_taught_either(config):
+    few = dataclasses.replace(config.data, max_test_examples=4)
+    config = dataclasses.replace(config, data=few)
+    splits = load_splits(few, 0)
+    assert len(splits.test) == 4
+    taught = label_unlabelled(config, splits, read_unlabelled(config))
+    assert taught.examples.texts == NEW[:2]
+
+
+def test_without_teacher_texts_have_no_weight_and_no_opinion(config):
+    unlabelled = dataclasses.replace(config.unlabelled, teacher="none")
+    vat = AdversarialConfig(adversarial="vat")
+    config = dataclasses.replace(config, unlabelled=unlabelled, adversarial=vat)
+    splits = load_splits(config.data, 0)
+    found = label_unlabelled(config, splits, read_unlabelled(config))
+    assert found.weight == 0
+    assert found.examples.texts == NEW[:2]
+    np.testing.assert_array_equal(found.examples.labels, np.full((2, 2), 0.5))
+
+
+def test_mixed_texts_are_labelled_beside_the_others(config):
+    mixing = dataclasses.replace(config.unlabelled, mixed_texts=50)
+    config = dataclasses.replace(config, unlabelled=mixing)
+    splits = load_splits(config.data, 0)
+    taught = label_unlabelled(config, splits, read_unlabelled(config))
+    made = mix_texts(splits.train.texts, 50, config.seed)
+    assert taught.examples.texts[:2] == NEW[:2]
+    assert set(taught.examples.texts[2:]) <= set(made)
+    assert taught.num_mixed == len(taught.examples.texts) - 2 > 25
+
+
+def test_mixed_texts_need_no_others(config):
+    mixing = UnlabelledConfig(teacher="nb_svm", mixed_texts=20)
+    config = dataclasses.replace(config, unlabelled=mixing)
+    taught = label_unlabelled(
+        config, load_splits(config.data, 0), read_unlabelled(config)
+    )
+    assert len(taught.examples) == taught.num_mixed > 10
+
+
+def test_mixed_texts_are_counted_apart_from_the_unlabelled_ones(config, tmp_path):
+    splits = load_splits(config.data, 0)
+    made = mix_texts(splits.train.texts, 30, config.seed)
+    path = tmp_path / "some.txt"
+    path.write_text("\n".join([made[0], NEW[0], NEW[0]]))
+    unlabelled = UnlabelledConfig(
+        teacher="nb_svm", unlabelled_file=str(path), mixed_texts=30
+    )
+    config = dataclasses.replace(config, unlabelled=unlabelled)
+    taught = label_unlabelled(config, splits, read_unlabelled(config))
+    assert taught.examples.texts[:2] == [made[0], NEW[0]]
+    assert (taught.num_excluded, taught.num_repeated) == (0, 1)
+    assert taught.num_mixed == len(taught.examples) - 2
+    assert made[0] not in taught.examples.texts[2:]
+
+
+@pytest.fixture
+def with_teacher(config, make_classifier, tmp_path):
+    """The config with a trained teacher of these classes, its share, and it."""
+
+    def make(label_names, share=0.25):
+        teacher = make_classifier(num_classes=len(label_names))
+        teacher.label_names = label_names
+        teacher.save(tmp_path / "model.keras")
+        unlabelled = dataclasses.replace(
+            config.unlabelled, teacher=str(tmp_path), teacher_weight=share
+        )
+        return dataclasses.replace(config, unlabelled=unlabelled), teacher
+
+    return make
+
+
+def test_a_trained_model_may_be_the_teacher(with_teacher):
+    config, expected = with_teacher(("bad", "good"))
+    splits, teacher = load_splits(config.data, 0), load_teacher(config)
+    taught = label_unlabelled(config, splits, read_unlabelled(config), teacher)
+    assert taught.weight == 1
+    assert taught.examples.texts == NEW[:2]
+    found = taught.examples.labels
+    np.testing.assert_allclose(found, expected.predict(NEW[:2]), rtol=1e-6)
+
+
+def test_its_share_of_the_training_labels_is_mixed_in(with_teacher):
+    config, expected = with_teacher(("bad", "good"))
+    splits, teacher = load_splits(config.data, 0), load_teacher(config)
+    found = soften(config, splits, teacher)
+    assert found.texts == splits.train.texts
+    certain = np.eye(2)[splits.train.labels]
+    mixed = 0.75 * certain + 0.25 * expected.predict(found.texts)
+    np.testing.assert_allclose(found.labels, mixed, rtol=1e-5)
+    assert found.labels.dtype == np.float32
+
+
+def test_without_a_share_the_labels_stay_classes(with_teacher):
+    config, _ = with_teacher(("bad", "good"), share=0.0)
+    splits = load_splits(config.data, 0)
+    assert soften(config, splits, load_teacher(config)) is splits.train
+
+
+def test_a_teachers_classes_may_come_in_another_order(with_teacher, make_classifier):
+    config, _ = with_teacher(("bad", "good"), share=1.0)
+    teacher = make_classifier(num_classes=3)
+    # Of no order that is its own inverse, as two classes turned around would be.
+    teacher.label_names = ("fair", "good", "bad")
+    train = Examples(["one", "two", "three"], np.array([0, 1, 2]))
+    splits = Splits(train, train, None, ("bad", "fair", "good"))
+    found = soften(config, splits, teacher).labels
+    expected = teacher.predict(train.texts)[:, [2, 0, 1]]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("names", [("bad", "fair", "good"), ("no", "yes")])
+def test_a_teacher_of_other_classes_is_refused(with_teacher, names):
+    config, _ = with_teacher(names)
+    with pytest.raises(
+        InputError,
+        match=f"The teacher knows the classes {', '.join(names)}; .* --teacher",
+    ):
+        soften(config, load_splits(config.data, 0), load_teacher(config))
+
+
+def test_a_classical_teacher_is_not_looked_for_on_disk(config, monkeypatch):
+    monkeypatch.setattr(teachers, "load_classifier", None)
+    assert load_teacher(config) is None
+
+
+def test_a_teacher_that_is_not_there_is_named(config):
+    unlabelled = dataclasses.replace(config.unlabelled, teacher="runs/none")
+    config = dataclasses.replace(config, unlabelled=unlabelled)
+    with pytest.raises(InputError, match=r"--teacher=runs/none is none of .*nb_svm"):
+        load_teacher(config)
+
+
+@pytest.mark.parametrize("pooling", ["attention", "mean"])
+def test_a_student_may_begin_with_the_teachers_head(
+    make_classifier, randomize, pooling
+):
+    student = make_classifier("attention")
+    student.label_names = ("bad", "fair", "good")
+    teacher = randomize(make_classifier(pooling))
+    teacher.label_names = ("fair", "good", "bad")
+    before = student.get_weights()
+    copy_head(student, teacher)
+    kernel, bias = student.logits_dense.get_weights()
+    if pooling == "mean":  # another form
+        for one, other in zip(student.get_weights(), before, strict=True):
+            np.testing.assert_array_equal(one, other)
+        return
+    expected = teacher.logits_dense.get_weights()
+    np.testing.assert_array_equal(kernel, expected[0][:, [2, 0, 1]])
+    np.testing.assert_array_equal(bias, expected[1][[2, 0, 1]])
+    for one, other in zip(
+        student.pooler.get_weights(), teacher.pooler.get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
