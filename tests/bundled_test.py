@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from sentiment import bundled
-from sentiment.bundled import FOLDER, bundle, bundled_presets, resolve
+from sentiment.bundled import FOLDER, bundled_presets, resolve
 from sentiment.config import (
     BUNDLED_CLASSIFIER,
     BUNDLED_DATASET,
@@ -71,31 +71,6 @@ def test_a_name_that_is_also_a_path_here_is_refused(tmp_path, monkeypatch):
     (tmp_path / BUNDLED_CLASSIFIER).touch()
     with pytest.raises(InputError, match=rf"Say \./{BUNDLED_CLASSIFIER} for the path"):
         load_classifier(BUNDLED_CLASSIFIER)
-
-
-@pytest.mark.parametrize("name", ["gpt2_base_en", "__init__", "_mine"])
-def test_a_name_hides_nothing(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(bundled, "FOLDER", tmp_path)
-    with pytest.raises(InputError, match="is taken"):
-        bundle(str(FOLDER / LANGUAGE_MODEL), name)
-    assert not list(tmp_path.iterdir())
-
-
-def test_what_is_bundled_is_found_and_loads(tmp_path, monkeypatch):
-    original = bundled_presets()[LANGUAGE_MODEL]
-    monkeypatch.setattr(bundled, "FOLDER", tmp_path / "new")
-    bundle(str(original), "mine")
-    assert bundled_presets() == {"mine": tmp_path / "new" / "mine"}
-    load_backbone(BackboneConfig(preset="mine", lowercase=True))
-    with pytest.raises(InputError, match="exists"):
-        bundle(str(original), "mine")
-
-
-def test_a_package_that_cannot_be_written_says_so(tmp_path, monkeypatch):
-    (tmp_path / "file").touch()
-    monkeypatch.setattr(bundled, "FOLDER", tmp_path / "file")
-    with pytest.raises(InputError, match="cannot be copied to"):
-        bundle(str(FOLDER / LANGUAGE_MODEL), "mine")
 
 
 def test_a_language_model_and_a_classifier_come_along_and_are_small():

@@ -62,5 +62,9 @@ def test_a_second_process_finds_what_the_first_compiled(
             path: path.stat().st_mtime_ns for path in tmp_path.glob("xla-*/*-cache")
         }
         outputs.append((result.stdout, written))
-    assert outputs[0][1]
-    assert outputs[0] == outputs[1]
+    (first, kept), (second, present) = outputs
+    assert first == second
+    assert kept
+    # None is compiled again. What took just less than `MIN_SECONDS` in the first
+    # process may take a little more in the second, and is then kept, too.
+    assert kept.items() <= present.items()
