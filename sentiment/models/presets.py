@@ -59,7 +59,7 @@ def load_pretrained(config: ModelConfig, dtype: str = "float32"):
 def make_preprocessor(
     config: ModelConfig, tokenizer: ByteLevelGPT2Tokenizer
 ) -> GPT2TextClassifierPreprocessor:
-    """Reads texts as `config` says."""
+    """A preprocessor that reads texts as `config` says."""
     return GPT2TextClassifierPreprocessor(
         tokenizer,
         sequence_length=config.sequence_length or None,
@@ -112,7 +112,7 @@ def load_backbone(config: BackboneConfig, dtype: str = "float32"):
 
 
 def _check_preset(preset: str) -> str:
-    """What can be told before a library starts to retry or to load.
+    """Checks what can be checked before a library starts to load or to retry.
 
     Returns:
         The kind of backbone, a key of `_CLASSES`.
