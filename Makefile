@@ -1,6 +1,7 @@
 # make demo   train and try the quickstart model
 # make test   run the tests
 # make check  what a change must pass: style and tests
+# make docs   write docs/cli.md
 # make lock   resolve requirements*.txt anew
 
 PYTHON ?= python3
@@ -14,7 +15,7 @@ WORKDIR ?= runs/quickstart
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: install demo test style check lock
+.PHONY: install demo test style check docs lock
 install: $(INSTALLED)
 
 $(INSTALLED): requirements.txt requirements-dev.txt pyproject.toml setup.py
@@ -41,6 +42,9 @@ style: install
 	$(BIN)/ruff format --check .
 
 check: style test
+
+docs: install
+	$(BIN)/python -m sentiment.cli.reference > docs/cli.md
 
 lock:
 	uv pip compile --universal --python-version 3.11 --no-annotate --quiet \

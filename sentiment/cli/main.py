@@ -32,6 +32,7 @@ COMMANDS = (
     "bundle",
     "doctor",
     "configs",
+    "completion",
 )
 # Where modules come from that not every installation has.
 EXTRAS = {
@@ -134,7 +135,7 @@ def overview() -> str:
     lines = [
         f"  {name:<{width}}  {summary_of(name)}"
         for name in COMMANDS
-        if not getattr(command_module(name), "IS_INTERNAL", False)
+        if not is_internal(name)
     ]
     return "\n".join(
         [
@@ -148,6 +149,11 @@ def overview() -> str:
             "them from a file.",
         ]
     )
+
+
+def is_internal(name: str) -> bool:
+    """Whether a command is for those who make the package, and so not listed."""
+    return getattr(command_module(name), "IS_INTERNAL", False)
 
 
 def summary_of(name: str) -> str:
