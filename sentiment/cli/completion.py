@@ -12,21 +12,21 @@ from sentiment.cli.flagfiles import CONFIGS, purposes
 _SCRIPT = """\
 # Completion of `sentiment`. For {shell}, in ~/.{shell}rc:
 #   eval "$(sentiment completion --shell={shell})"
-{start}_sentiment() {{
+{helpers}_sentiment() {{
   local line="${{COMP_LINE:0:$COMP_POINT}}"
   local word="${{line##* }}" command="" name="" value="" choices="" flags=""
   local -a words
   words=( ${{COMP_WORDS[@]}} )
   command="${{words[{second}]}}"
   if [ "$COMP_CWORD" -le 1 ]; then
-    COMPREPLY=( $(compgen -W "{commands}" -- "$word") )
+    COMPREPLY=( $(_sentiment_words "{commands}" "$word") )
     return
   fi
   case "$command" in
 {flags}
   esac
   if [ "${{word#*=}}" = "$word" ]; then
-    COMPREPLY=( $(compgen -W "$flags" -- "$word") )
+    COMPREPLY=( $(_sentiment_words "$flags" "$word") )
     return
   fi
   name="${{word%%=*}}" value="${{word#*=}}"
@@ -34,16 +34,29 @@ _SCRIPT = """\
 {choices}
   esac
   if [ "$name" = "--flagfile" ]; then
-    COMPREPLY=( $(compgen -W "{flagfiles}" -- "$value") $(compgen -f -- "$value") )
+    COMPREPLY=( $(_sentiment_words "{flagfiles}" "$value") )
+    COMPREPLY+=( $(_sentiment_files "$value") )
   elif [ -n "$choices" ]; then
-    COMPREPLY=( $(compgen -W "$choices" -- "$value") )
+    COMPREPLY=( $(_sentiment_words "$choices" "$value") )
   else
-    COMPREPLY=( $(compgen -f -- "$value") )
+    COMPREPLY=( $(_sentiment_files "$value") )
   fi
 {end}}}
 complete -o nospace -F _sentiment sentiment
 """
-_ZSH_START = "autoload -U +X bashcompinit && bashcompinit\n"
+# Words, or files, that begin with what has been typed.
+_HELPERS = {
+    "bash": """\
+_sentiment_words() { compgen -W "$1" -- "$2"; }
+_sentiment_files() { compgen -f -- "$1"; }
+""",
+    # Its own compgen, of bashcompinit, leaves all of them.
+    "zsh": """\
+autoload -U +X bashcompinit && bashcompinit
+_sentiment_words() { print -rl -- ${(M)${=1}:#$2*}; }
+_sentiment_files() { print -rl -- $1*(N); }
+""",
+}
 # Where bash begins a new word at "=", zsh goes on with the one that holds it.
 _ZSH_END = '  COMPREPLY=( "${COMPREPLY[@]/#/$name=}" )\n'
 
@@ -64,7 +77,7 @@ def completion_script(shell: str) -> str:
     ]
     return _SCRIPT.format(
         shell=shell,
-        start=_ZSH_START if is_zsh else "",
+        helpers=_HELPERS[shell],
         second=2 if is_zsh else 1,  # zsh counts from 1
         commands=" ".join(names),
         flags="\n".join(flags),
