@@ -34,7 +34,20 @@ COMMANDS = (
     "bundle",
     "doctor",
     "configs",
+    "completion",
 )
+# Where modules come from that not every installation has.
+EXTRAS = {
+    "array_record": "train",
+    "filelock": "train",
+    "matplotlib": "train",
+    "optax": "train",
+    "optuna": "tune",
+    "orbax": "train",
+    "sklearn": "train",
+    "sqlalchemy": "tune",
+    "tensorflow_datasets": "train",
+}
 EXIT_FAILURE, EXIT_INPUT_ERROR, EXIT_INTERRUPTED = 1, 2, 130
 
 
@@ -80,8 +93,20 @@ def main(arguments: list[str] | None = None):
         _main(arguments)
     except InputError as error:
         _fail(f"error: {error}", EXIT_INPUT_ERROR)
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        _fail(
+            f"error: This command needs {error.name}, which is not installed: "
+            f'pip install "sentiment[{extra}]"',
+            EXIT_INPUT_ERROR,
+        )
     except KeyboardInterrupt:
         _fail("interrupted", EXIT_INTERRUPTED)
+    except BrokenPipeError:  # Whoever read the output has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_FAILURE)
     except Exception as error:
         if not is_out_of_memory(error):
             raise
@@ -136,7 +161,7 @@ def overview() -> str:
     lines = [
         f"  {name:<{width}}  {summary_of(name)}"
         for name in COMMANDS
-        if not getattr(command_module(name), "IS_INTERNAL", False)
+        if not is_internal(name)
     ]
     return "\n".join(
         [
@@ -150,6 +175,11 @@ def overview() -> str:
             "them from a file.",
         ]
     )
+
+
+def is_internal(name: str) -> bool:
+    """Whether a command is for those who make the package, and so not listed."""
+    return getattr(command_module(name), "IS_INTERNAL", False)
 
 
 def summary_of(name: str) -> str:
