@@ -106,7 +106,7 @@ def test_builtin_preset_without_network_ends_the_process_soon(
         f"--workdir={tmp_path}",
         env={**OFFLINE, "KAGGLEHUB_CACHE": str(tmp_path / "cache")},
     )
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 300  # Also where all else is slow.
     assert_refused(result)
     assert "'gpt2_base_en'" in result.stderr
     assert "--preset=FOLDER" in result.stderr
