@@ -13,7 +13,7 @@ import pytest
 import sentiment
 from sentiment.config import SpeedConfig
 from sentiment.errors import InputError
-from sentiment.models import packed_decoder
+from sentiment.models.backbones import packed_decoder
 from sentiment.models.gpt2_text_classifier_preprocessor import DEFAULT_SEQUENCE_LENGTH
 from sentiment.models.pooling import POOLINGS
 from tests.conftest import ROOT

@@ -283,10 +283,3 @@ def test_missing_arrays_are_named(on_preset, model_config, tmp_path):
     save_file(arrays, path, metadata=metadata)
     with pytest.raises(InputError, match="damaged: it lacks logits/kernel"):
         load_adapter(path)
-
-
-def test_recurrent_layers_have_nothing_to_adapt(tokenizer):
-    backbone = sentiment.RNNBackbone(tokenizer.vocabulary_size(), 1, 8)
-    classifier = sentiment.RNNTextClassifier(backbone, 2)
-    with pytest.raises(InputError, match=r"RNNBackbone.*--lora_rank"):
-        enable_lora(classifier, 2)

@@ -11,12 +11,10 @@ import sentiment
 from sentiment.data.packing import RaggedTokens, pack_rows
 from sentiment.data.pipeline import BatchPlan, EncodedExamples, batches
 from sentiment.errors import InputError
-from sentiment.models import packed_text_classifier
+from sentiment.models import packed_prediction
 from sentiment.models.losses import ReviewCrossentropy
-from sentiment.models.packed_text_classifier import (
-    PackedTextClassifier,
-    _even_batch_rows,
-)
+from sentiment.models.packed_prediction import even_batch_rows
+from sentiment.models.packed_text_classifier import PackedTextClassifier
 
 TEXTS = [
     "A great film! I loved it.",
@@ -163,7 +161,7 @@ def test_windows_cover_all_texts_in_order_whatever_their_size(
 ):
     sizes = []
     encode = classifier.preprocessor.encode
-    monkeypatch.setattr(packed_text_classifier, "PREDICT_WINDOW_CHARACTERS", 30)
+    monkeypatch.setattr(packed_prediction, "WINDOW_CHARACTERS", 30)
     monkeypatch.setattr(
         classifier.preprocessor,
         "encode",
@@ -221,10 +219,10 @@ def test_any_prediction_takes_few_compiled_programs(classifier, monkeypatch):
     ],
 )
 def test_rows_are_shared_out_evenly_over_batches(num_rows, size):
-    assert _even_batch_rows(num_rows, 16, num_devices=1) == size
+    assert even_batch_rows(num_rows, 16, num_devices=1) == size
     spare = -(-num_rows // size) * size - num_rows
     assert spare <= max(size // 4, 1) * -(-num_rows // size)
-    assert _even_batch_rows(num_rows, 16, num_devices=8) % 8 == 0
+    assert even_batch_rows(num_rows, 16, num_devices=8) % 8 == 0
 
 
 @pytest.mark.parametrize("batch_size", [0, -1])
