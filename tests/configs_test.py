@@ -101,7 +101,11 @@ def test_the_language_model_has_read_as_far_as_its_classifier_does():
     assert language_model.sequence_length == classifier.sequence_length
 
 
-@pytest.mark.parametrize("path", [*CONFIGS, *ROOT.glob("*.md")], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "path",
+    [*CONFIGS, *ROOT.glob("*.md"), *ROOT.glob("docs/*.md")],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
 def test_nothing_is_left_to_be_filled_in(path):
     text = path.read_text(encoding="utf-8")
     assert not re.search(r"@@|TODO|not measured yet", text)

@@ -18,11 +18,22 @@ import jax  # noqa: E402
 import keras  # noqa: E402
 import keras_hub  # noqa: E402
 import numpy as np  # noqa: E402
+from hypothesis import HealthCheck, settings  # noqa: E402
 from jax.experimental.compilation_cache import compilation_cache  # noqa: E402
 
 import sentiment  # noqa: E402
 from sentiment.data.vocabulary import train_vocabulary  # noqa: E402
 from sentiment.training import resumable_run  # noqa: E402
+
+# The same examples in each run, however busy the machine; nothing is kept on disk.
+settings.register_profile(
+    "tests",
+    database=None,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+settings.load_profile("tests")
 
 # "!" matters: GPT-2's pad id 0 is also its "!".
 TOY_TEXTS = [

@@ -42,7 +42,7 @@ MEGABYTE = 1e6  # bytes
 class CompressionWorkdir(Workdir):
     """The results of a compression."""
 
-    # With what a training run leaves, lest the rest of an older one be taken for this.
+    # With all that a training run leaves, so that nothing of an older run stays here.
     results = (*TrainingWorkdir.results[:-1], DISTILLATION_FOLDER, METRICS_FILE)
 
     @property
@@ -125,8 +125,8 @@ def compress(
         examples = _examples(config, split, before)  # Bad data are refused early.
         after = _compressed(config, before, folder)
         measured_before, _ = _measure(before, config, examples)
-        # Read anew: a student has the order of classes of the data, by which
-        # validation was carved from what it has not seen.
+        # Read again, in this model's order of classes. A student has that of the data,
+        # which draws the same validation rows as its training did.
         examples = _examples(config, split, after)
         measured_after, predictions = _measure(after, config, examples)
         milliseconds = milliseconds_per_review([before, after], examples.texts)

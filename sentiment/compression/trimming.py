@@ -17,10 +17,10 @@ from sentiment.models.packed_text_classifier import PackedTextClassifier
 def trim_vocabulary(
     classifier: PackedTextClassifier, texts: list[str], min_count: int = 1
 ) -> PackedTextClassifier:
-    """The classifier without the tokens that `texts` do without.
+    """The classifier without the tokens that do not occur in `texts`.
 
-    Bytes, special tokens and what kept tokens are merged from stay. So any text can
-    still be read, and with a `min_count` of 1 `texts` are split, and classified, as
+    Bytes, special tokens and the parts that kept tokens are merged from stay. So any
+    text can still be read. With a `min_count` of 1, `texts` are split and classified as
     before; other texts may be split into shorter tokens.
 
     Args:
@@ -54,7 +54,7 @@ def trim_vocabulary(
 
 
 def _kept_tokens(tokenizer, lowercase, texts, min_count) -> set[str]:
-    # Whole texts: truncation counts tokens, also those that it leaves out.
+    # Whole texts: where truncation cuts depends on all tokens, also those cut off.
     cleaned = [clean_text(text, lowercase) for text in texts]
     counts = Counter()
     for ids in tokenizer.encode_batch(cleaned):
@@ -64,7 +64,7 @@ def _kept_tokens(tokenizer, lowercase, texts, min_count) -> set[str]:
     kept |= {
         token for token, i in tokenizer.vocabulary.items() if counts[i] >= min_count
     }
-    # From long to short, since what a token is merged from is merged before it.
+    # In reverse, since the parts of a token are merged before the token itself.
     for merge in reversed(tokenizer.merges):
         if merge.replace(" ", "") in kept:
             kept.update(merge.split(" "))

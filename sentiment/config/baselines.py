@@ -21,8 +21,10 @@ class BaselineConfig(CheckedConfig):
     )
     max_ngram: int = setting(2, "Longest n-gram of words.", at_least=1, at_most=5)
     min_count: int = setting(
-        2, "Training texts that an n-gram must occur in.", at_least=1
+        2, "Least number of training texts that an n-gram must occur in.", at_least=1
     )
     inverse_penalty: float = setting(
-        1.0, "C of the regression or the SVM: greater fits the data closer.", above=0
+        1.0,
+        "C of the regression or the SVM: a greater one fits the data more closely.",
+        above=0,
     )

@@ -1,4 +1,4 @@
-"""What each command is asked for."""
+"""The settings of each command."""
 
 import dataclasses
 import os
@@ -40,30 +40,29 @@ class RunCommand(CheckedConfig):
 
 @dataclass(frozen=True)
 class TrainCommand(RunCommand):
-    """What `sentiment train` is asked for."""
+    """The settings of `sentiment train`."""
 
     run: RunConfig
 
 
 @dataclass(frozen=True)
 class TuneCommand(RunCommand):
-    """What `sentiment tune` is asked for; `run` is what its trials start from."""
+    """The settings of `sentiment tune`; `run` is what its trials start from."""
 
     run: RunConfig
     workdir: str = setting(
         "",
-        "Folder of the study; made if missing. The same command goes on there, and "
-        "several processes may at once.",
+        "Folder of the study; made if missing. The same command continues a study "
+        "there, and several processes may do so at once.",
     )
-    overwrite: bool = setting(
-        False, "Start anew and replace what a study has left in --workdir."
-    )
-    trials: int = setting(20, "How many settings to try in all.", at_least=1)
+    overwrite: bool = setting(False, "Start again and replace the study in --workdir.")
+    trials: int = setting(20, "How many trials to run in all.", at_least=1)
     space: tuple[str, ...] = setting(
         (),
-        "A setting to vary, --space=learning_rate=1e-5:1e-3:log, --space=epochs=1:3 or "
-        "--space=pooling=last|mean; give one for each. None: the learning rate, up to "
-        "ten times more or less, dropout and weight decay.",
+        "A setting to vary and its values: --space=learning_rate=1e-5:1e-3:log, "
+        "--space=epochs=1:3 or --space=pooling=last|mean. May be given several times. "
+        "Not given: the learning rate (up to ten times more or less), dropout and "
+        "weight decay vary.",
         repeated=True,
     )
 
@@ -79,23 +78,23 @@ class TuneCommand(RunCommand):
 
 @dataclass(frozen=True)
 class PretrainCommand(RunCommand):
-    """What `sentiment pretrain` is asked for."""
+    """The settings of `sentiment pretrain`."""
 
     run: PretrainRunConfig
     workdir: str = setting(
-        "", "Folder for checkpoints and results; made if missing. A run goes on there."
+        "",
+        "Folder for checkpoints and results; made if missing. The same command "
+        "continues an interrupted run there.",
     )
-    overwrite: bool = setting(
-        False, "Start anew and replace what a run has left in --workdir."
-    )
+    overwrite: bool = setting(False, "Start again and replace the run in --workdir.")
     sample: int = setting(
-        0, "Print this many texts that the model makes up, when done.", at_least=0
+        0, "When done, print this many texts written by the model.", at_least=0
     )
 
 
 @dataclass(frozen=True)
 class TwoStageCommand(CheckedConfig):
-    """What `sentiment two_stage` is asked for.
+    """The settings of `sentiment two_stage`.
 
     Attributes:
         pretrain: the first stage; its result is the preset of the second.
@@ -109,11 +108,11 @@ class TwoStageCommand(CheckedConfig):
     )
     classifier: str = setting(
         "",
-        "Flagfile of the second stage, as for `sentiment train`, without --preset.",
+        "Flagfile of the second stage, as for `sentiment train`, but without --preset.",
         is_path=True,
     )
     tfds_data_dir: str = setting(
-        "", "TFDS folder of both stages; empty: what their flagfiles say.", is_path=True
+        "", "TFDS folder of both stages; empty: those of their flagfiles.", is_path=True
     )
     workdir: str = setting("", "Folder for the results; made if missing.")
     overwrite: bool = setting(False, "Replace the results of finished stages.")
@@ -121,21 +120,21 @@ class TwoStageCommand(CheckedConfig):
 
 @dataclass(frozen=True)
 class BaselineCommand(RunCommand):
-    """What `sentiment baseline` is asked for."""
+    """The settings of `sentiment baseline`."""
 
     run: BaselineRunConfig
 
 
 @dataclass(frozen=True)
 class CompressCommand(RunCommand):
-    """What `sentiment compress` is asked for."""
+    """The settings of `sentiment compress`."""
 
     run: CompressRunConfig
 
 
 @dataclass(frozen=True)
 class CompareCommand(CheckedConfig):
-    """What `sentiment compare` is asked for.
+    """The settings of `sentiment compare`.
 
     Example: `sentiment compare runs/nb_svm runs/imdb`.
     """
@@ -162,10 +161,10 @@ class CompareCommand(CheckedConfig):
 
 @dataclass(frozen=True)
 class BundleCommand(CheckedConfig):
-    """What `sentiment bundle` is asked for."""
+    """The settings of `sentiment bundle`."""
 
-    preset: str = setting("", "Preset folder that is to come with the package.")
-    name: str = setting("", "What it is to be called.")
+    preset: str = setting("", "Preset folder to put into the package.")
+    name: str = setting("", "Name of the preset in the package.")
 
     def __post_init__(self):
         super().__post_init__()
@@ -178,16 +177,16 @@ class BundleCommand(CheckedConfig):
 
 @dataclass(frozen=True)
 class DoctorCommand(CheckedConfig):
-    """What `sentiment doctor` is asked for."""
+    """The settings of `sentiment doctor`."""
 
-    dataset: str = setting("imdb_reviews", "TFDS name of a set to look for.")
+    dataset: str = setting("imdb_reviews", "TFDS name of a data set to look for.")
     tfds_data_dir: str = setting("", "TFDS folder to look in.", is_path=True)
-    workdir: str = setting("", "Folder that is to be written to; empty: this one.")
+    workdir: str = setting("", "Folder that must be writable; empty: this one.")
 
 
 @dataclass(frozen=True)
 class ConfigsCommand(CheckedConfig):
-    """What `sentiment configs` is asked for."""
+    """The settings of `sentiment configs`."""
 
     copy: str = setting("", "Name of the flagfile to copy; empty: all are listed.")
     output: str = setting("", "File for the copy; empty: NAME.cfg in this folder.")
@@ -210,7 +209,7 @@ class ModelCommand(CheckedConfig):
         "of a classifier; or the name of one that comes with this package.",
     )
     batch_size: int = setting(
-        0, "Rows computed at once; 0: as many as are fast.", at_least=0
+        0, "Rows computed at once; 0: chosen for speed.", at_least=0
     )
 
     def __post_init__(self):
@@ -221,7 +220,7 @@ class ModelCommand(CheckedConfig):
 
 @dataclass(frozen=True)
 class EvaluateCommand(ModelCommand):
-    """What `sentiment evaluate` is asked for."""
+    """The settings of `sentiment evaluate`."""
 
     data: DataConfig
     speed: SpeedConfig = dataclasses.field(default_factory=SpeedConfig)
@@ -230,17 +229,17 @@ class EvaluateCommand(ModelCommand):
     )
     seed: int = setting(
         0,
-        "Seed of the training run, for what it carved.",
+        "Seed of the training run, which decided what was held out for validation.",
         at_least=0,
         at_most=MAX_SEED,
     )
-    output: str = setting("", "JSON file for the scores; empty: they are printed only.")
+    output: str = setting("", "JSON file for the scores; empty: they are only printed.")
     overwrite: bool = setting(False, "Replace --output if it exists.")
 
 
 @dataclass(frozen=True)
 class PredictCommand(ModelCommand):
-    """What `sentiment predict` is asked for."""
+    """The settings of `sentiment predict`."""
 
     speed: SpeedConfig = dataclasses.field(default_factory=SpeedConfig)
     text: tuple[str, ...] = setting(
@@ -251,7 +250,7 @@ class PredictCommand(ModelCommand):
     output: str = setting("", "File for --input's rows with their predictions.")
     overwrite: bool = setting(False, "Replace --output if it exists.")
     skip_bad_rows: bool = setting(
-        False, "Leave unusable rows of --input out and count them."
+        False, "Leave out and count rows of --input that cannot be used."
     )
 
     def __post_init__(self):

@@ -22,8 +22,9 @@ class CompressionConfig(UnlabelledTextsConfig):
     )
     method: str = setting(
         "int8",
-        "int8, int4: integers instead of float32; distill: fewer layers, taught by the "
-        "model; vocab: without the tokens that the training data do without.",
+        "int8, int4: weights as integers instead of float32; distill: a model of fewer "
+        "layers, taught by this one; vocab: without the tokens that never occur in the "
+        "training data.",
         choices=COMPRESSIONS,
     )
     keep_layers: int = setting(
@@ -31,8 +32,8 @@ class CompressionConfig(UnlabelledTextsConfig):
     )
     teacher_weight: float = setting(
         0.5,
-        "Share of the model's probabilities in the labels that distill learns; the "
-        "rest is the true label.",
+        "Share of the model's probabilities in the labels that distill learns from; "
+        "the rest is the true label.",
         at_least=0,
         at_most=1,
     )

@@ -30,11 +30,9 @@ class DataConfig(CheckedConfig):
         is_path=True,
     )
     validation_file: str = setting(
-        "", "Own validation data; empty: carved from the training data.", is_path=True
+        "", "Own validation data; empty: a part of the training data.", is_path=True
     )
-    test_file: str = setting(
-        "", "Own test data; empty: no test in the metrics.", is_path=True
-    )
+    test_file: str = setting("", "Own test data; empty: no test scores.", is_path=True)
     text_column: str = setting(
         "", "Column of the text; empty: 'text', or the only text feature of a TFDS set."
     )
@@ -44,12 +42,12 @@ class DataConfig(CheckedConfig):
     )
     label_names: tuple[str, ...] = setting(
         (),
-        "Comma-separated class names, class 0 first; empty: the names that the data "
-        "set knows or that occur in the training file.",
+        "Comma-separated class names, class 0 first; empty: those of the data set, or "
+        "those that occur in the training file.",
     )
     validation_fraction: float = setting(
         0.1,
-        "Share of the training data that is carved off for validation, stratified, "
+        "Share of the training data held out for validation, of each class alike, "
         "where there is no validation data.",
         above=0,
         below=1,
@@ -111,8 +109,8 @@ class CorpusConfig(CheckedConfig):
     )
     exclude_splits: tuple[str, ...] = setting(
         ("test",),
-        "Comma-separated splits of --dataset whose texts must not be learnt from; "
-        "empty: none.",
+        "Comma-separated splits of --dataset whose texts are left out, such as the "
+        "test split; empty: none.",
     )
     text_files: tuple[str, ...] = setting(
         (),
@@ -121,16 +119,16 @@ class CorpusConfig(CheckedConfig):
         is_path=True,
     )
     exclude_files: tuple[str, ...] = setting(
-        (), "Comma-separated files whose texts must not be learnt from.", is_path=True
+        (), "Comma-separated files whose texts are left out.", is_path=True
     )
     text_column: str = setting(
         "", "Column of the text; empty: 'text', or the only text feature of a TFDS set."
     )
     validation_fraction: float = setting(
-        0.01, "Share of the documents that measure perplexity.", above=0, below=1
+        0.01, "Share of the documents held out to measure perplexity.", above=0, below=1
     )
     max_documents: int = setting(
-        0, "Learn from at most this many documents, drawn by seed; 0: all.", at_least=0
+        0, "Use at most this many documents, drawn by seed; 0: all.", at_least=0
     )
     skip_bad_rows: bool = setting(
         False, "Skip and count unusable rows of own files, instead of stopping."
@@ -163,12 +161,12 @@ class UnlabelledTextsConfig(CheckedConfig):
     """Where texts without labels come from."""
 
     unlabelled_split: str = setting(
-        "", "Split of --dataset for a teacher; labels it may have are not read."
+        "", "Split of --dataset to learn from without labels; any it has are not read."
     )
     unlabelled_file: str = setting(
         "",
-        "Own texts for a teacher: CSV, TSV, JSONL or Parquet, or .txt with one text a "
-        "line.",
+        "Own texts to learn from without labels: CSV, TSV, JSONL or Parquet, or .txt "
+        "with one text a line.",
         is_path=True,
     )
 
@@ -183,13 +181,13 @@ class UnlabelledTextsConfig(CheckedConfig):
 
 @dataclass(frozen=True)
 class UnlabelledConfig(UnlabelledTextsConfig):
-    """Texts without labels that a classifier learns from, too, and what labels them."""
+    """Texts without labels to learn from as well, and the teacher that labels them."""
 
     teacher: str = setting(
         "none",
-        "What gives each unlabelled text the probabilities it is to have (Hinton et "
-        f"al. 2015): {', '.join(TEACHERS)}, see scripts/baseline.py, fitted to the "
-        "training examples; or a trained model, see --model of scripts/predict.py.",
+        "What gives each unlabelled text its class probabilities (Hinton et al. 2015): "
+        f"{', '.join(TEACHERS)}, fitted to the training examples (see `sentiment "
+        "baseline`), or a trained model (see --model of `sentiment predict`).",
         is_path=True,
     )
     teacher_weight: float = setting(
@@ -201,8 +199,9 @@ class UnlabelledConfig(UnlabelledTextsConfig):
     )
     mixed_texts: int = setting(
         0,
-        "Make up to this many texts of phrases of the training texts for --teacher, "
-        "which passes on what it knows of words and phrases where texts are few.",
+        "Make up to this many texts out of phrases of the training texts, for "
+        "--teacher to label. Where training texts are few, this passes on what the "
+        "teacher knows of words and phrases.",
         at_least=0,
     )
 

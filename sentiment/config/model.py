@@ -48,8 +48,9 @@ class BackboneConfig(CheckedConfig):
     )
     keep_layers: int = setting(
         0,
-        "Keep this many of the preset's layers, evenly spaced, as distillation begins "
-        "(Sanh et al. 2019), and the head of a --teacher of the same form; 0: all.",
+        "Start with this many of the preset's layers, evenly spaced (Sanh et al. "
+        "2019), and with the head of --teacher where it has the same form; 0: all "
+        "layers.",
         at_least=0,
     )
     architecture: str = setting(
@@ -89,8 +90,9 @@ class BackboneConfig(CheckedConfig):
     )
     sequence_length: int = setting(
         0,
-        "Tokens of a review that are read, start and end token included, and length "
-        "of a packed row; 0: 512 or the backbone's positions, whichever is less.",
+        "Tokens of a review that are read, start and end token included; also the "
+        "greatest length of a packed row. 0: 512 or the backbone's positions, "
+        "whichever is less.",
         at_least=0,
     )
     lowercase: bool = setting(False, "Lowercase the text. Off for pretrained GPT-2.")
@@ -129,9 +131,13 @@ class ModelConfig(BackboneConfig):
 
     pooling: str = setting(
         "last",
-        "How hidden states become one vector; concat is last, mean and max.",
+        "How a review's hidden states become one vector; concat is last, mean and max "
+        "side by side.",
         choices=POOLING_NAMES,
     )
     truncation: str = setting(
-        "head", "What is kept of a longer review.", choices=TRUNCATIONS
+        "head",
+        "What is kept of a longer review: its head, its tail, or both: a quarter from "
+        "the start and the rest from the end.",
+        choices=TRUNCATIONS,
     )

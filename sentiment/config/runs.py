@@ -68,8 +68,8 @@ class RunConfig(SeededRun):
         model: what is trained.
         training: how.
         speed: fast paths and caches.
-        unlabelled: further texts, without labels.
-        adversarial: perturbations to stand.
+        unlabelled: texts without labels.
+        adversarial: perturbations to withstand.
     """
 
     data: DataConfig

@@ -1,4 +1,4 @@
-"""What a search for settings may vary, and how far."""
+"""What a search for settings may vary, and within which limits."""
 
 import dataclasses
 import math
@@ -10,7 +10,7 @@ from sentiment.config.settings import written
 from sentiment.errors import InputError
 
 TUNABLE_GROUPS = ("model", "training", "unlabelled", "adversarial")
-# What trials are compared by, and what changes no result.
+# The score that compares trials, and settings that change no result.
 FIXED = ("monitor", "num_devices", "checkpoint_every", "max_recoveries")
 MAX_CHECKED = 1000  # values of a range of whole numbers
 
@@ -45,7 +45,7 @@ class Dimension:
         return value in self.choices if self.choices else self.low <= value <= self.high
 
     def to_check(self) -> Sequence:
-        """Values that show whether all are allowed: the ends of a range at least."""
+        """Values that stand for all in a check: of a range, at least its ends."""
         if self.choices:
             return self.choices
         is_short = isinstance(self.low, int) and self.high - self.low < MAX_CHECKED
@@ -78,7 +78,7 @@ def parse_space(texts: Sequence[str], run: RunConfig) -> tuple[Dimension, ...]:
 
 
 def default_space(run: RunConfig) -> tuple[str, ...]:
-    """What is worth a search in most runs: the learning rate, and two regularisers."""
+    """The space that suits most runs: the learning rate, and two regularisers."""
     rate = run.training.learning_rate
     return (
         f"learning_rate={rate / 10:.3g}:{rate * 10:.3g}:log",

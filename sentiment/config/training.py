@@ -24,7 +24,9 @@ class OptimizationConfig(CheckedConfig):
     batch_size: int = setting(
         16, "Rows in a micro-batch; a packed row holds several reviews.", at_least=1
     )
-    epochs: int = setting(3, "Passes over the training data at most.", at_least=1)
+    epochs: int = setting(
+        3, "Greatest number of passes over the training data.", at_least=1
+    )
     optimizer: str = setting("adamw", "Update rule, from optax.", choices=OPTIMIZERS)
     learning_rate: float = setting(
         2e-5, "Peak learning rate, after the warm-up.", above=0
@@ -33,11 +35,14 @@ class OptimizationConfig(CheckedConfig):
         0.1, "Share of the updates in which the rate rises.", at_least=0, at_most=1
     )
     weight_decay: float = setting(
-        0.01, "Decoupled decay of kernels; never biases, norms, embeddings.", at_least=0
+        0.01,
+        "Decoupled weight decay of kernels; biases, norms and embeddings have none.",
+        at_least=0,
     )
     layerwise_lr_decay: float = setting(
         1.0,
-        "Factor on the learning rate per layer below the head (ULMFiT, ELECTRA).",
+        "Factor on the learning rate for each layer further below the head (ULMFiT, "
+        "ELECTRA).",
         above=0,
         at_most=1,
     )
@@ -49,20 +54,20 @@ class OptimizationConfig(CheckedConfig):
     )
     checkpoint_every: int = setting(
         500,
-        "Updates between two checkpoints; longer runs write one after each epoch, "
-        "too, and all do every ten minutes. The same command goes on from the last "
-        "one.",
+        "Updates between two checkpoints. Runs of more updates also write one after "
+        "each epoch, and all runs every ten minutes. The same command continues from "
+        "the last one.",
         at_least=1,
     )
     max_recoveries: int = setting(
         2,
-        "How often training may go back to its last checkpoint when the loss diverges, "
-        "to go on with half the learning rate and without those batches.",
+        "How often training may go back to its last checkpoint when the loss diverges. "
+        "It then continues with half the learning rate and without those batches.",
         at_least=0,
     )
     dtype: str = setting("float32", "Precision of the backbone.", choices=DTYPES)
     num_devices: int = setting(
-        0, "Local devices that share each batch; 0: all there are.", at_least=0
+        0, "Local devices that share each batch; 0: all of them.", at_least=0
     )
 
 
@@ -78,29 +83,30 @@ class TrainingConfig(OptimizationConfig):
     )
     unfreeze_epochs: float = setting(
         0.0,
-        "Epochs after which the next layer below learns, too: first the head alone, "
-        "then block by block (ULMFiT took 1). 0: all from the start.",
+        "Number of epochs after which the next lower layer starts to learn: first the "
+        "head alone, then block by block (ULMFiT took 1). 0: all from the start.",
         at_least=0,
     )
     lora_rank: int = setting(
         0,
         "Freeze the backbone of --preset and train matrices of this rank beside its "
         "kernels (LoRA, Hu et al. 2021); 0: train all weights. With mixed_bfloat16 the "
-        "sum of both is rounded, until they are merged in float32 at the end.",
+        "sum of kernel and matrices is rounded in training; at the end they are merged "
+        "in float32.",
         at_least=0,
     )
     lora_alpha: float = setting(
         0.0,
-        "Their scale is lora_alpha / lora_rank; 0: a scale of 1.",
+        "The scale of LoRA's matrices is lora_alpha / lora_rank; 0: a scale of 1.",
         at_least=0,
     )
     lora_targets: tuple[str, ...] = setting(
         LORA_DEFAULT_TARGETS,
-        "Comma-separated layers of each block that get them: "
+        "Comma-separated layers of each block that get LoRA's matrices: "
         f"{', '.join(LORA_TARGETS)}.",
     )
     label_smoothing: float = setting(
-        0.0, "Share of the uniform distribution in the target.", at_least=0, below=1
+        0.0, "Share of the uniform distribution in the labels.", at_least=0, below=1
     )
     class_weight: tuple[str, ...] = setting(
         ("none",),
@@ -109,27 +115,27 @@ class TrainingConfig(OptimizationConfig):
     )
     focal_gamma: float = setting(
         0.0,
-        "Focal loss: how much less reviews count that are classified well already "
-        "(Lin et al. 2017 took 2); 0: cross-entropy.",
+        "Focal loss (Lin et al. 2017 took 2): the greater, the less those reviews "
+        "count that are classified well already; 0: cross-entropy.",
         at_least=0,
     )
     ema_momentum: float = setting(
         0.0,
-        "Average the weights over the updates, each counting this many times the one "
-        "after it; validated, kept and saved is the average. 0: none.",
+        "Validate, keep and save a moving average of the weights. This is the share of "
+        "the average that stays at each update, such as 0.999; 0: no average.",
         at_least=0,
         below=1,
     )
     early_stopping_patience: int = setting(
         2,
-        "Epochs without a better validation score before stopping. The best "
+        "Stop after this many epochs without a better validation score. The best "
         "epoch's weights are restored in any case.",
         at_least=1,
     )
     average_best: int = setting(
         1,
         "Average the weights of this many best epochs, if the average is no worse on "
-        "the validation data (a soup, Wortsman et al. 2022).",
+        "the validation data than the best one (a soup, Wortsman et al. 2022).",
         at_least=1,
     )
     monitor: str = setting(
@@ -140,8 +146,8 @@ class TrainingConfig(OptimizationConfig):
     packing: bool = setting(True, "Let several reviews share a row.")
     row_length: int = setting(
         0,
-        "Tokens in a packed row, at least those of the longest review read; 0: the "
-        "length that costs the least time.",
+        "Tokens in a packed row, no fewer than in the longest review as it is read; 0: "
+        "the length that costs the least time.",
         at_least=0,
     )
 
@@ -184,7 +190,7 @@ class TrainingConfig(OptimizationConfig):
 
 @dataclass(frozen=True)
 class AdversarialConfig(CheckedConfig):
-    """Perturbations of the embeddings that a classifier learns to stand."""
+    """Small changes of the embeddings that a classifier learns to withstand."""
 
     adversarial: str = setting(
         "none",
@@ -202,8 +208,8 @@ class AdversarialConfig(CheckedConfig):
     )
     adversarial_normalize: bool = setting(
         False,
-        "Measure perturbations in embeddings of variance 1 over the training tokens, "
-        "as Miyato et al. do, who take an epsilon of 5.",
+        "Measure perturbations as if embeddings had variance 1 over the training "
+        "tokens, as Miyato et al. do, who take an epsilon of 5.",
     )
 
 
@@ -220,8 +226,8 @@ class PretrainingConfig(OptimizationConfig):
     )
     checkpoint_every: int = setting(
         500,
-        "Updates between two checkpoints of a longer run, at which perplexity is "
-        "measured; all runs also write one every ten minutes. The same command goes on "
+        "Updates between two checkpoints of a longer run; perplexity is measured at "
+        "each. All runs also write one every ten minutes. The same command continues "
         "from the last one.",
         at_least=1,
     )
@@ -231,21 +237,21 @@ class PretrainingConfig(OptimizationConfig):
 class SpeedConfig(CheckedConfig):
     """Fast paths, which change no prediction, and caches.
 
-    In training they draw other dropout masks, all but `remat` and `keep_memory`.
+    In training all but `remat` and `keep_memory` draw other dropout masks.
     """
 
     chunked_attention: bool = setting(
         True,
-        "Attend by chunks of queries, each to the keys up to its end. Off: over "
-        "the full square of a row.",
+        "Compute attention in chunks of queries, each against the keys up to its end. "
+        "Off: all queries against all keys of a row.",
     )
     hash_dropout: bool = setting(
         True, "Draw dropout masks from an integer hash. Off: from JAX's threefry."
     )
     skip_unread: bool = setting(
         True,
-        "With --pooling=last, compute the last block at last tokens alone. Off: at "
-        "every token.",
+        "With --pooling=last, compute the last block at each review's last token only. "
+        "Off: at every token.",
     )
     remat: bool = setting(
         False,
@@ -254,9 +260,9 @@ class SpeedConfig(CheckedConfig):
     )
     keep_memory: bool = setting(
         True,
-        "Keep freed memory for the next step, on a CPU. Off: hand it back to the "
-        "operating system, to be asked for and cleared again each step. That all "
-        "threads share one arena, which this needs, MALLOC_ARENA_MAX alone undoes.",
+        "On a CPU, keep freed memory for the next step. Off: give it back to the "
+        "operating system, which must clear it again for each step. Either way all "
+        "threads share one memory arena, unless MALLOC_ARENA_MAX is set.",
     )
     cache_dir: str = setting(
         DEFAULT_CACHE_DIR,

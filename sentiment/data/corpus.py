@@ -33,14 +33,14 @@ class Tokenizer(Protocol):
 class Corpus:
     """Documents of a language model.
 
-    No document of either part equals one of the other, or one that was to be left
-    out, ignoring case, markup and spacing.
+    No document is in both parts, and none equals an excluded one; case, markup and
+    spacing do not count.
 
     Attributes:
         train: what is learnt from, cleaned.
         validation: what perplexity is measured on, cleaned.
-        num_excluded: documents left out for being in the excluded splits or files.
-        num_repeated: documents left out for being there already, or empty.
+        num_excluded: documents left out because they are in excluded splits or files.
+        num_repeated: documents left out because they are empty or repeat another.
         num_skipped_rows: bad rows of own files.
     """
 
@@ -181,7 +181,7 @@ def encode_documents(
 
 
 def _pieces(ids: list[int], length: int) -> Iterable[list[int]]:
-    """Pieces of at most `length`, each beginning with the last token of the one before.
+    """Pieces of at most `length`; each begins with the last token of the one before.
 
     >>> list(_pieces([0, 1, 2, 3, 4], 3))
     [[0, 1, 2], [2, 3, 4]]

@@ -13,9 +13,10 @@ MAX_WORDS = 6  # in a piece
 def mix_texts(texts: Sequence[str], count: int, seed: int) -> list[str]:
     """Makes texts of two to six pieces, each one to six words in a row.
 
-    What is left of a text's sense are its phrases; a teacher says what they weigh, and
-    so shows the whole of what it has learnt from few texts (n-gram sampling as in Tang
-    et al. 2019, https://arxiv.org/abs/1903.12136, over several texts).
+    Such a text makes no sense as a whole, but its phrases do, and the teacher's label
+    tells what it has learnt about them. Many such labels pass on more than the few
+    training texts themselves (n-gram sampling as in Tang et al. 2019,
+    https://arxiv.org/abs/1903.12136, but over several texts).
 
     Args:
         texts: where pieces come from, cleaned here.

@@ -137,7 +137,7 @@ class TableWriter:
             if exception_type is None:
                 self._finish()
         finally:
-            with suppress(Exception):  # or it would hide the one under way
+            with suppress(Exception):  # which would hide the first error
                 if self._parquet is not None:
                     self._parquet.close()
                 self._stream.close()

@@ -80,7 +80,8 @@ def compare(runs: dict[str, Predictions], seed: int = 0) -> list[Compared]:
 def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
     """The p-value of McNemar's exact test (1947).
 
-    Of the texts that just one run gets right, each run is as likely to be that one.
+    If the runs are equally good, each is as likely as the other to be the one that is
+    right, where just one is.
 
     Args:
         first: bool (N,), where one run is right.

@@ -65,8 +65,8 @@ def scores_of(
 ) -> tuple[dict, Predictions | None]:
     """The scores of `metrics.json`, and the test predictions.
 
-    Where test texts stand in the training data, too, the scores without them are
-    given beside the others, as `test_unseen`.
+    Where some test texts also stand in the training data, the scores without them are
+    given as well, as `test_unseen`.
     """
     metrics = {
         name: evaluation.metrics

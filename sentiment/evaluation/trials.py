@@ -20,7 +20,7 @@ class TrialResult:
             epoch; `None` where there is none.
         settings: what was varied.
         reason: why it failed.
-        seconds: of its last sitting.
+        seconds: that its last process spent on it.
     """
 
     number: int

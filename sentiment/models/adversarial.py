@@ -1,7 +1,7 @@
 """Adversarial and virtual adversarial training on packed rows.
 
 A perturbation is added to the embeddings of a review's tokens, of norm epsilon over
-the whole review, in the direction that hurts most; the model then learns to stand it
+the whole review, in the direction that hurts most; the model learns to withstand it
 (Miyato et al. 2017, https://arxiv.org/abs/1605.07725).
 """
 
@@ -75,10 +75,10 @@ class Adversary:
 
     @property
     def cost(self) -> float:
-        """Of an update, in plain ones: a forward pass and a backward one of twice it.
+        """Cost of an update, in plain updates; a backward pass counts as two forward.
 
-        Each slope takes a forward pass and a backward one to the embeddings alone.
-        FGM's is that of the plain step, and XLA computes it once.
+        Each slope takes a forward pass and a backward pass to the embeddings alone.
+        That of FGM is part of the plain step, and XLA computes it once.
         """
         slopes = {"fgm": 0, "pgd": self.config.adversarial_steps, "vat": 1}
         return 2 + 2 / 3 * slopes[self.config.adversarial]
@@ -151,7 +151,7 @@ class Adversary:
         return epsilon * slope(TRIAL_STEP * epsilon * direction)
 
     def _scale(self, embedding):
-        """Length of 1 in each feature: its spread over the training tokens, or 1."""
+        """Unit of length in each feature: its spread over the training tokens, or 1."""
         if not self.config.adversarial_normalize:
             return 1.0
         embedding = jax.lax.stop_gradient(embedding)

@@ -66,6 +66,22 @@ class ByteLevelGPT2Tokenizer(keras_hub.models.GPT2Tokenizer):
             )
         ]
 
+    def encode_with_spans(
+        self, texts: list[str]
+    ) -> list[tuple[list[int], list[tuple[int, int]]]]:
+        """Token ids of each text, and what characters each token is of.
+
+        Returns:
+            `(ids, spans)` of each text: ids as of `encode_batch`, and start and end,
+            exclusive, of each token's characters in the text. The space that begins a
+            token counts, and a token that is a part of a character, as in an emoji,
+            has the whole one.
+        """
+        self._check_vocabulary()
+        self._maybe_initialized_tokenizers()
+        encoded = self._tokenizer.encode_batch(texts, add_special_tokens=False)
+        return [(encoding.ids, encoding.offsets) for encoding in encoded]
+
     def decode_batch(self, sequences: list[list[int]]) -> list[str]:
         """The texts of token ids; what is no UTF-8 becomes a replacement sign."""
         self._check_vocabulary()

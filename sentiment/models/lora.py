@@ -73,7 +73,7 @@ def check_adaptable(backbone):
 
 
 def merge_lora(classifier: PackedTextClassifier) -> PackedTextClassifier:
-    """The same classifier without adapters, which its kernels have taken in."""
+    """The same classifier with its adapters merged into the kernels."""
     backbone = classifier.backbone
     kernels = {
         layer._kernel.path: _merged_kernel(layer) for layer in _adapted(backbone)
@@ -101,7 +101,7 @@ def _merged_kernel(layer) -> np.ndarray:
 def save_adapter(
     classifier: PackedTextClassifier, config: ModelConfig, path: str | Path
 ):
-    """Writes what `enable_lora` left to learn, and how to put it together again.
+    """Writes the variables that LoRA trained, and what to rebuild the model from.
 
     The file is in the safetensors format: one float32 array per trained variable, by
     its path in the model, and a JSON text in the header.

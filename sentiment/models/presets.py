@@ -60,7 +60,7 @@ def load_pretrained(config: ModelConfig, dtype: str = "float32"):
 def make_preprocessor(
     config: ModelConfig, tokenizer: ByteLevelGPT2Tokenizer
 ) -> GPT2TextClassifierPreprocessor:
-    """Reads texts as `config` says."""
+    """A preprocessor that reads texts as `config` says."""
     return GPT2TextClassifierPreprocessor(
         tokenizer,
         sequence_length=config.sequence_length or None,
@@ -113,7 +113,7 @@ def load_backbone(config: BackboneConfig, dtype: str = "float32"):
 
 
 def _check_preset(preset: str):
-    """What can be told before a library starts to retry or to load."""
+    """Checks what can be checked before a library starts to load or to retry."""
     if preset.startswith(HF_PREFIX):
         # The Hugging Face client retries for half a minute before it gives up.
         if not (_is_cached(preset) or has_network(HF_HOST)):

@@ -66,7 +66,7 @@ def nucleus(logits, top_p: float):
     """
     ordered = jnp.sort(logits, axis=-1, descending=True)
     probabilities = jax.nn.softmax(ordered, axis=-1)
-    # Of the tokens before this one: below top_p, it is still needed.
+    # Probability of the likelier tokens; while below top_p, this one is kept.
     before = jnp.cumsum(probabilities, axis=-1) - probabilities
     least = jnp.min(jnp.where(before < top_p, ordered, jnp.inf), axis=-1, keepdims=True)
     return jnp.where(logits >= least, logits, -jnp.inf)

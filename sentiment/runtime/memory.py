@@ -19,9 +19,9 @@ def share_one_arena() -> bool:
 
     Arenas of other threads cannot grow to the size of a step's activations, so
     glibc would map those whatever it has been told. glibc reads the limit once,
-    when the first other thread allocates: before JAX is imported. A limit of the
-    user's own (`MALLOC_ARENA_MAX`) stays, and so does everything where an accelerator
-    does the training.
+    when the first other thread allocates: before JAX is imported. Nothing changes where
+    the user has set a limit (`MALLOC_ARENA_MAX`), or where an accelerator does the
+    training.
 
     The tokenizer's threads, which allocate a string for each token, would wait for
     each other three times longer than they save: it gets one, unless the user has

@@ -56,8 +56,8 @@ BEST_FOLDER = "best"
 HISTORY_PLOT = "optimization_history.png"
 IMPORTANCES_PLOT = "param_importances.png"
 
-# So many trials are drawn at random, and as many must be complete before one is
-# stopped for being below their median.
+# So many trials are drawn at random (the first may be the flagfile's own settings), and
+# as many must be complete before one is stopped for being worse than their median.
 STARTUP_TRIALS = 5
 # The first epoch after which that may happen: where there are three, it saves most.
 FIRST_PRUNED_EPOCH = 1
@@ -107,7 +107,7 @@ def tune(
         config: the settings that trials have in common. Its `monitor` is what the
             search is for. Where the space holds them, they are the first trial.
         space: what is varied, as of `parse_space`; its order decides what is drawn.
-        num_trials: how many trials there are to be in all, with those that fail.
+        num_trials: trials to run in all, counting those that fail.
         workdir: folder of the study; made if missing.
         overwrite: whether to start anew.
 
@@ -327,7 +327,7 @@ class _Study:
                 value, state = metrics[self.monitor], TrialState.COMPLETE
             except optuna.TrialPruned:
                 state = TrialState.PRUNED
-            except (StorageError, InUse):  # of no fault of these settings
+            except (StorageError, InUse):  # not the fault of these settings
                 raise
             except InputError as error:
                 reason, refused = str(error), error

@@ -26,11 +26,11 @@ class LearningRateLogger(keras.callbacks.Callback):
 
 
 class Diverged(InputError):
-    """The loss is no number, or far beyond what it was.
+    """The loss is not a number, or far greater than at first.
 
     Attributes:
-        loss: what it was.
-        updates: range of the updates that one of made it so, from 0.
+        loss: its value.
+        updates: range of updates, counted from 0; one of them caused it.
     """
 
     def __init__(self, message: str, loss: float, updates: range):

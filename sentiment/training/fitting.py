@@ -27,8 +27,9 @@ class FitResult:
     Attributes:
         history: one list of values per logged name: `epoch` (from 1),
             `learning_rate` of the epoch's last update, every loss and metric.
-        averaged_epochs: whose weights the classifier has, from 1, the best first.
-        seconds: of all sittings.
+        averaged_epochs: those whose weights, or whose mean weights, the classifier has;
+            counted from 1, the best first.
+        seconds: spent in training, in all processes of the run.
         num_recoveries: how often the loss diverged and training went back.
     """
 
@@ -57,9 +58,9 @@ def fit(
         validation: decides the best epoch.
         class_weight: loss weight of each class.
         checkpoints: folder to go on from and to write to; `None`: neither.
-        report: is told the monitored score of each epoch, and again those of epochs
-            before a checkpoint that training goes on from; may raise to stop it.
-        adversary: adds its loss.
+        report: is called with each epoch, counted from 1, and its monitored score;
+            after an interruption again with the earlier ones. May raise to stop.
+        adversary: its loss is added.
 
     Raises:
         InputError: see `ResumableRun.train`.

@@ -75,7 +75,7 @@ class OptaxOptimizer(keras.optimizers.Optimizer):
             self._state_variables.append(variable)
 
     def finalize_variable_values(self, var_list):
-        """Nothing: the average of the weights is taken where it was validated."""
+        """Does nothing: weights were averaged where they were validated."""
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
         paths = [v.path for v in trainable_variables]
@@ -139,7 +139,7 @@ def _update_rule(
     if config.optimizer == "lion":
         return optax.lion(1.0, weight_decay=decay, mask=is_decayed)
     if config.optimizer == "muon":
-        # optax would decay no kernel of those that Muon leaves to Adam. Updates
+        # optax's own decay leaves out the kernels that Muon leaves to Adam. Updates
         # are negative by now, and so is the decay.
         return optax.chain(
             optax.contrib.muon(
@@ -197,11 +197,11 @@ def _layerwise(
 def gradual_unfreezing(
     updates: int, num_layers: int, kind: BackboneKind = GPT2
 ) -> optax.GradientTransformation:
-    """Holds layers back, the lower the longer (Howard & Ruder 2018, section 3.3).
+    """Lets lower layers start to learn later (Howard & Ruder 2018, section 3.3).
 
     The head learns from the start, the block d layers below it after d times
-    `updates`. It comes last in a chain: moments of held layers gather meanwhile, so
-    that their first update is not too great.
+    `updates`. This comes last in a chain, so that moments are already being averaged
+    for layers that do not learn yet, and their first update is not too great.
     """
 
     def init(params):

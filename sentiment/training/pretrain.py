@@ -1,4 +1,4 @@
-"""Training a language model, from scratch or further."""
+"""Training a language model, from scratch or from an earlier one."""
 
 import math
 from dataclasses import dataclass
@@ -213,12 +213,12 @@ class _Run(ResumableRun):
 
 
 class _Progress(keras.callbacks.Callback):
-    """Moves a bar over real tokens; looks at the loss now and then.
+    """A progress bar that counts real tokens and sometimes shows the loss.
 
     Args:
         bar: of the whole run.
         section: updates in each of Keras' epochs.
-        first_step: updates of the first of them before this `fit`.
+        first_step: updates of the first epoch that were made before this `fit`.
     """
 
     def __init__(self, bar, section, first_step, every=8):

@@ -1,9 +1,9 @@
-"""A run of updates, from wherever an interruption has left it.
+"""A run of updates that continues from wherever it was interrupted.
 
 The state of a run is a function of the number of updates made: weights, optimizer,
 random states and metrics so far are in the checkpoint, the data follow from the
-number. So a run that goes on from any checkpoint ends with the same weights, bit for
-bit, as one that was never interrupted, but for runs whose loss diverges.
+number. So a run that continues from any checkpoint ends with the same weights, bit for
+bit, as one that was never interrupted, unless its loss diverges.
 """
 
 import contextlib
@@ -34,16 +34,17 @@ from sentiment.training.callbacks import Diverged, StopOnDivergence
 from sentiment.training.checkpoints import Checkpoints, set_state, state_of
 
 RATE_AFTER_DIVERGENCE = 0.5  # of the rate before
-# When a checkpoint is so old, the next update or validation is followed by another, so
-# that a slow machine, too, loses little. When they are written changes no result, but
-# for a run that diverges: it goes back to the last.
+# After so long without a checkpoint, the next update or validation writes one, so that
+# a slow machine loses little, too. When checkpoints are written changes no result,
+# except in a run that diverges: it goes back to the last one.
 CHECKPOINT_SECONDS = 600
 
 
 class ResumableRun:
-    """Training over all its sittings; a subclass says what is kept and shown.
+    """Training in as many processes as interruptions make of it.
 
-    Updates come in sections of one length, but for a last one that may be shorter.
+    A subclass says what is kept and shown. Updates come in sections of one length; only
+    the last one may be shorter.
     Each ends with a validation and a line of the history.
 
     Args:
@@ -98,10 +99,10 @@ class ResumableRun:
         raise NotImplementedError
 
     def tell(self, first: int):
-        """Is called when sections of the history, from index `first` on, are saved.
+        """Is called when the history has new sections, from index `first` on.
 
-        Also with those before a checkpoint that training goes on from. May raise to
-        stop training.
+        After an interruption it is called again with those before the checkpoint. May
+        raise to stop training.
         """
 
     def further_about(self) -> dict:
@@ -109,15 +110,15 @@ class ResumableRun:
         return {}
 
     def further_state(self) -> dict[str, list]:
-        """Groups of further arrays of a checkpoint."""
+        """What else a checkpoint holds, as groups of arrays."""
         return {}
 
     def further_state_like(self, about: dict) -> dict[str, list]:
-        """Groups of the shapes of `further_state` in a checkpoint."""
+        """Groups of arrays of the same shapes as `further_state` had when saved."""
         return {}
 
     def set_further(self, about: dict, state: dict[str, list]):
-        """Goes on from what `further_about` and `further_state` gave."""
+        """Takes over what `further_about` and `further_state` gave."""
 
     # What all have.
 
@@ -128,7 +129,7 @@ class ResumableRun:
 
     @property
     def seconds(self) -> float:
-        """Of training, over all sittings."""
+        """Time spent in training, in all processes of the run."""
         return self.seconds_before + time.monotonic() - self.started
 
     @property
@@ -153,7 +154,7 @@ class ResumableRun:
         self._close()
 
     def _close(self):
-        if self.checkpoints:  # What is being written is finished first.
+        if self.checkpoints:  # Waits for what is being written.
             self.checkpoints.close()
 
     def _train(self):

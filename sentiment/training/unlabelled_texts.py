@@ -30,9 +30,8 @@ class UnlabelledTexts:
         examples: the texts; labels are float32 (N, num_classes), probabilities of a
             teacher, or the uniform ones without.
         weight: of these labels in the loss; 0 without a teacher.
-        num_excluded: texts left out for being among those of train, validation and
-            test.
-        num_repeated: texts left out for being there already, or empty.
+        num_excluded: texts left out because they are in train, validation or test.
+        num_repeated: texts left out because they are empty or repeat another.
         num_mixed: how many of them were made of phrases of the training texts.
         num_skipped_rows: bad rows of an own file.
     """
@@ -46,7 +45,7 @@ class UnlabelledTexts:
 
 
 def read_unlabelled(config: RunConfig) -> tuple[list[str], int]:
-    """The texts without labels, if there are to be any, and the bad rows.
+    """The texts without labels, if any are asked for, and the number of bad rows.
 
     Raises:
         InputError: they cannot be read.
@@ -76,7 +75,7 @@ def label_unlabelled(
     Args:
         config: names the teacher, and the texts to be mixed.
         splits: what the teacher learns from; its validation part scales the
-            probabilities, and none of its texts is given out again.
+            probabilities. Texts that are in any of its parts are left out.
         unlabelled: as of `read_unlabelled`.
         teacher: as of `load_teacher`.
 

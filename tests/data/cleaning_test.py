@@ -3,9 +3,12 @@ import time
 
 import numpy as np
 import pytest
+from hypothesis import given
 
-from sentiment.data.cleaning import clean_text
+from sentiment.data.cleaning import clean_text, clean_with_spans
 from sentiment.errors import InputError
+from tests.data.odd_texts import ODD_TEXTS
+from tests.data.strategies import raw_texts
 
 # Texts in which there is nothing to clean.
 CLEAN_TEXTS = [
@@ -174,3 +177,64 @@ def test_hostile_text_of_five_megabytes_takes_linear_time(piece):
 @pytest.mark.parametrize("start", ["<a ", "http://a.", "http://(", "&#11", "a  "])
 def test_one_opening_before_five_megabytes_takes_linear_time(start):
     assert_linear(start + start[-1] * 5_000_000)
+
+
+# --- Where each character comes from
+
+
+@pytest.mark.parametrize(
+    ("text", "cleaned", "spans"),
+    [
+        ("ab", "ab", [(0, 1), (1, 2)]),
+        ("A<br />&lt;3", "A <3", [(0, 1), (1, 7), (7, 11), (11, 12)]),
+        (" a \n b ", "a b", [(1, 2), (2, 5), (5, 6)]),
+        ("a<b>\t<i>c", "a c", [(0, 1), (1, 8), (8, 9)]),
+        ("a\x00b", "ab", [(0, 1), (2, 3)]),
+        ("&NotEqualTilde;", "\u2242\u0338", [(0, 15), (0, 15)]),
+        ("a&nbsp;www.x.org b", "a b", [(0, 1), (1, 17), (17, 18)]),
+        ("&#7;a", "a", [(4, 5)]),
+        ("😀\ud800", "😀\ufffd", [(0, 1), (1, 2)]),
+        ("", "", []),
+        ("<br>", "", []),
+    ],
+)
+def test_spans_of_characters(text, cleaned, spans):
+    found = clean_with_spans(text)
+    assert found.text == cleaned
+    assert found.spans.tolist() == [list(span) for span in spans]
+    assert found.spans.dtype == np.int32
+    assert found.spans.shape == (len(cleaned), 2)
+
+
+def test_a_letter_that_becomes_two_in_lower_case_gives_both_its_span():
+    found = clean_with_spans("xİΣ", lowercase=True)
+    assert found.text == "xi\u0307ς"  # a final sigma: the text decides, not the letter
+    assert found.spans.tolist() == [[0, 1], [1, 2], [1, 2], [2, 3]]
+
+
+def check_spans(text, lowercase):
+    found = clean_with_spans(text, lowercase)
+    assert found.text == clean_text(text, lowercase)
+    assert len(found.spans) == len(found.text)
+    starts, ends = found.spans.T
+    assert (starts < ends).all()
+    assert (np.diff(starts) >= 0).all()
+    assert (np.diff(ends) >= 0).all()
+    assert len(found.spans) == 0 or (starts[0] >= 0 and ends[-1] <= len(text))
+
+
+@pytest.mark.parametrize("lowercase", [False, True])
+def test_odd_texts_are_cleaned_alike_with_spans_and_without(lowercase):
+    for text in ODD_TEXTS:
+        check_spans(text, lowercase)
+
+
+@given(raw_texts())
+def test_any_text_is_cleaned_alike_with_spans_and_without(text):
+    for lowercase in (False, True):
+        check_spans(text, lowercase)
+
+
+def test_spans_of_what_is_no_text_are_refused():
+    with pytest.raises(InputError, match=r"must be a string\. Received: 3"):
+        clean_with_spans(3)

@@ -1,4 +1,4 @@
-"""The bundled reviews are what the README says of them."""
+"""The bundled reviews are what docs/data.md says of them."""
 
 import csv
 import re

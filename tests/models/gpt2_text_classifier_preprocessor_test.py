@@ -1,10 +1,17 @@
 import keras_hub
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
+from hypothesis import given
+from tokenizers import pre_tokenizers
 
 import sentiment
+from sentiment.data.cleaning import clean_text
+from sentiment.data.vocabulary import END_OF_TEXT
 from sentiment.errors import InputError
 from sentiment.models.gpt2_text_classifier_preprocessor import DEFAULT_SEQUENCE_LENGTH
+from tests.data.odd_texts import ODD_TEXTS
+from tests.data.strategies import raw_texts
 
 # Digits do not merge in the toy vocabulary: each is a token.
 DIGITS = "31415926535897932384626433"
@@ -181,3 +188,129 @@ def test_config_holds_every_argument(make):
     assert {name: getattr(again, name) for name in options} == options
     assert again.name == "reader"
     assert type(again.tokenizer) is sentiment.ByteLevelGPT2Tokenizer
+
+
+# --- Where each token stands in the raw text
+
+
+def spans_of(preprocessor, text):
+    encoded = preprocessor.encode([text], with_spans=True)
+    return [tuple(span) for span in encoded.spans.tolist()]
+
+
+def cut(text, spans):
+    return [text[start:end] for start, end in spans]
+
+
+def test_spans_are_those_of_words_marks_and_digits(make):
+    text = "7<br />&lt;8&nbsp;&amp; 9"
+    spans = spans_of(make(), text)
+    pieces = ["7", "<br />", "&lt;", "8", "&nbsp;", "&amp;", " ", "9"]
+    assert cut(text, spans) == ["", *pieces, ""]
+    assert spans[0] == (0, 0)
+    assert spans[-1] == (len(text), len(text))
+
+
+def test_the_space_before_a_word_is_not_in_its_span():
+    letters = [*sorted(pre_tokenizers.ByteLevel.alphabet()), "Ġa", END_OF_TEXT]
+    vocabulary = {letter: i for i, letter in enumerate(letters)}
+    tokenizer = sentiment.ByteLevelGPT2Tokenizer(vocabulary, ["Ġ a"])
+    preprocessor = sentiment.GPT2TextClassifierPreprocessor(tokenizer)
+    text = "b<br> a b"
+    spans = spans_of(preprocessor, text)
+    assert cut(text, spans) == ["", "b", "a", " ", "b", ""]
+
+
+def test_tokens_of_one_character_share_its_span(make):
+    assert spans_of(make(), "1 😀")[2:-1] == [(1, 2), *[(2, 3)] * 4]
+    # The dotted capital is two letters in lower case, of one byte and of two.
+    assert spans_of(make(lowercase=True), "İ")[1:-1] == [(0, 1)] * 3
+
+
+@pytest.mark.parametrize(
+    ("truncation", "kept"),
+    [
+        ("head", [0, 1, 2, 3, 4, 5, 6, 7]),
+        ("tail", [18, 19, 20, 21, 22, 23, 24, 25]),
+        ("head_tail", [0, 1, 20, 21, 22, 23, 24, 25]),
+    ],
+)
+def test_spans_are_truncated_as_tokens_are(make, truncation, kept):
+    raw = "<p>" + DIGITS
+    preprocessor = make(sequence_length=10, truncation=truncation)
+    spans = spans_of(preprocessor, raw)
+    expected = [(3 + i, 4 + i) for i in kept]
+    assert spans == [(0, 0), *expected, (len(raw), len(raw))]
+
+
+@pytest.mark.parametrize("truncation", ["head", "tail", "head_tail"])
+def test_tokens_are_the_same_with_spans_and_without(make, truncation):
+    preprocessor = make(sequence_length=20, truncation=truncation, lowercase=True)
+    plain = preprocessor.encode(ODD_TEXTS)
+    spanned = preprocessor.encode(ODD_TEXTS, with_spans=True)
+    assert plain.spans is None
+    assert spanned.num_dropped == plain.num_dropped
+    np.testing.assert_array_equal(spanned.tokens.flat, plain.tokens.flat)
+    np.testing.assert_array_equal(spanned.tokens.lengths, plain.tokens.lengths)
+    assert spanned.spans.shape == (len(plain.tokens.flat), 2)
+    assert spanned.spans.dtype == np.int32
+
+
+def test_no_texts_have_no_spans(make):
+    assert make().encode([], with_spans=True).spans.shape == (0, 2)
+
+
+def check_spans(preprocessor, texts):
+    """What stands at the spans of tokens that overlap, cleaned, is their text."""
+    encoded = preprocessor.encode(texts, with_spans=True)
+    assert encoded.num_dropped == 0
+    first = 0
+    for text, length in zip(texts, encoded.tokens.lengths, strict=True):
+        ids = encoded.tokens.flat[first : first + length].tolist()[1:-1]
+        spans = encoded.spans[first : first + length].tolist()
+        first += length
+        assert spans[0] == [0, 0]
+        assert spans[-1] == [len(text), len(text)]
+        groups = []
+        for token, (start, end) in zip(ids, spans[1:-1], strict=True):
+            if groups and start < groups[-1][2]:
+                assert groups[-1][1] <= start <= end
+                groups[-1][0].append(token)
+                groups[-1][2] = end
+            else:
+                groups.append([[token], start, end])
+        decoded = preprocessor.tokenizer.decode_batch([group[0] for group in groups])
+        for token_text, (_, start, end) in zip(decoded, groups, strict=True):
+            again = clean_text(text[start:end], preprocessor.lowercase)
+            if preprocessor.lowercase:  # Letters before it decide a sigma's form.
+                again, token_text = again.casefold(), token_text.casefold()
+            assert again == token_text.strip(" "), (text[:80], start, end)
+
+
+@pytest.mark.parametrize("lowercase", [False, True])
+def test_the_span_of_each_token_of_odd_texts_holds_its_text(make, lowercase):
+    check_spans(make(lowercase=lowercase, sequence_length=10**7), ODD_TEXTS)
+
+
+@given(text=raw_texts())
+def test_the_span_of_each_token_holds_its_text(tokenizer, text):
+    for lowercase in (False, True):
+        preprocessor = sentiment.GPT2TextClassifierPreprocessor(
+            tokenizer, lowercase=lowercase
+        )
+        check_spans(preprocessor, [text])
+
+
+def test_the_span_of_each_token_of_5000_reviews_holds_its_text(shared_data):
+    source = tfds.data_source(
+        "imdb_reviews", split="test", data_dir=shared_data / "tfds", download=False
+    )
+    reviews = [source[i]["text"].decode() for i in range(0, 25_000, 5)]
+    folder = shared_data / "gpt2"
+    tokenizer = sentiment.ByteLevelGPT2Tokenizer(
+        str(folder / "vocab.json"), str(folder / "merges.txt")
+    )
+    preprocessor = sentiment.GPT2TextClassifierPreprocessor(
+        tokenizer, sequence_length=10**7
+    )
+    check_spans(preprocessor, reviews)

@@ -1,4 +1,4 @@
-"""Trains a language model, from scratch or further.
+"""Trains a language model, from scratch or from an earlier one.
 
 sentiment pretrain --flagfile=configs/imdb_pretrain.cfg --workdir=runs/lm
 """

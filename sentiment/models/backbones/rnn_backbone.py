@@ -199,7 +199,7 @@ class RNNBackbone(keras_hub.models.Backbone):
 
     @property
     def intermediate_dim(self) -> int:
-        """What costs of a layer are reckoned with, as for the GPT-2 backbone."""
+        """Width from which the cost of a layer is estimated, as for GPT-2."""
         return self.hidden_dim
 
     def get_config(self):
