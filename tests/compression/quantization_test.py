@@ -25,7 +25,9 @@ def make_trained(make_classifier, make_backbone, randomize):
     def make():
         # As wide as a block of int4, and a half more.
         backbone = make_backbone(hidden_dim=192, num_heads=2, intermediate_dim=256)
-        return randomize(make_classifier("attention", backbone=backbone), 0.05)
+        classifier = randomize(make_classifier("attention", backbone=backbone), 0.05)
+        classifier.temperature = 0.5  # What becomes of it is seen in predictions.
+        return classifier
 
     return make
 
