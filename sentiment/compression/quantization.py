@@ -3,12 +3,12 @@
 import keras
 
 from sentiment.errors import InputError
-from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
+from sentiment.models.packed_text_classifier import PackedTextClassifier
 
 QUANTIZED = (keras.layers.Dense, keras.layers.EinsumDense, keras.layers.Embedding)
 
 
-def quantize(classifier: GPT2TextClassifier, mode: str):
+def quantize(classifier: PackedTextClassifier, mode: str):
     """Rounds the backbone's matrices to integers, in place.
 
     Pooling and head stay in float32: they are small, and Keras reloads no task whose
@@ -35,7 +35,7 @@ def quantize(classifier: GPT2TextClassifier, mode: str):
         )
 
 
-def is_quantized(classifier: GPT2TextClassifier) -> bool:
+def is_quantized(classifier: PackedTextClassifier) -> bool:
     """Whether some layers hold integers."""
     layers = classifier.backbone._flatten_layers()
     return any(getattr(layer, "quantization_mode", None) for layer in layers)

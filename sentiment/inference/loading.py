@@ -7,8 +7,8 @@ import keras
 from sentiment.bundled import bundled_presets, resolve
 from sentiment.config import SpeedConfig
 from sentiment.errors import InputError
-from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
 from sentiment.models.lora import load_adapter
+from sentiment.models.packed_text_classifier import PackedTextClassifier
 from sentiment.runs.files import ADAPTER_FILE, MODEL_FILE
 from sentiment.runtime.process import prepare_process
 
@@ -18,7 +18,7 @@ HEAD_FILE = "task.weights.h5"
 
 def load_classifier(
     path: str | Path, speed: SpeedConfig | None = None
-) -> GPT2TextClassifier:
+) -> PackedTextClassifier:
     """Loads a classifier with its preprocessor and label names.
 
     Args:
@@ -64,9 +64,9 @@ def load_classifier(
             f"{path} cannot be loaded; it is damaged, incomplete or no Keras model "
             f"({type(error).__name__}: {error}). Train again or copy it again."
         ) from error
-    if not isinstance(classifier, GPT2TextClassifier):
+    if not isinstance(classifier, PackedTextClassifier):
         raise InputError(
-            f"{path} holds a {type(classifier).__name__}, not a GPT2TextClassifier."
+            f"{path} holds a {type(classifier).__name__}, not a PackedTextClassifier."
         )
     if classifier.preprocessor is None:
         raise InputError(f"{path} was saved without preprocessor, so it reads no text.")
@@ -74,7 +74,7 @@ def load_classifier(
     return classifier
 
 
-def _load_preset(folder: Path) -> GPT2TextClassifier:
+def _load_preset(folder: Path) -> PackedTextClassifier:
     if not (folder / TASK_FILE).is_file():
         raise InputError(
             f"The folder {folder} holds neither {MODEL_FILE} nor a classifier's preset "
@@ -85,4 +85,4 @@ def _load_preset(folder: Path) -> GPT2TextClassifier:
             f"The preset {folder} has no head ({HEAD_FILE}): it is a language model, "
             f"for sentiment train --preset={folder} to fine-tune, or incomplete."
         )
-    return GPT2TextClassifier.from_preset(str(folder))
+    return PackedTextClassifier.from_preset(str(folder))

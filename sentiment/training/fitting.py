@@ -8,8 +8,10 @@ import keras
 
 from sentiment.config import MONITORS, RunConfig
 from sentiment.data.pipeline import BatchPlan, EncodedExamples, batches
-from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
+from sentiment.models.adversarial import Adversary
+from sentiment.models.backbones import kind_of
 from sentiment.models.losses import ReviewCrossentropy
+from sentiment.models.packed_text_classifier import PackedTextClassifier
 from sentiment.runs.identity import identity
 from sentiment.training.callbacks import KeepBest, LearningRateLogger, ProgressBar
 from sentiment.training.optimizers import make_optimizer
@@ -38,13 +40,14 @@ class FitResult:
 
 
 def fit(
-    classifier: GPT2TextClassifier,
+    classifier: PackedTextClassifier,
     config: RunConfig,
     plan: BatchPlan,
     validation: EncodedExamples,
     class_weight: list[float] | None = None,
     checkpoints: str | Path | None = None,
     report: Report | None = None,
+    adversary: Adversary | None = None,
 ) -> FitResult:
     """Trains with early stopping; the best weights stay.
 
@@ -57,6 +60,7 @@ def fit(
         checkpoints: folder to go on from and to write to; `None`: neither.
         report: is called with each epoch, counted from 1, and its monitored score;
             after an interruption again with the earlier ones. May raise to stop.
+        adversary: its loss is added.
 
     Raises:
         InputError: see `ResumableRun.train`.
@@ -70,16 +74,18 @@ def fit(
             plan.num_batches * training.epochs,
             round(training.unfreeze_epochs * plan.num_batches),
             training.ema_momentum,
+            kind_of(classifier.backbone),
         ),
         ReviewCrossentropy(
             training.label_smoothing, class_weight, training.focal_gamma
         ),
         gradient_accumulation_steps=training.gradient_accumulation_steps,
+        adversary=adversary,
+        lm_loss_weight=training.lm_loss_weight,
     )
     result = _Fit(classifier, config, plan, validation, checkpoints, report).fit()
-    classifier.adversary = None
     # Frees the optimizer's slots, three times the weights, and keeps them out
-    # of the saved model.
+    # of the saved model; takes back what was added to the loss.
     classifier.compile()
     return result
 

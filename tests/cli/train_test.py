@@ -34,7 +34,7 @@ from sentiment.config import (
 )
 from sentiment.data import datasets, tfds_source, vocabulary
 from sentiment.errors import InputError
-from sentiment.models import packed_decoder
+from sentiment.models.backbones import packed_decoder
 from sentiment.models.packed_causal_lm import PackedCausalLM
 from sentiment.runtime import process as runtime
 from sentiment.training import resumable_run, train, unlabelled_texts
@@ -58,7 +58,7 @@ def start(monkeypatch, tmp_path, files):
     def stop(classifier, x, **options):
         raise Started(classifier, x, options)
 
-    monkeypatch.setattr(sentiment.GPT2TextClassifier, "fit", stop, raising=False)
+    monkeypatch.setattr(sentiment.PackedTextClassifier, "fit", stop)
 
     def run(*arguments):
         workdir = f"--workdir={tmp_path / 'workdir'}"

@@ -130,8 +130,8 @@ def batch():
     return x, np.array([[0, 2, 0], [1, 0, 0]]), np.float32([[1, 1, 0], [1, 0, 0]])
 
 
-def gradients_and_loss(classifier, batch, update=0):
-    classifier.compile(OptaxOptimizer(None, 1.0))
+def gradients_and_loss(classifier, batch, attack=None, update=0):
+    classifier.compile(OptaxOptimizer(None, 1.0), adversary=attack)
 
     def loss(trainable):
         return classifier.compute_loss_and_updates(
@@ -154,8 +154,8 @@ def test_without_epsilon_the_gradients_are_the_plain_ones(
 ):
     classifier = make_classifier()
     plain, plain_loss = gradients_and_loss(classifier, batch)
-    classifier.adversary = adversary(method, adversarial_epsilon=0.0)
-    found, loss = gradients_and_loss(classifier, batch)
+    attack = adversary(method, adversarial_epsilon=0.0)
+    found, loss = gradients_and_loss(classifier, batch, attack)
     # FGM and PGD see the same loss twice, VAT none.
     times = 1 if method == "vat" else 2
     assert loss == pytest.approx(times * plain_loss, rel=1e-6)
@@ -170,8 +170,8 @@ def test_the_perturbed_loss_is_not_below_the_plain_one(
 ):
     classifier = randomize(make_classifier(dropout=dropout))
     _, plain = gradients_and_loss(classifier, batch)
-    classifier.adversary = adversary(method, adversarial_epsilon=0.1)
-    _, loss = gradients_and_loss(classifier, batch)
+    attack = adversary(method, adversarial_epsilon=0.1)
+    _, loss = gradients_and_loss(classifier, batch, attack)
     assert loss > (plain if method == "vat" else 2 * plain)
 
 
@@ -181,13 +181,10 @@ def test_a_review_is_perturbed_as_if_it_were_alone(
 ):
     classifier = randomize(make_classifier())
     x, y, weights = batch
-    classifier.adversary = adversary(method)
 
-    def term(x, y, weights):
-        _, with_it = gradients_and_loss(classifier, (x, y, weights))
-        attack, classifier.adversary = classifier.adversary, None
-        _, without = gradients_and_loss(classifier, (x, y, weights))
-        classifier.adversary = attack
+    def term(*batch):
+        _, with_it = gradients_and_loss(classifier, batch, adversary(method))
+        _, without = gradients_and_loss(classifier, batch)
         return with_it - without
 
     other = {**x, "token_ids": x["token_ids"].copy()}
@@ -223,8 +220,11 @@ def test_terms_over_all_reviews_are_divided_by_all(
 
     def embedding_after_one_update(adversary):
         classifier = make_classifier()
-        classifier.compile(keras.optimizers.SGD(1.0), gradient_accumulation_steps=steps)
-        classifier.adversary = adversary
+        classifier.compile(
+            keras.optimizers.SGD(1.0),
+            gradient_accumulation_steps=steps,
+            adversary=adversary,
+        )
         classifier.train_on_batch(x, y, sample_weight=weights.astype("float32"))
         return np.array(classifier.backbone.token_embedding.embeddings)
 
@@ -237,9 +237,9 @@ def test_terms_over_all_reviews_are_divided_by_all(
 def test_vat_reads_reviews_without_label(make_classifier, randomize, batch):
     classifier = randomize(make_classifier())
     x, y, _ = batch
-    classifier.adversary = adversary("vat", adversarial_epsilon=0.1)
+    attack = adversary("vat", adversarial_epsilon=0.1)
     none = np.zeros((2, 3), np.float32)
-    _, loss = gradients_and_loss(classifier, (x, y, none))
+    _, loss = gradients_and_loss(classifier, (x, y, none), attack)
     assert loss > 0
 
 
@@ -248,8 +248,8 @@ def test_the_weight_multiplies_the_term(make_classifier, randomize, batch):
     _, plain = gradients_and_loss(classifier, batch)
     terms = []
     for weight in (1.0, 0.25):
-        classifier.adversary = adversary("fgm", adversarial_weight=weight)
-        terms.append(gradients_and_loss(classifier, batch)[1] - plain)
+        attack = adversary("fgm", adversarial_weight=weight)
+        terms.append(gradients_and_loss(classifier, batch, attack)[1] - plain)
     assert terms[1] == pytest.approx(terms[0] / 4, rel=1e-4)
 
 
@@ -258,11 +258,13 @@ def test_each_update_starts_somewhere_else_by_seed(
     make_classifier, randomize, batch, method
 ):
     classifier = randomize(make_classifier())
-    classifier.adversary = adversary(method, adversarial_steps=1)
-    losses = [gradients_and_loss(classifier, batch, update)[1] for update in (0, 0, 1)]
+    attack = adversary(method, adversarial_steps=1)
+    losses = [
+        gradients_and_loss(classifier, batch, attack, update)[1] for update in (0, 0, 1)
+    ]
     assert losses[0] == losses[1] != losses[2]
-    classifier.adversary.seed = 1
-    assert gradients_and_loss(classifier, batch)[1] != losses[0]
+    attack.seed = 1
+    assert gradients_and_loss(classifier, batch, attack)[1] != losses[0]
 
 
 @pytest.mark.parametrize(
@@ -273,13 +275,12 @@ def test_the_cost_is_what_xla_counts(make_classifier, make_backbone, method, set
     # Wide enough that products of matrices outweigh the rest.
     backbone = make_backbone(hidden_dim=128, intermediate_dim=512)
     classifier = make_classifier(backbone=backbone)
-    classifier.compile(OptaxOptimizer(None, 1.0))
     lengths = np.array([[40, 24, 0], [64, 0, 0]])
     x = {"token_ids": np.full((2, 64), 5), "segment_lengths": lengths}
     y, weights = np.zeros((2, 3), int), np.float32(lengths > 0)
 
     def operations(adversary):
-        classifier.adversary = adversary
+        classifier.compile(OptaxOptimizer(None, 1.0), adversary=adversary)
 
         def loss(trainable):
             return classifier.compute_loss_and_updates(
@@ -305,7 +306,7 @@ def test_the_cost_is_what_xla_counts(make_classifier, make_backbone, method, set
 def test_prediction_is_not_perturbed(make_classifier):
     classifier = make_classifier()
     plain = classifier.predict(["lovely"])
-    classifier.adversary = adversary("fgm")
+    classifier.compile(adversary=adversary("fgm"))
     np.testing.assert_array_equal(classifier.predict(["lovely"]), plain)
 
 

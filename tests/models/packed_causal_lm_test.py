@@ -11,9 +11,9 @@ from sentiment.data.corpus import EncodedDocuments
 from sentiment.data.packing import RaggedTokens
 from sentiment.data.pipeline import NextTokenPlan, batches
 from sentiment.errors import InputError
+from sentiment.models.backbones.rnn_backbone import RNNBackbone
 from sentiment.models.packed_causal_lm import PackedCausalLM, save_language_model
 from sentiment.models.presets import load_backbone
-from sentiment.models.rnn_backbone import RNNBackbone
 from sentiment.training.optimizers import OptaxOptimizer
 
 KINDS = ("gpt2", "lstm")
@@ -81,8 +81,9 @@ def test_accumulation_changes_no_update(backbone):
     for steps in (1, 2):
         backbone.set_weights(start)
         model = PackedCausalLM(backbone)
-        model.compile(keras.optimizers.SGD(0.1), loss=None)
-        model.gradient_accumulation_steps = steps
+        model.compile(
+            keras.optimizers.SGD(0.1), loss=None, gradient_accumulation_steps=steps
+        )
         plan = plan_of(documents, batch_rows=4, row_length=4)
         model.fit(batches(plan), steps_per_epoch=1, verbose=0)
         weights.append(backbone.get_weights())
@@ -105,23 +106,6 @@ def test_kerashub_loads_and_generates_without_us(
     hidden = model({"token_ids": ids, "segment_lengths": np.array([[4]])})
     np.testing.assert_allclose(loaded(inputs), model.logits(hidden), atol=1e-4)
     assert isinstance(loaded.generate("A great", max_length=8), str)
-
-
-def test_preset_comes_back_whole(backbone, tokenizer, tmp_path):
-    save_language_model(backbone, tokenizer, tmp_path, lowercase=True)
-    config = BackboneConfig(preset=str(tmp_path), lowercase=True, dropout=0.0)
-    loaded, loaded_tokenizer = load_backbone(config)
-    assert type(loaded) is type(backbone)
-    for one, other in zip(loaded.get_weights(), backbone.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
-    texts = ["A great film!", "<|endoftext|>"]
-    assert loaded_tokenizer.encode_batch(texts) == tokenizer.encode_batch(texts)
-
-
-def test_other_cleaning_than_in_pretraining_is_refused(backbone, tokenizer, tmp_path):
-    save_language_model(backbone, tokenizer, tmp_path, lowercase=True)
-    with pytest.raises(InputError, match="--lowercase=True; received --lowercase=Fal"):
-        load_backbone(BackboneConfig(preset=str(tmp_path)))
 
 
 def test_other_cleaning_than_a_classifiers_is_refused(make_classifier, tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sentiment.config import POOLING_NAMES
-from sentiment.models.packed_backbone import SegmentLayout
+from sentiment.models.backbones.segment_layout import SegmentLayout
 from sentiment.models.pooling import POOLINGS, segment_membership, segment_starts
 
 HIDDEN = 4

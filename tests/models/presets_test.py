@@ -12,8 +12,9 @@ from sentiment import bundled
 from sentiment.config import ModelConfig
 from sentiment.errors import InputError
 from sentiment.models import presets
-from sentiment.models.packed_backbone import SegmentLayout, embed_tokens
-from sentiment.models.packed_decoder import PackedDecoder
+from sentiment.models.backbones import kind_of
+from sentiment.models.backbones.packed_decoder import PackedDecoder
+from sentiment.models.backbones.segment_layout import SegmentLayout
 from sentiment.models.presets import load_pretrained
 
 TEXT = "not  good\n\nat all <|endoftext|>!!!"
@@ -64,7 +65,7 @@ def packed_hidden_states(backbone, reviews):
     @jax.jit
     def run(token_ids, lengths):
         segment_ids, positions = SegmentLayout()(token_ids, lengths)
-        embeddings = embed_tokens(backbone, token_ids, positions)
+        embeddings = kind_of(backbone).embed(backbone, token_ids, positions)
         return PackedDecoder(backbone)(embeddings, segment_ids, lengths)
 
     return np.asarray(run(token_ids, lengths))[0]
@@ -215,7 +216,7 @@ def test_broken_config_is_an_input_error(tmp_path, content):
 )
 def test_config_of_another_model_is_an_input_error(tmp_path, config, kind):
     (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(InputError, match=f"holds {kind}, not a GPT-2"):
+    with pytest.raises(InputError, match=f"holds {kind}. Backbones known are GPT2B"):
         load(tmp_path)
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from sentiment.config import SpeedConfig
 from sentiment.errors import InputError
-from sentiment.models import packed_decoder
-from sentiment.models.packed_backbone import SegmentLayout, embed_tokens
-from sentiment.models.packed_decoder import PackedDecoder
+from sentiment.models.backbones import kind_of, packed_decoder
+from sentiment.models.backbones.packed_decoder import PackedDecoder
+from sentiment.models.backbones.segment_layout import SegmentLayout
 
 FAST_PATHS = ("chunked_attention", "hash_dropout", "skip_unread")
 STOCK = SpeedConfig(**dict.fromkeys(FAST_PATHS, False), cache_dir="")
@@ -47,7 +47,7 @@ def inputs(backbone, token_ids=TOKEN_IDS, lengths=LENGTHS):
     """Embeddings, segment ids and segment lengths."""
     token_ids, lengths = np.asarray(token_ids), np.asarray(lengths)
     segment_ids, positions = SegmentLayout()(token_ids, lengths)
-    return embed_tokens(backbone, token_ids, positions), segment_ids, lengths
+    return kind_of(backbone).embed(backbone, token_ids, positions), segment_ids, lengths
 
 
 def hidden_states(decoder, token_ids=TOKEN_IDS, lengths=LENGTHS):
