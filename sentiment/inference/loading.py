@@ -7,6 +7,7 @@ import keras
 from sentiment.bundled import bundled_presets, resolve
 from sentiment.config import SpeedConfig
 from sentiment.errors import InputError
+from sentiment.models.initial_weights import without_initial_weights
 from sentiment.models.lora import load_adapter
 from sentiment.models.packed_text_classifier import PackedTextClassifier
 from sentiment.runs.files import ADAPTER_FILE, MODEL_FILE
@@ -51,12 +52,8 @@ def load_classifier(
     if path.is_dir() and (path / MODEL_FILE).is_file():
         path = path / MODEL_FILE
     try:
-        if path.is_dir():
-            classifier = _load_preset(path)
-        elif path.suffix == Path(ADAPTER_FILE).suffix:
-            classifier = load_adapter(path)
-        else:
-            classifier = keras.saving.load_model(path)
+        with without_initial_weights():
+            classifier = _load(path)
     except InputError:
         raise
     except Exception as error:  # A damaged archive can fail anywhere in Keras.
@@ -72,6 +69,14 @@ def load_classifier(
         raise InputError(f"{path} was saved without preprocessor, so it reads no text.")
     classifier.speed = speed
     return classifier
+
+
+def _load(path: Path) -> PackedTextClassifier:
+    if path.is_dir():
+        return _load_preset(path)
+    if path.suffix == Path(ADAPTER_FILE).suffix:
+        return load_adapter(path)
+    return keras.saving.load_model(path)
 
 
 def _load_preset(folder: Path) -> PackedTextClassifier:

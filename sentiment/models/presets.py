@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import huggingface_hub
 from keras_hub.src.utils.preset_utils import get_preset_loader
 
 from sentiment.bundled import bundled_presets, resolve
@@ -134,6 +133,8 @@ def _check_preset(preset: str):
 
 
 def _is_cached(preset: str) -> bool:
+    import huggingface_hub  # A local model is loaded without.
+
     repo = preset.removeprefix(HF_PREFIX)
     try:
         found = huggingface_hub.try_to_load_from_cache(repo, "config.json")

@@ -141,8 +141,20 @@ def test_what_is_no_flag_is_refused(name):
 # A mistake costs no seconds.
 
 
-def modules_of(*arguments):
-    """Exit status, and the top-level modules that a command line has imported."""
+# What training needs and predicting does not.
+FOR_TRAINING = {
+    "grain",
+    "matplotlib",
+    "optax",
+    "optuna",
+    "orbax",
+    "sklearn",
+    "tensorflow_datasets",
+}
+
+
+def all_modules_of(*arguments):
+    """Exit status, and the names of all modules that a command line has imported."""
     ended = subprocess.run(
         [sys.executable, "-c", REPORT_MODULES, *arguments],
         capture_output=True,
@@ -152,7 +164,13 @@ def modules_of(*arguments):
     *_, last = ended.stdout.splitlines()
     mark, *modules = last.split()
     assert mark == "MODULES"
-    return ended.returncode, {module.partition(".")[0] for module in modules}
+    return ended.returncode, set(modules)
+
+
+def modules_of(*arguments):
+    """Exit status, and the top-level modules."""
+    status, modules = all_modules_of(*arguments)
+    return status, {module.partition(".")[0] for module in modules}
 
 
 @pytest.mark.parametrize(
@@ -179,6 +197,15 @@ def test_the_report_of_modules_sees_what_is_imported():
     # Were it blind, the test above would say nothing.
     _, modules = modules_of("compare", "a", "b")
     assert {"numpy", "matplotlib"} <= modules
+
+
+def test_predicting_imports_nothing_of_training():
+    status, modules = all_modules_of("predict", "--text=A fine film.")
+    assert status == 0
+    assert {module.partition(".")[0] for module in modules} & FOR_TRAINING == set()
+    parts = {m.split(".")[1] for m in modules if m.startswith("sentiment.")}
+    assert parts & {"training", "search", "compression", "baselines"} == set()
+    assert {"inference", "models"} <= parts
 
 
 def test_version(capsys):

@@ -5,12 +5,17 @@ sentiment predict --model=runs/imdb --input=new.csv --output=scored.csv
 """
 
 from sentiment.config import PredictCommand
+from sentiment.runs.files import ADAPTER_FILE
 
 CONFIG = PredictCommand
 
 
 def run(command: PredictCommand):
     """Predicts texts or a file."""
+    from sentiment.runtime.light_imports import import_keras_for_prediction
+
+    import_keras_for_prediction(may_download=command.model.endswith(ADAPTER_FILE))
+
     from sentiment.inference.files import predict_file, print_predictions
     from sentiment.inference.loading import load_classifier
 
