@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -67,10 +69,22 @@ def test_settings_reach_the_vectorizer_and_the_svm():
     assert vectorizer.ngram_range == (1, 3)
     assert vectorizer.min_df == 2
     assert regression.C == 7.0
-    for method in ("linear_svm", "nb_svm"):
-        changed = BaselineConfig(method=method, inverse_penalty=7.0)
-        svm = make_baseline(changed, seed=5)[-1]
-        assert getattr(svm, "C", None) or svm.inverse_penalty == 7.0
+    changed = dataclasses.replace(config, method="linear_svm")
+    vectorizer, svm = make_baseline(changed, seed=5)
+    assert (vectorizer.ngram_range, vectorizer.min_df) == ((1, 3), 2)
+    assert (svm.C, svm.random_state) == (7.0, 5)
+    changed = dataclasses.replace(config, method="nb_svm")
+    vectorizer, svm = make_baseline(changed, seed=5)
+    assert (vectorizer.ngram_range, vectorizer.min_df) == ((1, 3), 2)
+    assert (svm.inverse_penalty, svm.seed) == (7.0, 5)
+
+
+def test_the_svm_inside_of_nbsvm_has_its_penalty():
+    # While every document lies within the margin, the weights are proportional to C.
+    x = sparse.csr_matrix([[1.0, 0.0]] * 10 + [[0.0, 1.0]] * 10)
+    y = np.repeat([1, 0], 10)
+    weak, strong = (NBSVM(c, beta=1.0).fit(x, y).coef_[0] for c in (1e-5, 1e-4))
+    np.testing.assert_allclose(strong, 10 * weak, rtol=0.02)
 
 
 def splits_of(texts, labels, validation_labels):
