@@ -1,3 +1,5 @@
+import jax
+import jax.numpy as jnp
 import keras
 import numpy as np
 import pytest
@@ -89,6 +91,27 @@ def test_extreme_logits_give_a_finite_loss():
     logits = np.array([[[1e4, -1e4, 0.0]]], np.float32)
     loss = ReviewCrossentropy().call(np.array([[1]]), logits)
     np.testing.assert_allclose(loss, [[2e4]])
+
+
+def test_logits_of_half_precision_give_a_float32_loss():
+    # 7.75 of 0 and 7.75: sums of such are rounded to 1/32 in bfloat16.
+    logits = jnp.asarray([[[0.0, 7.75]]], "bfloat16")
+    loss = ReviewCrossentropy().call(np.array([[0]]), logits)
+    assert loss.dtype == "float32"
+    np.testing.assert_allclose(loss, [[np.log1p(np.exp(7.75))]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("gamma", [0.5, 2.0])
+def test_a_focus_is_exact_and_has_a_slope_where_the_label_is_nearly_certain(gamma):
+    def loss(logit):
+        logits = jnp.stack([logit, 0.0])[None, None]
+        return ReviewCrossentropy(focal_gamma=gamma).call(np.array([[0]]), logits)[0, 0]
+
+    miss = 1 / (1 + np.exp(5.0))
+    expected = miss**gamma * -np.log1p(-miss)
+    np.testing.assert_allclose(loss(jnp.float32(5.0)), expected, rtol=1e-4)
+    # There p is 1 in float32, and the slope of 0 ** 0.5 would be infinite.
+    assert np.isfinite(jax.grad(loss)(jnp.float32(60.0)))
 
 
 def test_loss_config_holds_every_argument():

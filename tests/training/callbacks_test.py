@@ -3,6 +3,7 @@ from types import SimpleNamespace
 
 import keras
 import numpy as np
+import optax
 import pytest
 
 from sentiment.errors import InputError
@@ -13,7 +14,7 @@ from sentiment.training.callbacks import (
     ProgressBar,
     StopOnDivergence,
 )
-from sentiment.training.optimizers import warmup_cosine
+from sentiment.training.optimizers import OptaxOptimizer, warmup_cosine
 
 
 def run_epoch(callback, losses, epoch=0, epochs=3):
@@ -46,6 +47,16 @@ def test_a_constant_rate_is_logged_as_it_is():
     callback.set_model(SimpleNamespace(optimizer=keras.optimizers.SGD(0.25)))
     callback.on_epoch_end(0, logs)
     assert logs == {"learning_rate": 0.25}
+
+
+def test_the_logged_rate_is_lower_after_divergence():
+    optimizer = OptaxOptimizer(optax.sgd(1.0), 0.25)
+    optimizer.build([keras.Variable([1.0])])
+    optimizer.rate_factor.assign(0.5)
+    callback, logs = LearningRateLogger(), {}
+    callback.set_model(SimpleNamespace(optimizer=optimizer))
+    callback.on_epoch_end(0, logs)
+    assert logs == {"learning_rate": 0.125}
 
 
 # --- Divergence
@@ -159,6 +170,14 @@ def test_the_epoch_after_it_counts_from_its_start():
     with pytest.raises(Diverged, match="by step 1 of epoch 2") as error:
         run_epoch(callback, [math.nan] * 10, epoch=1)
     assert error.value.updates == range(10, 11)
+
+
+def test_a_later_epoch_suspects_none_of_its_updates_before_the_first_look():
+    callback = StopOnDivergence(updates_per_epoch=40)
+    run_epoch(callback, [1.0] * 40)
+    with pytest.raises(Diverged) as error:
+        run_epoch(callback, [1.0] + [math.nan] * 39, epoch=1)
+    assert error.value.updates == range(40, 40 + 17)
 
 
 def test_without_epochs_the_update_of_the_run_is_named():
@@ -329,6 +348,25 @@ def test_the_bar_advances_by_the_share_of_steps():
         shown.append(callback._bar.n)
     callback.on_epoch_end(0, {"loss": 0.5})
     assert shown == [0, 0, 0, 400, 400, 400, 400, 800, 800, 800]
+
+
+def test_a_bar_that_begins_amid_an_epoch_goes_on_from_there():
+    callback = ProgressBar(1000, first_step=6, every=4)
+    callback.set_params({"steps": 4, "epochs": 1})
+    callback.on_epoch_begin(0)
+    assert callback._bar.n == 600
+    shown = []
+    for step in range(4):
+        callback.on_train_batch_end(step, {"loss": 0.5})
+        shown.append(callback._bar.n)
+    callback.on_epoch_end(0, {"loss": 0.5})
+    assert shown == [600, 800, 800, 800]
+
+
+def test_the_line_counts_the_epochs_of_the_run(capsys):
+    callback = ProgressBar(1000, epochs=9)
+    run_epoch(callback, [0.5], epoch=4, epochs=5)
+    assert "Epoch 5/9: 100%" in capsys.readouterr().err
 
 
 def test_the_line_names_epoch_and_scores(capsys):
