@@ -146,7 +146,9 @@ def test_schedule_by_hand(step, rate):
 
 @pytest.mark.parametrize(("num_updates", "ratio"), [(100, 0.1), (37, 0.25), (8, 0.0)])
 def test_schedule_is_its_closed_form_in_every_step(num_updates, ratio):
-    schedule = warmup_cosine(3e-4, num_updates, ratio)
+    # All at once: called step by step, Keras compiles each branch anew.
+    schedule = jax.jit(jax.vmap(warmup_cosine(3e-4, num_updates, ratio)))
+    rates = schedule(jnp.arange(num_updates + 1))
     warmup = int(ratio * num_updates)
     for t in range(num_updates + 1):
         if t < warmup:
@@ -154,7 +156,7 @@ def test_schedule_is_its_closed_form_in_every_step(num_updates, ratio):
         else:
             angle = np.pi * (t - warmup) / (num_updates - warmup)
             rate = 3e-4 * (1 + np.cos(angle)) / 2
-        assert float(schedule(t)) == pytest.approx(rate, rel=1e-5, abs=1e-10)
+        assert float(rates[t]) == pytest.approx(rate, rel=1e-5, abs=1e-10)
 
 
 def test_schedule_without_warm_up_starts_at_its_peak():
@@ -412,3 +414,85 @@ def test_state_holds_each_value_under_its_own_type(variables):
     number = len(optimizer.variables)
     optimizer.build(variables)
     assert len(optimizer.variables) == number
+
+
+# --- Gradual unfreezing
+
+
+@pytest.fixture(scope="module")
+def one_of_each_depth(all_variables):
+    """A variable of each depth, by path."""
+    by_depth = {expected_depth(v.path): v for v in all_variables}
+    return [by_depth[depth] for depth in sorted(by_depth)]
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_lower_layers_learn_after_more_updates(one_of_each_depth, name):
+    config = settings(optimizer=name)
+    start = values_of(one_of_each_depth)
+    ones = constant(start, 1.0)
+    moved = []
+    for updates in range(1, 8):
+        optimizer = make_optimizer(config, NUM_LAYERS, 1000, unfreeze_updates=2)
+        after = updated(optimizer, one_of_each_depth, [ones] * updates)
+        moved.append([bool((after[path] != start[path]).all()) for path in start])
+    # From embeddings to head; the head learns at once, each layer below two later.
+    assert np.sum(moved, axis=0).tolist() == [1, 3, 5, 7]
+
+
+def test_moments_of_held_layers_gather(one_of_each_depth):
+    # After six updates momentum is 1 + 0.9 + ... + 0.9 ** 6; it holds from the first.
+    zeros = constant(values_of(one_of_each_depth), 0.0)
+    ones = constant(zeros, 1.0)
+    optimizer = make_optimizer(settings(), NUM_LAYERS, 10**6, unfreeze_updates=2)
+    after = updated(optimizer, one_of_each_depth, [ones] * 7, start=zeros)
+    lowest = min(after, key=lambda path: layer_depth(path, NUM_LAYERS))
+    expected = np.full_like(after[lowest], -0.5 * (1 - 0.9**7) / 0.1)
+    np.testing.assert_allclose(after[lowest], expected, rtol=1e-5)
+
+
+def test_depths_of_other_backbones_and_adapters():
+    assert layer_depth("recurrent_layer_1/kernel", 2) == 2
+    assert layer_depth("token_embedding/embeddings", 2) == 0
+
+
+def test_adapters_are_decayed_and_the_scales_of_quantised_kernels_are_not():
+    paths = {"a/lora_kernel_a": 1, "a/lora_kernel_b": 1, "a/kernel_scale": 0}
+    assert is_decayed(paths) == {path: bool(yes) for path, yes in paths.items()}
+
+
+# --- After divergence, and the average of the weights
+
+
+def test_a_lowered_rate_scales_the_whole_update(variables, gradients):
+    config = settings(weight_decay=0.1)
+    values = values_of(variables)
+    moves = []
+    for factor in (1.0, 0.25):
+        optimizer = make_optimizer(config, NUM_LAYERS, 10)
+        optimizer.build(variables)
+        assert float(optimizer.rate_factor) == 1.0
+        optimizer.rate_factor.assign(factor)
+        after = updated(optimizer, variables, gradients[:1])
+        moves.append({path: after[path] - values[path] for path in values})
+    assert_close(moves[1], {path: move / 4 for path, move in moves[0].items()})
+
+
+def test_the_average_of_the_weights_stands_beside_them():
+    optimizer = make_optimizer(settings(), NUM_LAYERS, 10**6, ema_momentum=0.75)
+    weight = keras.Variable([8.0], name="bias")
+    optimizer.build([weight])
+    optimizer.apply([np.float32([2.0])])
+    # 8 - 0.5 * 2; the average begins as the first weights.
+    assert weight.numpy().tolist() == [7.0]
+    (average,) = optimizer._model_variables_moving_average
+    assert average.numpy().tolist() == [7.0]
+    optimizer.apply([np.float32([0.0])])
+    np.testing.assert_allclose(weight, [7.0 - 0.5 * 0.9 * 2.0], rtol=1e-6)
+    np.testing.assert_allclose(average, [0.75 * 7.0 + 0.25 * 6.1], rtol=1e-6)
+    optimizer.finalize_variable_values([weight])
+    np.testing.assert_allclose(weight, [6.1], rtol=1e-6)
+
+
+def test_without_momentum_no_average_is_kept():
+    assert not make_optimizer(settings(), NUM_LAYERS, 10).use_ema
