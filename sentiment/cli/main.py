@@ -9,8 +9,10 @@ import dataclasses
 import difflib
 import importlib
 import os
+import re
 import sys
 import traceback
+from collections.abc import Container
 from types import ModuleType
 from typing import Any
 
@@ -126,7 +128,31 @@ def _main(arguments: list[str]):
         print(help_of(name))
         return
     _prepare()
-    command_module(name).run(command)
+    from sentiment.cli.logs import printed_logs
+
+    try:
+        with printed_logs():
+            command_module(name).run(command)
+    except InputError as error:
+        message = with_flags(str(error), {flag.name for flag in flags_of(name)})
+        raise InputError(message) from error
+
+
+def with_flags(message: str, names: Container[str]) -> str:
+    """A message of the package in words of the command line.
+
+    Args:
+        message: names arguments in backticks, also with a value: `epochs=3`.
+        names: of the command's flags.
+
+    Returns:
+        The message, where an argument that is a flag is written as one: --epochs=3.
+    """
+
+    def flag(match):
+        return f"--{match[1]}" if match["name"] in names else match[0]
+
+    return re.sub(r"`((?P<name>[a-z_]+)(=[^`]*)?)`", flag, message)
 
 
 def overview() -> str:

@@ -1,6 +1,7 @@
 """Predictions for a person, and for files of any size."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,21 @@ CHUNK_ROWS = 2000
 CHUNK_CHARACTERS = 4_000_000
 SHOWN_BAD_ROWS = 10
 EMPTY_NOTE = "empty after cleaning"
+
+
+@dataclass(frozen=True)
+class PredictedFile:
+    """How `predict_file` went.
+
+    Attributes:
+        num_rows: rows written.
+        num_bad_rows: rows left out because they could not be read.
+        first_bad_rows: the line number and what was wrong, for the first of them.
+    """
+
+    num_rows: int
+    num_bad_rows: int
+    first_bad_rows: tuple[str, ...]
 
 
 def label_rows(
@@ -77,7 +93,7 @@ def predict_file(
     batch_size: int | None = None,
     overwrite: bool = False,
     skip_bad_rows: bool = False,
-) -> int:
+) -> PredictedFile:
     """Classifies a file of any size; memory does not grow with it.
 
     All columns are kept. Added are `label`, `score` (the label's probability),
@@ -94,20 +110,17 @@ def predict_file(
         overwrite: whether to replace an existing output.
         skip_bad_rows: whether to leave out rows that cannot be read.
 
-    Returns:
-        How many rows were written.
-
     Raises:
         InputError: a file or column is missing, a row cannot be read and not
             `skip_bad_rows`, the output exists and not `overwrite`.
     """
     if Path(input_path).resolve() == Path(output_path).resolve():
-        raise InputError(f"--input and --output are the same file: {input_path}.")
+        raise InputError(f"The input and the output are the same file: {input_path}.")
     present = _columns(input_path)
     if text_column not in present:
         raise InputError(
             f"{input_path} has no column {text_column!r}. It has: "
-            f"{', '.join(present)}. Give --text_column."
+            f"{', '.join(present)}. Give another `text_column`."
         )
     added = _added_columns(classifier.label_names, present)
     bad_rows: list[str] = []
@@ -129,11 +142,7 @@ def predict_file(
             )
             num_written += len(chunk)
             progress.update(len(chunk))
-    for line in bad_rows[:SHOWN_BAD_ROWS]:
-        print(f"skipped {line}")
-    skipped = f", {len(bad_rows):,} bad rows left out" if bad_rows else ""
-    print(f"{num_written:,} rows written to {output_path}{skipped}.")
-    return num_written
+    return PredictedFile(num_written, len(bad_rows), tuple(bad_rows[:SHOWN_BAD_ROWS]))
 
 
 def _columns(path: str | Path) -> list[str]:
@@ -172,7 +181,7 @@ def _text_rows(path, text_column, bad_rows: list[str] | None) -> Iterator[dict]:
     def on_bad_row(line, reason):
         if bad_rows is None:
             raise InputError(
-                f"{path}, line {line}: {reason}. --skip_bad_rows leaves such rows out."
+                f"{path}, line {line}: {reason}. `skip_bad_rows` leaves such rows out."
             )
         shown = len(bad_rows) < SHOWN_BAD_ROWS
         bad_rows.append(f"line {line}: {reason}" if shown else "")

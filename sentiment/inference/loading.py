@@ -46,8 +46,8 @@ def load_classifier(
             if (folder / HEAD_FILE).is_file()
         )
         raise InputError(
-            f"There is no model at {path}. Give --model=WORKDIR of a training run, or "
-            f"the name of a classifier that comes with this package: {known or 'none'}."
+            f"There is no model at {path}. Give the workdir of a training run, or the "
+            f"name of a classifier that comes with this package: {known or 'none'}."
         )
     if path.is_dir() and (path / MODEL_FILE).is_file():
         path = path / MODEL_FILE

@@ -1,5 +1,6 @@
 """How the command line dispatches, and how a command ends."""
 
+import logging
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -8,6 +9,7 @@ import pytest
 
 import sentiment
 from sentiment.cli import main as cli
+from sentiment.config import PredictCommand
 from sentiment.errors import InputError
 from tests.conftest import ROOT
 
@@ -41,7 +43,9 @@ def run(monkeypatch):
     """Runs a command that does what it is told to."""
 
     def run(act, *arguments):
-        module = SimpleNamespace(__doc__="Acts.", parse=lambda rest: rest, run=act)
+        module = SimpleNamespace(
+            __doc__="Acts.", CONFIG=PredictCommand, parse=lambda rest: rest, run=act
+        )
         monkeypatch.setattr(cli, "command_module", lambda name: module)
         cli.main(["train", *arguments])
 
@@ -73,6 +77,21 @@ def test_exit_status_and_message(run, capsys, error, status, message):
     assert printed.out == ""
     if status != 1:
         assert printed.err == message
+
+
+def test_an_argument_in_a_message_is_shown_as_the_flag_it_is(run, capsys):
+    def act(_):
+        raise InputError("Neither `batch_size`, `batch_size=9` nor `other=2`.")
+
+    with pytest.raises(SystemExit):
+        run(act)
+    message = "error: Neither --batch_size, --batch_size=9 nor `other=2`.\n"
+    assert capsys.readouterr().err == message
+
+
+def test_what_a_command_logs_is_printed(run, capsys):
+    run(lambda _: logging.getLogger("sentiment.x").info("Going on."))
+    assert capsys.readouterr().out == "Going on.\n"
 
 
 def test_a_defect_is_not_dressed_as_a_user_error(run):

@@ -734,12 +734,12 @@ def test_average_best__keeps_so_many(start):
 
 
 def test_checkpoint_every__is_updates_between_two(start):
-    saver = callback(start("--checkpoint_every=7"), resumable_run._Saver)
-    assert saver.every == 7
+    run = callback(start("--checkpoint_every=7"), resumable_run._Recorder).run
+    assert run.training.checkpoint_every == 7
 
 
 def test_max_recoveries__is_how_often_training_goes_back(start):
-    run = callback(start("--max_recoveries=5"), resumable_run._Saver).run
+    run = callback(start("--max_recoveries=5"), resumable_run._Recorder).run
     assert run.training.max_recoveries == 5
 
 
@@ -880,7 +880,7 @@ def test_monitor__of_the_loss_wants_it_low(start):
     assert stopping(start("--monitor=loss"), **scores)[1] == 2
 
 
-def test_num_devices__share_a_batch(start, monkeypatch, capsys):
+def test_num_devices__share_a_batch(start, monkeypatch, logged):
     monkeypatch.setattr(
         keras.distribution, "list_devices", lambda *_: [f"cpu:{i}" for i in range(4)]
     )
@@ -895,7 +895,7 @@ def test_num_devices__share_a_batch(start, monkeypatch, capsys):
     start("--num_devices=1")
     start("--batch_size=6")  # 0: as many as divide the batch
     assert made == [["cpu:0", "cpu:1"], ["cpu:0", "cpu:1", "cpu:2"]]
-    assert "Using 1 of 4" in capsys.readouterr().out
+    assert "Using 1 of 4" in logged.text
     with pytest.raises(InputError, match="there are 4 local devices"):
         start("--num_devices=5")
     with pytest.raises(InputError, match="multiple of --num_devices"):

@@ -15,7 +15,12 @@ from rich.console import Console
 from sentiment.data.table_reader import read_rows
 from sentiment.errors import InputError
 from sentiment.inference import files as predictor
-from sentiment.inference.files import label_rows, predict_file, print_predictions
+from sentiment.inference.files import (
+    PredictedFile,
+    label_rows,
+    predict_file,
+    print_predictions,
+)
 
 SUFFIXES = ("csv", "tsv", "jsonl", "parquet")
 ADDED = ["label", "score", "probability_bad", "probability_good", "note"]
@@ -105,10 +110,10 @@ def test_columns_and_order_stay_and_predictions_follow(predicted, before, after)
     assert [row["note"] for row in written] == ["", "", "empty after cleaning"]
 
 
-def test_number_of_rows_is_returned_and_printed(classifier, write, tmp_path, capsys):
+def test_number_of_rows_is_returned(classifier, write, tmp_path):
     path = write("a.csv", "text\na\nb\nc\n")
-    assert predict_file(classifier, path, tmp_path / "b.csv") == 3
-    assert f"3 rows written to {tmp_path}/b.csv." in capsys.readouterr().out
+    result = predict_file(classifier, path, tmp_path / "b.csv")
+    assert result == PredictedFile(3, 0, ())
 
 
 def test_batch_size_is_handed_on(predicted, classifier):
@@ -252,7 +257,7 @@ def test_a_huge_text_among_short_ones_costs_a_few_copies_of_it(
     classifier.predict(short[500:])
     tracemalloc.start()
     try:
-        assert predict_file(classifier, path, tmp_path / "b.jsonl") == 1001
+        assert predict_file(classifier, path, tmp_path / "b.jsonl").num_rows == 1001
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -294,19 +299,20 @@ def refused(predicted, *args, **options):
 def test_bad_row_is_named_and_nothing_is_left(predicted, tmp_path):
     message = refused(predicted, "text,i\na,1\nb\nc,3\n")
     assert "a.csv, line 3: 1 fields instead of 2" in message
-    assert "--skip_bad_rows" in message
+    assert "`skip_bad_rows` leaves" in message
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
 
 
-def test_bad_rows_are_skipped_on_request_and_shown(predicted, capsys):
+def test_bad_rows_are_skipped_on_request_and_shown(classifier, write, tmp_path):
     text = "text,i\n" + "".join(f"good,{i}\nbad\n" for i in range(12))
-    rows = predicted(text, skip_bad_rows=True)
-    assert [row["i"] for row in rows] == [str(i) for i in range(12)]
-    out = capsys.readouterr().out
-    assert "skipped line 3: 1 fields" in out
-    assert "skipped line 21: " in out
-    assert "skipped line 23: " not in out
-    assert "12 bad rows left out" in out
+    output = tmp_path / "b.csv"
+    path = write("a.csv", text)
+    result = predict_file(classifier, path, output, skip_bad_rows=True)
+    assert [row["i"] for row in rows_of(output)] == [str(i) for i in range(12)]
+    assert (result.num_rows, result.num_bad_rows) == (12, 12)
+    lines = [line.split(":")[0] for line in result.first_bad_rows]
+    assert lines == [f"line {n}" for n in range(3, 23, 2)]
+    assert result.first_bad_rows[0].startswith("line 3: 1 fields")
 
 
 @pytest.mark.parametrize("value", [None, 3, ["a"], {}])

@@ -3,9 +3,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,6 +10,7 @@ import keras
 import numpy as np
 import pytest
 
+from sentiment.cli import main
 from sentiment.config import (
     ModelConfig,
     RunConfig,
@@ -21,11 +19,11 @@ from sentiment.config import (
 )
 from sentiment.errors import InputError
 from sentiment.inference.loading import load_classifier
-from sentiment.training import fitting, resumable_run
-from sentiment.training.callbacks import Diverged
+from sentiment.training import fitting, resumable_run, run_state
+from sentiment.training.callbacks import Diverged, ProgressBar
 from sentiment.training.train import train_and_evaluate, train_and_validate
-from tests.conftest import ROOT, Stop
-from tests.training.conftest import MODEL
+from tests.conftest import FreshProcess, Stop, stop_at, terminate_at
+from tests.training.conftest import MODEL, command_of
 
 NUM_KILLS = 10
 
@@ -70,96 +68,68 @@ def assert_same_run(workdir, other):
     assert runs[0]["averaged_epochs"] == runs[1]["averaged_epochs"]
 
 
-# The process ends by SIGKILL at the given update: after it, or, for "save", when a
-# checkpoint has begun to be written, or, for "validation", in the validation after it.
-KILLED = """
-    import os, signal, sys
-    from sentiment.cli import main as cli
-    from sentiment.training import checkpoints, resumable_run, train
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
 
-    moment, kind = int(sys.argv[1]), sys.argv[2]
-    command = cli.parse("train", [*sys.argv[3:]])
 
-    def die():
-        os.kill(os.getpid(), signal.SIGKILL)
+def train_and_die(config, workdir, moment, kind):
+    """The process ends by SIGKILL at an update, or in what comes after it.
 
-    def dying(owner, name, is_time):
-        original = getattr(owner, name)
-        def run(self, *arguments, **options):
-            original(self, *arguments, **options)
-            if is_time(self, *arguments):
+    That is a checkpoint that has begun to be written ("save") or a validation.
+    """
+
+    def begin_to_die(done):
+        if done < moment:
+            return
+        if kind == "update":
+            die()
+        elif kind == "validation":
+            keras.callbacks.CallbackList.on_test_begin = die
+        else:
+            save = resumable_run.Checkpoints.save
+
+            def save_and_die(*arguments):
+                save(*arguments)
                 die()
-        setattr(owner, name, run)
 
-    saver = resumable_run._Saver
-    if kind == "update":
-        is_time = lambda s, batch, *_: s.done_after(batch) >= moment
-        dying(saver, "on_train_batch_end", is_time)
-    elif kind == "save":
-        dying(checkpoints.Checkpoints, "save", lambda c, step, *_: step >= moment)
-    else:
-        saver.on_test_begin = lambda s, *_: (
-            die() if (s.epoch + 1) * s.run.section >= moment else None
-        )
-    train.train_and_evaluate(command.run, command.workdir)
-"""
+            resumable_run.Checkpoints.save = save_and_die
+
+    train_and_evaluate(config, workdir, on_update=begin_to_die)
 
 
 def test_a_run_killed_ten_times_ends_like_the_whole_one(config, whole, tmp_path):
     assert whole[1].metrics["run"]["num_updates"] == 60
-    flagfile = tmp_path / "run.cfg"
-    flagfile.write_text(config.to_flagfile())
-    command = [f"--flagfile={flagfile}", f"--workdir={tmp_path / 'run'}"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    workdir = tmp_path / "run"
     draw = random.Random(0)
     moments = sorted(draw.sample(range(1, 56), NUM_KILLS))
     kinds = ["save", "validation", *["update"] * (NUM_KILLS - 2)]
     draw.shuffle(kinds)
     for moment, kind in zip(moments, kinds, strict=True):
-        killed = subprocess.run(
-            [
-                sys.executable,
-                "-c",
-                textwrap.dedent(KILLED),
-                str(moment),
-                kind,
-                *command,
-            ],
-            env=environment,
-            capture_output=True,
-            text=True,
-        )
-        assert killed.returncode == -signal.SIGKILL, killed.stderr
-        assert not (tmp_path / "run" / "metrics.json").exists()
-    again = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "train.py"), *command],
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert again.returncode == 0, again.stderr
-    assert "Going on after update" in again.stdout
-    assert_same_run(tmp_path / "run", whole[0])
+        killed = FreshProcess(train_and_die, config, workdir, moment, kind)
+        printed = killed.wait()
+        assert killed.status == -signal.SIGKILL, printed
+        assert not (workdir / "metrics.json").exists()
+    again = FreshProcess(main.main, ["train", *command_of(config, workdir)])
+    printed = again.wait()
+    assert again.status == 0, printed
+    assert "Going on after update" in printed
+    assert_same_run(workdir, whole[0])
 
 
 @pytest.mark.parametrize("updates", [3, 17, 40])
-def test_an_interrupted_run_ends_like_the_whole_one(
-    config, whole, tmp_path, stop_at, updates
-):
-    stop_at(updates)
+def test_an_interrupted_run_ends_like_the_whole_one(config, whole, tmp_path, updates):
     with pytest.raises(Stop):
-        train_and_evaluate(config, tmp_path)
+        train_and_evaluate(config, tmp_path, on_update=stop_at(updates))
     train_and_evaluate(config, tmp_path)
     assert_same_run(tmp_path, whole[0])
     assert not (tmp_path / "checkpoints").exists()
 
 
 def test_sigterm_saves_before_the_process_ends(
-    config, whole, tmp_path, monkeypatch, terminate_at, fast_clock
+    config, whole, tmp_path, monkeypatch, fast_clock
 ):
-    terminate_at(23)
     with pytest.raises(SystemExit) as left:
-        train_and_evaluate(config, tmp_path)
+        train_and_evaluate(config, tmp_path, on_update=terminate_at(23))
     assert left.value.code == 128 + signal.SIGTERM
     assert (tmp_path / "checkpoints" / "23").is_dir()
     seconds = resumable_run.Checkpoints(tmp_path / "checkpoints").about()["seconds"]
@@ -182,17 +152,16 @@ def test_a_second_process_is_refused_while_one_trains(config, tmp_path, refused_
     refused_beside("train", config, tmp_path / "run", train_and_evaluate)
 
 
-def test_changed_settings_are_refused_with_their_names(config, tmp_path, stop_at):
-    stop_at(17)
+def test_changed_settings_are_refused_with_their_names(config, tmp_path):
     with pytest.raises(Stop):
-        train_and_evaluate(config, tmp_path)
+        train_and_evaluate(config, tmp_path, on_update=stop_at(17))
     changed = config.replaced(learning_rate=0.01)
     with pytest.raises(InputError, match=r"--learning_rate: 0.03 then, 0.01 now"):
         train_and_evaluate(changed, tmp_path)
     train_and_evaluate(changed.replaced(epochs=1), tmp_path, overwrite=True)
 
 
-def test_a_changed_data_file_is_refused_by_name(config, tmp_path, stop_at):
+def test_a_changed_data_file_is_refused_by_name(config, tmp_path):
     texts = {
         name: Path(getattr(config.data, name)).read_text()
         for name in ("train_file", "test_file")
@@ -204,9 +173,8 @@ def test_a_changed_data_file_is_refused_by_name(config, tmp_path, stop_at):
         config.data, **{name: str(path) for name, path in paths.items()}
     )
     config = dataclasses.replace(config, data=data)
-    stop_at(8)
     with pytest.raises(Stop):
-        train_and_evaluate(config, tmp_path / "run")
+        train_and_evaluate(config, tmp_path / "run", on_update=stop_at(8))
     for name, path in paths.items():
         path.write_text(texts[name].replace("great", "grand"))
         with pytest.raises(InputError, match=f"--{name}: .*{name}.csv has changed"):
@@ -230,25 +198,24 @@ def slow(monkeypatch):
     def advance(*_, **__):
         clock.now += 250
 
-    monkeypatch.setattr(resumable_run, "time", clock)
-    monkeypatch.setattr(resumable_run._Saver, "on_train_batch_begin", advance)
+    monkeypatch.setattr(run_state, "time", clock)
+    monkeypatch.setattr(ProgressBar, "on_train_batch_begin", advance)
     return {"checkpoint_every": 61}
 
 
-def test_a_short_but_slow_run_goes_on_too(config, whole, tmp_path, slow, stop_at):
+def test_a_short_but_slow_run_goes_on_too(config, whole, tmp_path, slow):
     config = config.replaced(**slow)
-    stop_at(28)
     with pytest.raises(Stop):
-        train_and_evaluate(config, tmp_path)
+        train_and_evaluate(config, tmp_path, on_update=stop_at(28))
     assert {p.name for p in (tmp_path / "checkpoints").iterdir()} >= {"24", "27"}
     train_and_evaluate(config, tmp_path)
     assert_same_run(tmp_path, whole[0])
 
 
-def test_a_slow_run_saves_after_a_validation_too(config, tmp_path, slow, stop_at):
-    stop_at(32)  # The last of these was due with update 30.
+def test_a_slow_run_saves_after_a_validation_too(config, tmp_path, slow):
+    # The last of these was due with update 30.
     with pytest.raises(Stop):
-        train_and_evaluate(config.replaced(**slow), tmp_path)
+        train_and_evaluate(config.replaced(**slow), tmp_path, on_update=stop_at(32))
     assert {p.name for p in (tmp_path / "checkpoints").iterdir()} >= {"27", "30"}
 
 
@@ -256,16 +223,15 @@ def test_a_slow_run_saves_after_a_validation_too(config, tmp_path, slow, stop_at
 
 
 def test_each_epoch_is_reported_and_again_by_a_run_that_goes_on(
-    config, whole, tmp_path, stop_at
+    config, whole, tmp_path
 ):
     told = []
 
     def report(*what):
         told.append(what)
 
-    stop_at(25)
     with pytest.raises(Stop):
-        train_and_validate(config, tmp_path, report)
+        train_and_validate(config, tmp_path, report, on_update=stop_at(25))
     epochs = list(enumerate(whole[1].history["val_accuracy"], 1))
     assert told == epochs[:2]
     told.clear()
@@ -289,24 +255,24 @@ def test_a_report_may_stop_the_run(config, tmp_path):
 
 @pytest.mark.parametrize("factor", [np.nan, 1e4])
 def test_divergence_goes_back_and_leaves_the_batch_out(
-    config, tmp_path, poison, capsys, factor
+    config, tmp_path, poison, logged, factor
 ):
     poison(25, factor)
     result = train_and_evaluate(config, tmp_path)
     assert result.metrics["run"]["num_recoveries"] == 1
     assert np.isfinite(result.history["loss"]).all()
-    printed = capsys.readouterr().out
+    printed = logged.text
     assert "Back to update 21" in printed
     assert "at 0.5 of the learning rate (1 of 2 times)" in printed
 
 
 def test_divergence_of_a_slow_run_goes_back_to_its_last_checkpoint(
-    config, tmp_path, poison, capsys, slow
+    config, tmp_path, poison, logged, slow
 ):
     poison(25)
     result = train_and_evaluate(config.replaced(**slow), tmp_path)
     assert result.metrics["run"]["num_recoveries"] == 1
-    assert "Back to update 24" in capsys.readouterr().out
+    assert "Back to update 24" in logged.text
 
 
 def test_divergence_of_a_short_run_stops_it(config, tmp_path, poison):
@@ -315,12 +281,11 @@ def test_divergence_of_a_short_run_stops_it(config, tmp_path, poison):
         train_and_evaluate(config.replaced(checkpoint_every=61), tmp_path)
 
 
-def test_a_run_that_has_recovered_may_be_interrupted(config, tmp_path, poison, stop_at):
+def test_a_run_that_has_recovered_may_be_interrupted(config, tmp_path, poison):
     poison(25)
     expected = train_and_evaluate(config, tmp_path / "whole")
-    stop_at(35)
     with pytest.raises(Stop):
-        train_and_evaluate(config, tmp_path / "cut")
+        train_and_evaluate(config, tmp_path / "cut", on_update=stop_at(36))
     about = resumable_run.Checkpoints(tmp_path / "cut" / "checkpoints").about()
     assert about["skipped"] and about["num_recoveries"] == 1
     found = train_and_evaluate(config, tmp_path / "cut")
@@ -369,13 +334,13 @@ def test_a_soup_is_the_mean_of_the_best_and_kept_if_validation_agrees(
 ):
     config = config.replaced(ema_momentum=0.0, monitor="loss")
     seen = []
-    take_best = fitting._Fit._take_best
+    take_best = fitting._Fit.set_best_weights
 
     def spy(self):
         seen.append([kept.weights for kept in self.best.kept])
         return take_best(self)
 
-    monkeypatch.setattr(fitting._Fit, "_take_best", spy)
+    monkeypatch.setattr(fitting._Fit, "set_best_weights", spy)
     result = train_and_evaluate(config, tmp_path)
     (kept,) = seen
     assert len(kept) == 2

@@ -23,7 +23,7 @@ def run(command: PredictCommand):
     if command.text:
         print_predictions(classifier, command.text, command.batch_size or None)
     else:
-        predict_file(
+        predicted = predict_file(
             classifier,
             command.input,
             command.output,
@@ -32,3 +32,8 @@ def run(command: PredictCommand):
             overwrite=command.overwrite,
             skip_bad_rows=command.skip_bad_rows,
         )
+        for line in predicted.first_bad_rows:
+            print(f"skipped {line}")
+        count = predicted.num_bad_rows
+        left_out = f", {count:,} bad rows left out" if count else ""
+        print(f"{predicted.num_rows:,} rows written to {command.output}{left_out}.")
