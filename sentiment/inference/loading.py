@@ -88,6 +88,6 @@ def _load_preset(folder: Path) -> PackedTextClassifier:
     if not (folder / HEAD_FILE).is_file():  # KerasHub would make a random head.
         raise InputError(
             f"The preset {folder} has no head ({HEAD_FILE}): it is a language model, "
-            f"for sentiment train --preset={folder} to fine-tune, or incomplete."
+            f"for `sentiment train --preset={folder}` to fine-tune, or incomplete."
         )
     return PackedTextClassifier.from_preset(str(folder))
