@@ -3,6 +3,7 @@ import datetime
 import decimal
 import json
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
