@@ -97,7 +97,7 @@ class StopOnDivergence(keras.callbacks.Callback):
             return
         last = self.first_step + step
         # What update n does to the weights shows in the loss of update n + 1.
-        first = self.first_step + max(min(self._looked_at, step) - 1, 0)
+        first = self.first_step + max(self._looked_at - 1, 0)
         if self.counts_epochs:
             place = f"step {last} of epoch {self._epoch + 1}"
         else:

@@ -129,10 +129,14 @@ def test_validation_that_lacks_a_class_is_refused(method):
     fit_baseline(BaselineConfig(method="tfidf_lr", min_count=1), splits, 0)
 
 
-@pytest.mark.parametrize("method", ["tfidf_lr", "nb_svm"])
+def marked_up(text):
+    """The same text to a reader, with words that would tell in its markup."""
+    return f'<p title="dull great boring">{text.upper()}</p><br />'
+
+
+@pytest.mark.parametrize("method", ["lexicon", "tfidf_lr", "nb_svm"])
 def test_markup_and_case_make_no_difference_anywhere(method):
     config = BaselineConfig(method=method, min_count=1)
-    raw = [f"<b>{text.upper()}</b><br />" for text in TEXTS]
     held_out = [GOOD[0], BAD[0], BAD[1]] * 4
 
     def fitted(train, validation):
@@ -149,14 +153,13 @@ def test_markup_and_case_make_no_difference_anywhere(method):
         )
 
     plain = fitted(TEXTS, held_out)
-    marked = fitted(raw, [f"<i>{text.title()}</i>" for text in held_out])
+    marked = fitted(list(map(marked_up, TEXTS)), list(map(marked_up, held_out)))
     asked = ["lovely plot", "dull fun", "great"]
     expected = plain.predict(asked)
     assert np.ptp(expected[:, 1]) > 0.1
     np.testing.assert_array_equal(marked.predict(asked), expected)
-    np.testing.assert_array_equal(
-        plain.predict([f"<p>{text.upper()}</p>" for text in asked]), expected
-    )
+    found = plain.predict(list(map(marked_up, asked)))
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("method", ["tfidf_lr", "nb_svm"])
