@@ -88,7 +88,8 @@ def fit(
     )
     run = _Fit(classifier, config, plan, validation, checkpoints, on_epoch, on_update)
     run.train()
-    averaged, state = run.set_best_weights(), run.state
+    averaged = set_best_weights(classifier, run.best, run.validation_plan)
+    state = run.state
     # Frees the optimizer's slots, three times the weights, and keeps them out
     # of the saved model; takes back what was added to the loss.
     classifier.compile()
@@ -144,25 +145,32 @@ class _Fit(ResumableRun):
             for index in range(first, len(values)):
                 self.on_epoch(index + 1, float(values[index]))
 
-    def set_best_weights(self) -> list[int]:
-        """Gives the model the best epoch's weights, or an average of the best.
 
-        The average of several is taken if it validates no worse than the best of them.
+def set_best_weights(
+    model: keras.Model, best: KeepBest, validation_plan: BatchPlan
+) -> list[int]:
+    """Gives a model the best epoch's weights, or an average of the best.
 
-        Returns:
-            The epochs whose weights it has, from 1, the best first.
-        """
-        model, kept = self.model, self.best.kept
-        epochs = [one.epoch + 1 for one in kept]
-        if len(epochs) > 1:
-            model.set_weights(self.best.averaged())
-            logs = model.evaluate(
-                batches(self.validation_plan),
-                steps=self.validation_plan.num_batches,
-                verbose=0,
-                return_dict=True,
-            )
-            if not self.best.is_worse(logs[self.best.monitor.removeprefix("val_")]):
-                return epochs
-        model.set_weights(kept[0].weights)
-        return epochs[:1]
+    The average of several is taken if it validates no worse than the best of them.
+
+    Args:
+        model: the trained model.
+        best: has kept the weights.
+        validation_plan: what is validated on.
+
+    Returns:
+        The epochs whose weights it has, from 1, the best first.
+    """
+    epochs = [kept.epoch + 1 for kept in best.kept]
+    if len(epochs) > 1:
+        model.set_weights(best.averaged())
+        logs = model.evaluate(
+            batches(validation_plan),
+            steps=validation_plan.num_batches,
+            verbose=0,
+            return_dict=True,
+        )
+        if not best.is_worse(logs[best.monitor.removeprefix("val_")]):
+            return epochs
+    model.set_weights(best.kept[0].weights)
+    return epochs[:1]

@@ -2,8 +2,11 @@
 
 import csv
 import functools
+import os
 import resource
+import signal
 
+import keras
 import numpy as np
 import pytest
 
@@ -11,6 +14,7 @@ from sentiment.cli import main
 from sentiment.config import DataConfig
 from sentiment.data.pipeline import BatchPlan, NextTokenPlan
 from sentiment.training import pretrain, resumable_run, run_state, train
+from sentiment.training.checkpoints import Checkpoints
 from tests.conftest import FreshProcess, Stop, at_update, wait_for
 
 WORDS = {"bad": ["Awful", "dull", "boring!"], "good": ["Lovely", "great", "superb!"]}
@@ -86,6 +90,34 @@ def fast_clock(monkeypatch):
         monotonic = staticmethod(lambda: 1e6 * now())
 
     monkeypatch.setattr(run_state, "time", Clock)
+
+
+def dying_at(updates, kind):
+    """An `on_update` that ends the process by SIGKILL, at an update or after it.
+
+    That is in a checkpoint that has begun to be written ("save"), or in a validation.
+    """
+
+    def die(*_):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def on_update(done):
+        if done < updates:
+            return
+        if kind == "update":
+            die()
+        elif kind == "validation":
+            keras.callbacks.CallbackList.on_test_begin = die
+        else:
+            save = Checkpoints.save
+
+            def save_and_die(*arguments):
+                save(*arguments)
+                die()
+
+            Checkpoints.save = save_and_die
+
+    return on_update
 
 
 def run_with_full_disk(command, updates, checkpoint, arguments):

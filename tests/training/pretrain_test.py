@@ -47,8 +47,9 @@ def text_file(tmp_path_factory):
     return str(path)
 
 
-@pytest.fixture
-def config(text_file):
+@pytest.fixture(scope="module")
+def config(text_file, tmp_path_factory):
+    compiled = tmp_path_factory.mktemp("cache")
     return PretrainRunConfig(
         CorpusConfig(text_files=(text_file,), validation_fraction=0.1),
         BackboneConfig(
@@ -64,7 +65,8 @@ def config(text_file):
         PretrainingConfig(
             batch_size=4, epochs=4, learning_rate=0.02, checkpoint_every=12
         ),
-        SpeedConfig(cache_dir=""),
+        # What is compiled is shared by all runs, also by those in other processes.
+        SpeedConfig(cache_dir=str(compiled)),
     )
 
 
@@ -149,19 +151,18 @@ def pretrain_and_die(config, workdir, updates, checkpoint=None):
     pretrain(config, workdir, on_update=at_update(updates, die))
 
 
-@pytest.mark.parametrize("at", [12, 24])
-def test_killed_process_goes_on(config, whole, tmp_path, at):
+def test_killed_process_goes_on(config, whole, tmp_path):
     """SIGKILL while a checkpoint is being written, and after one is whole."""
     workdir = tmp_path / "run"
-    checkpoint = workdir / "checkpoints" / "24" if at == 24 else None
-    killed = FreshProcess(pretrain_and_die, config, workdir, at + 1, checkpoint)
-    printed = killed.wait()
-    assert killed.status == -signal.SIGKILL, printed
+    whole_one = workdir / "checkpoints" / "24"
+    for updates, checkpoint in ((13, None), (25, whole_one)):
+        killed = FreshProcess(pretrain_and_die, config, workdir, updates, checkpoint)
+        printed = killed.wait()
+        assert killed.status == -signal.SIGKILL, printed
     again = FreshProcess(main.main, ["pretrain", *command_of(config, workdir)])
     printed = again.wait()
     assert again.status == 0, printed
-    if at == 24:
-        assert "Going on after update 24." in printed
+    assert "Going on after update 24." in printed
     assert_same_run(workdir, whole(config)[0], config)
 
 
@@ -178,12 +179,17 @@ def interrupted():
 
 def test_other_settings_are_refused_with_their_names(config, tmp_path, interrupted):
     interrupted(config, tmp_path)
-    training = dataclasses.replace(config.training, learning_rate=0.01)
+    training = dataclasses.replace(config.training, max_recoveries=1)
     changed = dataclasses.replace(config, training=training, seed=1)
-    with pytest.raises(InputError, match=r"--learning_rate: 0.02 then, 0.01 now") as e:
+    with pytest.raises(InputError, match="--max_recoveries: 2 then, 1 now") as e:
         pretrain(changed, tmp_path)
     assert "--seed: 0 then, 1 now" in str(e.value)
-    pretrain(changed, tmp_path, overwrite=True)
+    told = []
+    with pytest.raises(Stop):
+        pretrain(
+            changed, tmp_path, True, lambda done: told.append(done) or stop_at(2)(done)
+        )
+    assert told == [1, 2]
 
 
 def test_other_text_is_refused(config, tmp_path, interrupted):

@@ -1,6 +1,7 @@
 """Runs of one weight, whose every update can be computed by hand."""
 
 import dataclasses
+import random
 import signal
 from types import SimpleNamespace
 
@@ -15,11 +16,12 @@ from sentiment.training.callbacks import Diverged, KeepBest
 from sentiment.training.checkpoints import Checkpoints
 from sentiment.training.optimizers import OptaxOptimizer
 from sentiment.training.resumable_run import CHECKPOINT_SECONDS, ResumableRun
-from tests.conftest import Stop, stop_at, terminate_at
+from tests.conftest import FreshProcess, Stop, stop_at, terminate_at
+from tests.training.conftest import dying_at
 
 SECTION, SECTIONS, EVERY, RATE = 8, 3, 6, 0.05
 NUM_UPDATES = SECTION * SECTIONS
-TARGETS = np.random.default_rng(0).normal(1.0, 0.3, 2 * NUM_UPDATES).astype("float32")
+TARGETS = np.random.default_rng(0).normal(1.0, 0.3, 64).astype("float32")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -58,43 +60,62 @@ class OneWeightRun(ResumableRun):
         return float(self.model.optimizer.rate_factor)
 
 
+def make_run(
+    folder,
+    poison=(),
+    best=None,
+    validation=TARGETS,
+    section=SECTION,
+    on_update=None,
+    **given,
+):
+    """A run of one weight that goes on from a folder's checkpoints.
+
+    Args:
+        folder: where they are; `None`: nowhere.
+        poison: updates whose target is no number.
+        best: keeps the best weights.
+        validation: targets of the validation.
+        section: updates in a section.
+        on_update: see `ResumableRun`.
+        **given: settings.
+    """
+    targets = TARGETS.copy()
+    targets[list(poison)] = np.nan
+    settings = {
+        "epochs": SECTIONS,
+        "batch_size": 1,
+        "checkpoint_every": EVERY,
+        "max_recoveries": 2,
+    }
+    keras.utils.set_random_seed(0)
+    return OneWeightRun(
+        one_weight(),
+        SimpleNamespace(**settings | given),
+        OneNumberPlan(targets, section),
+        validation,
+        section,
+        {"format": 2, "settings": {}, "files": {}, "data": ""},
+        folder,
+        best,
+        on_update,
+    )
+
+
+def one_weight():
+    """A model whose only weight is its prediction."""
+    dense = keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")
+    model = keras.Sequential([keras.Input((1,)), dense])
+    model.compile(OptaxOptimizer(optax.sgd(1.0), RATE), "mse")
+    return model
+
+
 @pytest.fixture
 def make(tmp_path):
-    """Makes a run that goes on from the folder's checkpoints."""
+    """Makes a run that goes on from the test's own checkpoints."""
 
-    def make(
-        poison=(),
-        folder="run",
-        best=None,
-        validation=TARGETS,
-        section=SECTION,
-        on_update=None,
-        **given,
-    ):
-        targets = TARGETS.copy()
-        targets[list(poison)] = np.nan
-        settings = {
-            "epochs": SECTIONS,
-            "batch_size": 1,
-            "checkpoint_every": EVERY,
-            "max_recoveries": 2,
-        }
-        training = SimpleNamespace(**settings | given)
-        keras.utils.set_random_seed(0)
-        dense = keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")
-        model = keras.Sequential([keras.Input((1,)), dense])
-        model.compile(OptaxOptimizer(optax.sgd(1.0), RATE), "mse")
-        return OneWeightRun(
-            model,
-            training,
-            OneNumberPlan(targets, section),
-            validation,
-            section,
-            {"format": 2, "settings": {}, "files": {}, "data": ""},
-            folder and tmp_path / folder,
-            best,
-            on_update,
-        )
+    def make(folder="run", **options):
+        return make_run(folder and tmp_path / folder, **options)
 
     return make
 
@@ -103,8 +124,8 @@ def make(tmp_path):
 def finish(make):
     """Runs to the end and returns the run."""
 
-    def finish(*arguments, **options):
-        run = make(*arguments, **options)
+    def finish(**options):
+        run = make(**options)
         run.train()
         return run
 
@@ -156,6 +177,31 @@ def test_an_interrupted_run_ends_like_the_whole_one(make, finish, stops):
     assert run.state.history == whole.state.history  # with the means of cut sections
     last_saved = max(n for n in (0, 6, 8, 12, 16, 18) if n < stops[-1])
     assert told == list(range(last_saved + 1, NUM_UPDATES + 1))
+
+
+def train_and_die(folder, moment, kind):
+    make_run(folder, on_update=dying_at(moment, kind), **LONG).train()
+
+
+# Of 64 updates, so that it can be killed ten times in all ways.
+LONG = {"section": 16, "epochs": 4, "checkpoint_every": 5}
+
+
+def test_a_run_killed_ten_times_ends_like_the_whole_one(finish, tmp_path):
+    whole = finish(folder="whole", **LONG)
+    draw = random.Random(0)
+    moments = sorted(draw.sample(range(1, 58), 10))
+    kinds = ["save", "validation", *["update"] * 8]
+    draw.shuffle(kinds)
+    for moment, kind in zip(moments, kinds, strict=True):
+        killed = FreshProcess(train_and_die, tmp_path / "run", moment, kind)
+        printed = killed.wait()
+        assert killed.status == -signal.SIGKILL, printed
+    told = []
+    run = finish(on_update=told.append, **LONG)
+    assert told[0] > 40
+    assert run.weight == whole.weight
+    assert run.state.history == whole.state.history
 
 
 def test_sigterm_saves_each_time(make, finish, tmp_path, logged):
@@ -264,14 +310,57 @@ def test_seconds_of_updates_that_were_in_vain_count(finish, clock):
     assert run.state.seconds == len(told) > NUM_UPDATES
 
 
-def test_a_slow_run_saves_what_is_due(make, clock, tmp_path):
+@pytest.fixture
+def slow(clock):
+    """Settings of a run that saves only when that is due, which is every third update.
+
+    `tick` is to be called with each.
+    """
+
     def tick(done):
         clock.now += CHECKPOINT_SECONDS / 3
-        stop_at(12)(done)
+
+    clock.tick = tick
+    return {"checkpoint_every": NUM_UPDATES + 1}
+
+
+@pytest.mark.parametrize(("updates", "saved"), [(9, {"3", "6"}), (12, {"9", "6"})])
+def test_a_slow_run_saves_what_is_due_and_goes_on(
+    make, finish, slow, clock, tmp_path, updates, saved
+):
+    whole = finish(folder="whole")
+
+    def on_update(done):
+        clock.tick(done)
+        stop_at(updates)(done)
 
     with pytest.raises(Stop):
-        make(checkpoint_every=NUM_UPDATES + 1, on_update=tick).train()
-    assert Checkpoints(tmp_path / "run").latest == 9
+        make(on_update=on_update, **slow).train()
+    assert {path.name for path in (tmp_path / "run").iterdir()} == saved
+    run = finish(**slow)
+    assert run.weight == whole.weight
+    assert run.state.history == whole.state.history
+
+
+def test_a_slow_run_saves_with_the_history_what_is_due_after_a_section(
+    make, slow, clock, tmp_path
+):
+    def on_update(done):
+        clock.now += CHECKPOINT_SECONDS / 4  # The second is due with update 8.
+        stop_at(9)(done)
+
+    with pytest.raises(Stop):
+        make(on_update=on_update, **slow).train()
+    saved = Checkpoints(tmp_path / "run")
+    assert (saved.latest, saved.about()["history"]["update"]) == (8, [8])
+
+
+def test_divergence_of_a_slow_run_goes_back_to_what_was_due(
+    finish, slow, clock, logged
+):
+    run = finish(poison=[13], on_update=clock.tick, **slow)
+    assert run.state.num_recoveries == 1
+    assert "Back to update 12," in logged.text
 
 
 def test_a_fast_and_short_run_saves_nothing(finish, tmp_path):
