@@ -18,7 +18,7 @@ from sentiment.data.datasets import Splits, load_splits
 from sentiment.data.examples import Examples
 from sentiment.data.mixing import mix_texts
 from sentiment.errors import InputError
-from sentiment.training import teachers
+from sentiment.training import teachers, unlabelled_texts
 from sentiment.training.teachers import copy_head, load_teacher, soften
 from sentiment.training.unlabelled_texts import label_unlabelled, read_unlabelled
 
@@ -62,7 +62,7 @@ def test_a_split_of_a_tfds_set_is_read_from_the_datas_column(config, monkeypatch
         received.append(arguments)
         return {"unsupervised": ["One.", "Two."]}
 
-    monkeypatch.setattr(teaching, "read_tfds_texts", read)
+    monkeypatch.setattr(unlabelled_texts, "read_tfds_texts", read)
     data = DataConfig(dataset="imdb", tfds_data_dir="folder", text_column="review")
     unlabelled = UnlabelledConfig(teacher="nb_svm", unlabelled_split="unsupervised")
     config = dataclasses.replace(config, data=data, unlabelled=unlabelled)
@@ -261,7 +261,7 @@ def test_a_classical_teacher_is_not_looked_for_on_disk(config, monkeypatch):
 def test_the_runs_speed_and_seed_reach_the_teacher(with_teacher, monkeypatch):
     config, _ = with_teacher(("bad", "good"))
     received = []
-    monkeypatch.setattr(teaching, "load_classifier", lambda *x: received.append(x))
+    monkeypatch.setattr(teachers, "load_classifier", lambda *x: received.append(x))
     load_teacher(config)
     assert received == [(config.unlabelled.teacher, config.speed)]
 
@@ -269,7 +269,7 @@ def test_the_runs_speed_and_seed_reach_the_teacher(with_teacher, monkeypatch):
         received.append((baseline, seed))
         return fit_baseline(baseline, splits, seed)
 
-    monkeypatch.setattr(teaching, "fit_baseline", fit)
+    monkeypatch.setattr(unlabelled_texts, "fit_baseline", fit)
     unlabelled = UnlabelledConfig(teacher="nb_svm", mixed_texts=5)
     config = dataclasses.replace(config, unlabelled=unlabelled, seed=7)
     label_unlabelled(config, load_splits(config.data, 0), (NEW, 0))
