@@ -1,6 +1,7 @@
 # make demo   train and try the quickstart model
 # make test   run the tests
 # make check  what a change must pass: style and tests
+# make docs   write docs/cli.md
 # make lock   resolve requirements*.txt anew
 
 PYTHON ?= python3
@@ -14,20 +15,21 @@ WORKDIR ?= runs/quickstart
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: install demo test style check lock
+.PHONY: install demo test style check docs lock
 install: $(INSTALLED)
 
-$(INSTALLED): requirements.txt requirements-dev.txt
+$(INSTALLED): requirements.txt requirements-dev.txt pyproject.toml setup.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed: make PYTHON=python3.11 ..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --no-deps -r requirements.txt -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	touch $@
 
 demo: install
-	$(BIN)/python scripts/train.py --flagfile=configs/quickstart.cfg \
+	$(BIN)/sentiment train --flagfile=configs/quickstart.cfg \
 	  --workdir=$(WORKDIR) --overwrite
-	$(BIN)/python scripts/predict.py --model=$(WORKDIR) \
+	$(BIN)/sentiment predict --model=$(WORKDIR) \
 	  --text="Lovely staff, great food, we will be back!" \
 	  --text="It arrived on Tuesday in a brown box." \
 	  --text="The app crashes every time, what a waste of money."
@@ -40,6 +42,9 @@ style: install
 	$(BIN)/ruff format --check .
 
 check: style test
+
+docs: install
+	$(BIN)/python -m sentiment.cli.reference > docs/cli.md
 
 lock:
 	uv pip compile --universal --python-version 3.11 --no-annotate --quiet \

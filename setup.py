@@ -6,5 +6,12 @@ packages = find_packages(include=["sentiment", "sentiment.*"])
 setup(
     packages=[*packages, "sentiment.configs"],
     package_dir={"sentiment.configs": "configs"},
-    package_data={"sentiment.configs": ["*.cfg"]},
+    package_data={
+        "sentiment": ["py.typed"],
+        "sentiment.baselines": ["lexicon.tsv"],
+        "sentiment.bundled": ["*/*.json", "*/*.h5", "*/assets/tokenizer/*"],
+        "sentiment.configs": ["*.cfg"],
+        "sentiment.data": ["quickstart/*.csv"],
+    },
+    include_package_data=False,
 )

@@ -22,6 +22,7 @@ from sentiment.errors import InputError
 from sentiment.runtime.network import has_network
 
 GIB = 2**30
+EXTRA = "train"  # of the package
 MIN_MEMORY = 4 * GIB
 HOSTS = ("www.kaggle.com", "huggingface.co", "storage.googleapis.com")
 # What a smoke step trains.
@@ -45,13 +46,17 @@ class Finding:
 
 
 def requirements() -> list[str]:
-    """What the package needs, as in `pyproject.toml`, without its extras."""
+    """What the package needs to train, as in `pyproject.toml`."""
     project = Path(__file__).resolve().parent.parent / "pyproject.toml"
     if project.is_file():  # a checkout, which need not be installed
         project = tomllib.loads(project.read_text(encoding="utf-8"))["project"]
-        return project["dependencies"]
-    lines = importlib.metadata.requires("sentiment") or []
-    return [line for line in lines if "extra ==" not in line]
+        return [*project["dependencies"], *project["optional-dependencies"][EXTRA]]
+    needed = map(Requirement, importlib.metadata.requires("sentiment") or [])
+    return [
+        f"{one.name}{one.specifier}"
+        for one in needed
+        if one.marker is None or one.marker.evaluate({"extra": EXTRA})
+    ]
 
 
 def diagnose(command: DoctorCommand, requirements: list[str]) -> Iterator[Finding]:

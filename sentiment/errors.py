@@ -8,7 +8,8 @@ class InputError(ValueError):
     this class. The scripts print its message without a traceback and exit
     with status 2; Python users catch it as an ordinary `ValueError`.
 
-    The message names what was received and what would be accepted.
+    The message names what was received and what would be accepted. Names of arguments
+    stand in backticks; the command line shows them as flags where they are.
     """
 
 

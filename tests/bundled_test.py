@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-import tomllib
 
 import h5py
 import numpy as np
@@ -110,23 +109,6 @@ def dtypes(path):
     with h5py.File(path) as file:
         file.visititems(look)
     return found
-
-
-def test_an_install_brings_every_file_that_is_no_source():
-    globs = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    globs = globs["tool"]["setuptools"]["package-data"]
-    brought = {
-        path
-        for package, patterns in globs.items()
-        for pattern in patterns
-        for path in (ROOT / package.replace(".", "/")).glob(pattern)
-    }
-    present = {
-        path
-        for path in (ROOT / "sentiment").rglob("*")
-        if path.is_file() and path.suffix not in (".py", ".pyc")
-    }
-    assert brought == present
 
 
 def test_kerashub_generates_from_the_language_model_without_this_package():

@@ -1,9 +1,15 @@
 """What all tests share: toy texts, tiny models, the scripts, real data."""
 
+import logging
+import multiprocessing
+import multiprocessing.forkserver
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -23,7 +29,6 @@ from jax.experimental.compilation_cache import compilation_cache  # noqa: E402
 
 import sentiment  # noqa: E402
 from sentiment.data.vocabulary import train_vocabulary  # noqa: E402
-from sentiment.training import resumable_run  # noqa: E402
 
 # The same examples in each run, however busy the machine; nothing is kept on disk.
 settings.register_profile(
@@ -136,27 +141,106 @@ def compile_once(tmp_path_factory):
             yield
 
 
+@pytest.fixture
+def logged(caplog):
+    """What the package logs, as `caplog`."""
+    caplog.set_level(logging.INFO, "sentiment")
+    return caplog
+
+
 class Stop(Exception):
     """Raised where a test stops a run."""
 
 
-@pytest.fixture
-def stop_at(monkeypatch):
-    """Lets a run stop after so many updates, once."""
+def at_update(updates, act):
+    """An `on_update` that calls `act` when so many updates are made."""
 
-    def arrange(updates):
-        original = resumable_run._Saver.on_train_batch_end
+    def on_update(done):
+        if done == updates:
+            act()
 
-        def stopping(self, batch, logs=None):
-            original(self, batch, logs)
-            if self.done_after(batch) == updates:
-                self.run.checkpoints.wait()
-                monkeypatch.undo()
-                raise Stop
+    return on_update
 
-        monkeypatch.setattr(resumable_run._Saver, "on_train_batch_end", stopping)
 
-    return arrange
+def stop_at(updates):
+    """An `on_update` that stops a run when so many updates are made."""
+
+    def stop():
+        raise Stop
+
+    return at_update(updates, stop)
+
+
+def terminate_at(updates):
+    """An `on_update` that sends SIGTERM to this process when so many are made."""
+    return at_update(updates, lambda: signal.raise_signal(signal.SIGTERM))
+
+
+# --- Fresh processes
+
+# Forked from one that has imported the package, which takes seconds, and no more: JAX
+# has not looked for devices there, and no thread has been started.
+FORKED = multiprocessing.get_context("forkserver")
+FORKED.set_forkserver_preload(
+    [
+        "sentiment.training.train",
+        "sentiment.training.pretrain",
+        "sentiment.evaluation.summary",
+    ]
+)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forkserver_ends_with_the_tests():
+    yield
+    multiprocessing.forkserver._forkserver._stop()  # or its time is nobody's
+
+
+def _run_and_print_to(output, function, arguments):
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        os.dup2(output.fileno(), number)
+        setattr(sys, name, os.fdopen(number, "w", buffering=1))
+    output.close()
+    function(*arguments)
+
+
+def wait_for(path):
+    """Waits until a file is there, which another process or thread makes."""
+    deadline = time.monotonic() + 600
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path} does not come"
+        time.sleep(0.01)
+
+
+class FreshProcess:
+    """Calls a function in a process of its own.
+
+    Args:
+        function: of a module; an exception is printed and ends with status 1.
+        *arguments: can be pickled.
+
+    Attributes:
+        status: how it ended, once `wait` has returned; a signal counts negative.
+    """
+
+    def __init__(self, function, *arguments):
+        self._output, output = FORKED.Pipe(duplex=False)
+        self._process = FORKED.Process(
+            target=_run_and_print_to, args=(output, function, arguments)
+        )
+        self._process.start()
+        output.close()
+
+    def wait(self):
+        """What it printed, when it has ended."""
+        timer = threading.Timer(600, self._process.kill)
+        timer.start()
+        with open(self._output.fileno(), closefd=False, errors="replace") as stream:
+            printed = stream.read()
+        self._process.join()
+        timer.cancel()
+        self.status = self._process.exitcode
+        return printed
 
 
 @pytest.fixture

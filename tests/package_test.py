@@ -1,4 +1,5 @@
 import ast
+import importlib.metadata
 import json
 import os
 import re
@@ -8,8 +9,10 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import sentiment
+from sentiment.cli import main as cli
 from tests.conftest import ROOT
 
 SOURCES = sorted([*ROOT.glob("sentiment/**/*.py"), *ROOT.glob("scripts/*.py")])
@@ -116,15 +119,16 @@ def test_no_source_imports_tensorflow(path):
 
 def test_only_the_search_pays_for_optuna():
     users = {
-        path.stem
+        path.parent.name
         for path in SOURCES
         for name, _ in imports(path)
         if name and name.split(".")[0] in ("optuna", "sqlalchemy")
     }
-    assert users == {"study"}
+    assert users == {"search"}
     for path in SOURCES:
         for name, is_inner in imports(path):
-            assert is_inner or name != "sentiment.search.study"
+            is_search = name and name.startswith("sentiment.search")
+            assert is_inner or path.parent.name == "search" or not is_search
 
 
 def test_flags_are_read_in_one_place():
@@ -244,8 +248,25 @@ def test_the_file_tree_names_every_module_and_script():
 
 def test_what_is_resolved_is_what_is_declared():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    declared = {re.match(r"[\w-]+", line).group() for line in project["dependencies"]}
+    extras = project["optional-dependencies"]
+    lines = [*project["dependencies"], *extras["train"], *extras["tune"]]
+    declared = {re.match(r"[\w-]+", line).group() for line in lines} - {"sentiment"}
     lines = (ROOT / "requirements.in").read_text().splitlines()
     resolved = {m.group() for line in lines if (m := re.match(r"[\w-]+", line))}
     assert resolved - declared == {"tensorflow-text"}
     assert declared <= resolved
+
+
+def test_modules_that_are_missing_are_of_an_extra_that_there_is():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    assert set(cli.EXTRAS.values()) <= set(extras)
+    owners = importlib.metadata.packages_distributions()
+    for module, extra in cli.EXTRAS.items():
+        needed = {Requirement(line).name for line in extras[extra]}
+        if module == "sqlalchemy":  # Optuna's
+            needed |= {
+                Requirement(x).name for x in importlib.metadata.requires("optuna")
+            }
+        found = {name.lower().replace("_", "-") for name in owners[module]}
+        assert needed & found, module

@@ -1,5 +1,6 @@
 """Classical classifiers, to be measured against."""
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,6 +23,8 @@ TOKEN_PATTERN = r"\w+|[^\w\s]"  # punctuation tells, too
 MAX_ITERATIONS = 1000
 _SCALED = ("linear_svm", "nb_svm")  # whose scores are no probabilities
 
+logger = logging.getLogger(__name__)
+
 
 def fit_baseline(config: BaselineConfig, splits: Splits, seed: int) -> "Baseline":
     """A classical classifier of raw texts, fitted to a run's training examples.
@@ -37,7 +40,7 @@ def fit_baseline(config: BaselineConfig, splits: Splits, seed: int) -> "Baseline
     validation = splits.validation
     if config.method in _SCALED:
         _check_validation(config.method, splits)
-    print(f"Fitting {config.method} on {len(splits.train):,} texts.")
+    logger.info(f"Fitting {config.method} on {len(splits.train):,} texts.")
     classifier = make_baseline(config, seed)
     try:
         classifier.fit(_cleaned(splits.train.texts), splits.train.labels)

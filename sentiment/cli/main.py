@@ -9,8 +9,10 @@ import dataclasses
 import difflib
 import importlib
 import os
+import re
 import sys
 import traceback
+from collections.abc import Container
 from types import ModuleType
 from typing import Any
 
@@ -32,7 +34,20 @@ COMMANDS = (
     "bundle",
     "doctor",
     "configs",
+    "completion",
 )
+# Where modules come from that not every installation has.
+EXTRAS = {
+    "array_record": "train",
+    "filelock": "train",
+    "matplotlib": "train",
+    "optax": "train",
+    "optuna": "tune",
+    "orbax": "train",
+    "sklearn": "train",
+    "sqlalchemy": "tune",
+    "tensorflow_datasets": "train",
+}
 EXIT_FAILURE, EXIT_INPUT_ERROR, EXIT_INTERRUPTED = 1, 2, 130
 
 
@@ -78,8 +93,20 @@ def main(arguments: list[str] | None = None):
         _main(arguments)
     except InputError as error:
         _fail(f"error: {error}", EXIT_INPUT_ERROR)
+    except ModuleNotFoundError as error:
+        extra = EXTRAS.get((error.name or "").partition(".")[0])
+        if extra is None:
+            raise
+        _fail(
+            f"error: This command needs {error.name}, which is not installed: "
+            f'pip install "sentiment[{extra}]"',
+            EXIT_INPUT_ERROR,
+        )
     except KeyboardInterrupt:
         _fail("interrupted", EXIT_INTERRUPTED)
+    except BrokenPipeError:  # Whoever read the output has seen enough.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(EXIT_FAILURE)
     except Exception as error:
         if not is_out_of_memory(error):
             raise
@@ -101,7 +128,31 @@ def _main(arguments: list[str]):
         print(help_of(name))
         return
     _prepare()
-    command_module(name).run(command)
+    from sentiment.cli.logs import printed_logs
+
+    try:
+        with printed_logs():
+            command_module(name).run(command)
+    except InputError as error:
+        message = with_flags(str(error), {flag.name for flag in flags_of(name)})
+        raise InputError(message) from error
+
+
+def with_flags(message: str, names: Container[str]) -> str:
+    """A message of the package in words of the command line.
+
+    Args:
+        message: names arguments in backticks, also with a value: `epochs=3`.
+        names: of the command's flags.
+
+    Returns:
+        The message, where an argument that is a flag is written as one: --epochs=3.
+    """
+
+    def flag(match):
+        return f"--{match[1]}" if match["name"] in names else match[0]
+
+    return re.sub(r"`((?P<name>[a-z_]+)(=[^`]*)?)`", flag, message)
 
 
 def overview() -> str:
@@ -110,7 +161,7 @@ def overview() -> str:
     lines = [
         f"  {name:<{width}}  {summary_of(name)}"
         for name in COMMANDS
-        if not getattr(command_module(name), "IS_INTERNAL", False)
+        if not is_internal(name)
     ]
     return "\n".join(
         [
@@ -124,6 +175,11 @@ def overview() -> str:
             "them from a file.",
         ]
     )
+
+
+def is_internal(name: str) -> bool:
+    """Whether a command is for those who make the package, and so not listed."""
+    return getattr(command_module(name), "IS_INTERNAL", False)
 
 
 def summary_of(name: str) -> str:

@@ -199,6 +199,13 @@ class ConfigsCommand(CheckedConfig):
             )
 
 
+@dataclass(frozen=True)
+class CompletionCommand(CheckedConfig):
+    """What `sentiment completion` is asked for."""
+
+    shell: str = setting("bash", "Which shell.", choices=("bash", "zsh"))
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelCommand(CheckedConfig):
     """Base of the commands that load a classifier."""

@@ -5,6 +5,7 @@ any source the three sets of a run. To add a kind of source, write a class
 like `Source` in `examples.py`, and choose it in `open_source`.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from sentiment.errors import InputError
 
 BUNDLED_FOLDER = Path(__file__).parent / BUNDLED_DATASET
 BUNDLED_LABELS = ("negative", "neutral", "positive")
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,7 +135,7 @@ def load_split(
     class_of = match_classes(source.label_names, label_names)
     examples = _read_split(source, config, split, seed)
     if source.num_skipped_rows:
-        print(f"Skipped {source.num_skipped_rows:,} bad rows.")
+        logger.info(f"Skipped {source.num_skipped_rows:,} bad rows.")
     return Examples(examples.texts, class_of[examples.labels])
 
 

@@ -7,6 +7,7 @@ import keras
 from sentiment.bundled import bundled_presets, resolve
 from sentiment.config import SpeedConfig
 from sentiment.errors import InputError
+from sentiment.models.initial_weights import without_initial_weights
 from sentiment.models.lora import load_adapter
 from sentiment.models.packed_text_classifier import PackedTextClassifier
 from sentiment.runs.files import ADAPTER_FILE, MODEL_FILE
@@ -45,18 +46,14 @@ def load_classifier(
             if (folder / HEAD_FILE).is_file()
         )
         raise InputError(
-            f"There is no model at {path}. Give --model=WORKDIR of a training run, or "
-            f"the name of a classifier that comes with this package: {known or 'none'}."
+            f"There is no model at {path}. Give the workdir of a training run, or the "
+            f"name of a classifier that comes with this package: {known or 'none'}."
         )
     if path.is_dir() and (path / MODEL_FILE).is_file():
         path = path / MODEL_FILE
     try:
-        if path.is_dir():
-            classifier = _load_preset(path)
-        elif path.suffix == Path(ADAPTER_FILE).suffix:
-            classifier = load_adapter(path)
-        else:
-            classifier = keras.saving.load_model(path)
+        with without_initial_weights():
+            classifier = _load(path)
     except InputError:
         raise
     except Exception as error:  # A damaged archive can fail anywhere in Keras.
@@ -74,6 +71,14 @@ def load_classifier(
     return classifier
 
 
+def _load(path: Path) -> PackedTextClassifier:
+    if path.is_dir():
+        return _load_preset(path)
+    if path.suffix == Path(ADAPTER_FILE).suffix:
+        return load_adapter(path)
+    return keras.saving.load_model(path)
+
+
 def _load_preset(folder: Path) -> PackedTextClassifier:
     if not (folder / TASK_FILE).is_file():
         raise InputError(
@@ -83,6 +88,6 @@ def _load_preset(folder: Path) -> PackedTextClassifier:
     if not (folder / HEAD_FILE).is_file():  # KerasHub would make a random head.
         raise InputError(
             f"The preset {folder} has no head ({HEAD_FILE}): it is a language model, "
-            f"for sentiment train --preset={folder} to fine-tune, or incomplete."
+            f"for `sentiment train --preset={folder}` to fine-tune, or incomplete."
         )
     return PackedTextClassifier.from_preset(str(folder))

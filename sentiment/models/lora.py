@@ -68,7 +68,7 @@ def check_adaptable(backbone):
     if not kind_of(backbone).is_adaptable:
         raise InputError(
             "LoRA adapts the layers of attention blocks. Received: a "
-            f"{type(backbone).__name__}. Leave out --lora_rank."
+            f"{type(backbone).__name__}. Leave out `lora_rank`."
         )
 
 

@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import huggingface_hub
 from keras_hub.src.utils.preset_utils import get_preset_loader
 
 from sentiment.bundled import bundled_presets, resolve
@@ -29,7 +28,7 @@ HF_HOST = "huggingface.co"
 KAGGLE_PREFIX = "kaggle://"
 PREPROCESSOR_FILE = "preprocessor.json"  # KerasHub's name
 LOCAL_WAY = (
-    "Without network, download it elsewhere and give the folder: --preset=FOLDER, "
+    "Without network, download it elsewhere and give the folder: `preset=FOLDER`, "
     "either a KerasHub preset (as Kaggle's download or save_to_preset leaves it) or a "
     "Hugging Face folder (config.json, model.safetensors, vocab.json, merges.txt)."
 )
@@ -134,6 +133,8 @@ def _check_preset(preset: str):
 
 
 def _is_cached(preset: str) -> bool:
+    import huggingface_hub  # A local model is loaded without.
+
     repo = preset.removeprefix(HF_PREFIX)
     try:
         found = huggingface_hub.try_to_load_from_cache(repo, "config.json")
@@ -182,8 +183,8 @@ def _check_cleaning(config: BackboneConfig, folder: Path):
     trained = _trained_lowercase(folder)
     if trained not in (None, config.lowercase):
         raise InputError(
-            f"The preset {config.preset!r} was trained with --lowercase={trained}; "
-            f"received --lowercase={config.lowercase}. Give the same."
+            f"The preset {config.preset!r} was trained with `lowercase={trained}`; "
+            f"received `lowercase={config.lowercase}`. Give the same."
         )
 
 

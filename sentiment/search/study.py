@@ -13,12 +13,10 @@ interrupted study of one process tries the same settings as one that never was.
 import contextlib
 import gc
 import json
-import math
+import logging
 import shutil
 import signal
-import threading
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,8 +30,7 @@ from sentiment.config import MONITORS, Dimension, RunConfig
 from sentiment.data.cache import fingerprint
 from sentiment.data.datasets import load_splits
 from sentiment.data.table_writer import write_whole
-from sentiment.errors import InputError, StorageError, is_out_of_memory
-from sentiment.evaluation import plots
+from sentiment.errors import InputError
 from sentiment.evaluation.trials import (
     TrialResult,
     best_of,
@@ -43,9 +40,11 @@ from sentiment.evaluation.trials import (
 from sentiment.runs.files import CONFIG_FILE, METRICS_FILE, PLOTS_FOLDER
 from sentiment.runs.identity import check_same_run, settings_of
 from sentiment.runs.workdir import InUse, Workdir
-from sentiment.training.callbacks import Diverged
+from sentiment.runtime.signals import HeldSignal
+from sentiment.search.report import draw_plots, progress, trial_results
+from sentiment.search.worker import Outcome, train_trial
 from sentiment.training.results import TrainingWorkdir
-from sentiment.training.train import train_and_evaluate, train_and_validate
+from sentiment.training.train import train_and_evaluate
 from sentiment.training.unlabelled_texts import read_unlabelled
 
 STUDY_FILE = "study.db"
@@ -53,8 +52,6 @@ TRIALS_FOLDER = "trials"
 TRIALS_FILE = "trials.csv"
 BEST_FILE = "best.cfg"
 BEST_FOLDER = "best"
-HISTORY_PLOT = "optimization_history.png"
-IMPORTANCES_PLOT = "param_importances.png"
 
 # So many trials are drawn at random (the first may be the flagfile's own settings), and
 # as many must be complete before one is stopped for being worse than their median.
@@ -65,12 +62,7 @@ FIRST_PRUNED_EPOCH = 1
 # turns, which takes less than a second.
 LOCK_SECONDS = 120
 
-STATES = {
-    TrialState.COMPLETE: "complete",
-    TrialState.PRUNED: "pruned",
-    TrialState.FAIL: "failed",
-    TrialState.RUNNING: "running",
-}
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,8 +171,9 @@ class _Study:
                 if trial is None:
                     return
                 self._train(trial)
-            with _interrupts_held():
-                gc.collect()  # A model is full of cycles.
+            # A model is full of cycles. Ctrl-C would be lost inside of a collection.
+            with HeldSignal(signal.SIGINT):
+                gc.collect()
 
     def finish(self) -> StudyResult:
         """Writes the results and trains the winner, if no other process does."""
@@ -189,7 +182,7 @@ class _Study:
             best = best_of(trials, self.monitor)
             running = [str(t.number) for t in trials if t.state == "running"]
             if running:
-                print(
+                logger.info(
                     f"Trial {', '.join(running)} still runs in another process. The "
                     "last one to finish trains the winner; should it be stopped, the "
                     "same command goes on."
@@ -202,12 +195,14 @@ class _Study:
                     f"--workdir and other settings or another --space.\n  {reasons}"
                 )
             self._write_table(trials)
-            self._draw_plots(trials)
+            draw_plots(self.study, trials, self.monitor, self.path / PLOTS_FOLDER)
             shutil.rmtree(self.path / TRIALS_FOLDER, ignore_errors=True)
         try:
             return StudyResult(trials, best, self._train_winner(best))
         except InUse:
-            print(f"Another process trains the winner in {self.best_folder.path}.")
+            logger.info(
+                f"Another process trains the winner in {self.best_folder.path}."
+            )
             return StudyResult(trials, best, None)
 
     def _in_turn(self):
@@ -258,15 +253,17 @@ class _Study:
                     with contextlib.suppress(InUse):
                         folder = self._trial_folder(trial.number)
                         stack.enter_context(folder.in_use(overwrite=False))
-                        print(f"Trial {trial.number} was interrupted; it goes on.")
-                        return self._asked(trial.number, trial._trial_id)
+                        logger.info(
+                            f"Trial {trial.number} was interrupted; it goes on."
+                        )
+                        return self._with_settings(trial.number, trial._trial_id)
             number = sum(trial.state != TrialState.WAITING for trial in trials)
             if number >= self.num_trials:
                 return None
             if not trials and (base := self._base()):
                 self.study.enqueue_trial(base)
             stack.enter_context(self._trial_folder(number).in_use(overwrite=False))
-            return self._asked(number)
+            return self._with_settings(number)
 
     def _base(self) -> dict | None:
         """The settings that there are without a search, if the space holds them."""
@@ -278,7 +275,7 @@ class _Study:
                 return None
         return base
 
-    def _asked(self, number: int, trial_id: int | None = None) -> optuna.Trial:
+    def _with_settings(self, number: int, trial_id: int | None = None) -> optuna.Trial:
         """A new trial or one that was interrupted, with all its settings."""
         study = self.study
         study.sampler = self._sampler(number, 0)
@@ -303,104 +300,42 @@ class _Study:
         )
 
     def _train(self, trial: optuna.Trial):
-        """Trains a trial and enters what became of it."""
+        """Trains a trial and enters what became of it.
+
+        Raises:
+            InputError: it is refused, and no other trial has worked yet, so that it is
+                not its settings alone.
+        """
+        logger.info(f"Trial {trial.number}: {settings_text(trial.params)}")
         started = time.monotonic()
-        reported = set(self.study.trials[trial.number].intermediate_values)
         folder = self._trial_folder(trial.number)
-
-        def report(epoch: int, value: float):
-            if epoch not in reported:
-                trial.report(value, epoch)
-            if trial.should_prune():
-                raise optuna.TrialPruned
-
-        print(f"Trial {trial.number}: {settings_text(trial.params)}")
-        value, state, reason = None, TrialState.FAIL, ""
-        config = refused = None
-        try:
-            config = self.config.replaced(**trial.params)
-        except InputError as error:  # Settings that do not go together.
-            reason = str(error)
-        if config is not None:
-            try:
-                metrics = train_and_validate(config, folder.checkpoints, report)
-                value, state = metrics[self.monitor], TrialState.COMPLETE
-            except optuna.TrialPruned:
-                state = TrialState.PRUNED
-            except (StorageError, InUse):  # not the fault of these settings
-                raise
-            except InputError as error:
-                reason, refused = str(error), error
-            except Exception as error:
-                if not is_out_of_memory(error):
-                    raise
-                reason = "Out of memory."
-        if value is not None and not math.isfinite(value):
-            value, state = None, TrialState.FAIL
-            reason = f"The validation {MONITORS[self.monitor].title} is no number."
+        outcome = train_trial(self.config, trial, folder.checkpoints)
         with self._in_turn():
-            trial.set_user_attr("reason", reason)
-            trial.set_user_attr("seconds", round(time.monotonic() - started, 1))
-            self.study.tell(trial, value, state)
-            trials = self._results()
-            self._write_table(trials)
-            self._print_progress(trials, trial.number)
+            trials = self._enter(trial, outcome, time.monotonic() - started)
             shutil.rmtree(folder.path, ignore_errors=True)
-        if (
-            refused
-            and not isinstance(refused, Diverged)
-            and not any(t.state in ("complete", "pruned") for t in trials)
-        ):
-            raise refused  # Nothing has worked yet: it is not these settings alone.
+        logger.info(progress(trials, trial.number, self.num_trials, self.monitor))
+        has_worked = any(trial.state in ("complete", "pruned") for trial in trials)
+        if outcome.error and not has_worked:
+            raise outcome.error
+
+    def _enter(
+        self, trial: optuna.Trial, outcome: Outcome, seconds: float
+    ) -> list[TrialResult]:
+        """Writes the end of a trial to the database; all trials then."""
+        trial.set_user_attr("reason", outcome.reason)
+        trial.set_user_attr("seconds", round(seconds, 1))
+        self.study.tell(trial, outcome.value, outcome.state)
+        trials = self._results()
+        self._write_table(trials)
+        return trials
 
     def _results(self) -> list[TrialResult]:
-        return [
-            TrialResult(
-                trial.number,
-                STATES[trial.state],
-                trial.value,
-                {one.name: trial.params.get(one.name, "") for one in self.space},
-                trial.user_attrs.get("reason", ""),
-                trial.user_attrs.get("seconds", 0.0),
-            )
-            for trial in self.study.get_trials(deepcopy=False, states=tuple(STATES))
-        ]
-
-    def _print_progress(self, trials: list[TrialResult], number: int):
-        trial, best = trials[number], best_of(trials, self.monitor)
-        score = MONITORS[self.monitor].text(trial.value)
-        outcome = f"{MONITORS[self.monitor].title} {score}" if score else trial.reason
-        if trial.state != "complete":
-            outcome = f"{trial.state}, {outcome}"
-        so_far = ""
-        if best:
-            value = MONITORS[self.monitor].text(best.value)
-            so_far = f"; best so far {value} (trial {best.number})"
-        print(
-            f"Trial {number}, one of {self.num_trials}: {outcome}; "
-            f"{settings_text(trial.settings)}{so_far}"
-        )
+        return trial_results(self.study, [one.name for one in self.space])
 
     # --- Results
 
     def _write_table(self, trials: list[TrialResult]):
         write_whole(self.path / TRIALS_FILE, trials_table(trials, self.monitor))
-
-    def _draw_plots(self, trials: list[TrialResult]):
-        folder = self.path / PLOTS_FOLDER
-        try:
-            plots.plot_search(trials, self.monitor, folder / HISTORY_PLOT)
-            values = {trial.value for trial in trials if trial.state == "complete"}
-            if len(values) > 1:  # Equal ones do not tell what matters.
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # that few trials say little
-                    importances = optuna.importance.get_param_importances(self.study)
-                plots.plot_importances(importances, folder / IMPORTANCES_PLOT)
-        except OSError as error:
-            raise InputError(
-                f"The plots cannot be written: {error}. Make room, and start the same "
-                "command again."
-            ) from error
 
     def _train_winner(self, best: TrialResult) -> dict:
         """Trains the winner like any other run; its metrics.
@@ -423,26 +358,10 @@ class _Study:
                 return json.loads(metrics)
             is_begun = folder.is_begun
         if metrics:
-            print("There is a new winner; it replaces that of the fewer trials.")
-        print(f"Training the winner, trial {best.number}.")
+            logger.info("There is a new winner; it replaces that of the fewer trials.")
+        logger.info(f"Training the winner, trial {best.number}.")
         overwrite = bool(metrics) and not is_begun
         return train_and_evaluate(config, folder.path, overwrite).metrics
-
-
-@contextlib.contextmanager
-def _interrupts_held():
-    """Raises a Ctrl-C when this is over: inside of a collection it would be lost."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # Signals are the main thread's.
-        return
-    held = []
-    before = signal.signal(signal.SIGINT, lambda *_: held.append(True))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if held:
-        raise KeyboardInterrupt
 
 
 def _storage(file: Path) -> optuna.storages.RDBStorage:

@@ -1,6 +1,7 @@
 """The devices that share a run's batches."""
 
 import contextlib
+import logging
 import os
 
 import jax
@@ -8,6 +9,8 @@ import keras
 
 from sentiment.config import OptimizationConfig
 from sentiment.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 
 def sharding_scope(config: OptimizationConfig) -> contextlib.AbstractContextManager:
@@ -31,7 +34,7 @@ def sharding_scope(config: OptimizationConfig) -> contextlib.AbstractContextMana
             f"out evenly. Received: {config.batch_size} rows for {count} devices."
         )
     if len(devices) > 1:
-        print(f"Using {count} of {len(devices)} local devices.")
+        logger.info(f"Using {count} of {len(devices)} local devices.")
     if count == 1:
         return contextlib.nullcontext()
     distribution = keras.distribution.DataParallel(

@@ -15,9 +15,9 @@ from sentiment.models.packed_text_classifier import PackedTextClassifier
 from sentiment.runs.identity import identity
 from sentiment.training.callbacks import KeepBest, LearningRateLogger, ProgressBar
 from sentiment.training.optimizers import make_optimizer
-from sentiment.training.resumable_run import ResumableRun
+from sentiment.training.resumable_run import OnUpdate, ResumableRun
 
-Report = Callable[[int, float], None]  # of an epoch, from 1, and its monitored score
+OnEpoch = Callable[[int, float], None]  # of an epoch, from 1, and its monitored score
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -46,7 +46,8 @@ def fit(
     validation: EncodedExamples,
     class_weight: list[float] | None = None,
     checkpoints: str | Path | None = None,
-    report: Report | None = None,
+    on_epoch: OnEpoch | None = None,
+    on_update: OnUpdate | None = None,
     adversary: Adversary | None = None,
 ) -> FitResult:
     """Trains with early stopping; the best weights stay.
@@ -58,8 +59,10 @@ def fit(
         validation: decides the best epoch.
         class_weight: loss weight of each class.
         checkpoints: folder to go on from and to write to; `None`: neither.
-        report: is called with each epoch, counted from 1, and its monitored score;
+        on_epoch: is called with each epoch, counted from 1, and its monitored score;
             after an interruption again with the earlier ones. May raise to stop.
+        on_update: is called with the number of updates made, after each of them and
+            before a checkpoint is written. May raise to stop.
         adversary: its loss is added.
 
     Raises:
@@ -70,11 +73,11 @@ def fit(
     classifier.compile(
         make_optimizer(
             training,
+            kind_of(classifier.backbone),
             classifier.backbone.num_layers,
             plan.num_batches * training.epochs,
             round(training.unfreeze_epochs * plan.num_batches),
             training.ema_momentum,
-            kind_of(classifier.backbone),
         ),
         ReviewCrossentropy(
             training.label_smoothing, class_weight, training.focal_gamma
@@ -83,46 +86,42 @@ def fit(
         adversary=adversary,
         lm_loss_weight=training.lm_loss_weight,
     )
-    result = _Fit(classifier, config, plan, validation, checkpoints, report).fit()
+    run = _Fit(classifier, config, plan, validation, checkpoints, on_epoch, on_update)
+    run.train()
+    averaged = set_best_weights(classifier, run.best, run.validation_plan)
+    state = run.state
     # Frees the optimizer's slots, three times the weights, and keeps them out
     # of the saved model; takes back what was added to the loss.
     classifier.compile()
-    return result
+    return FitResult(state.history, averaged, state.seconds, state.num_recoveries)
 
 
 class _Fit(ResumableRun):
     """One run of `fit`, whose sections are epochs."""
 
-    def __init__(self, classifier, config, plan, validation, checkpoints, report):
+    def __init__(
+        self, classifier, config, plan, validation, checkpoints, on_epoch, on_update
+    ):
         training = config.training
-        reader = classifier.preprocessor.fingerprint
+        monitor = MONITORS[training.monitor]
+        preprocessor = classifier.preprocessor.fingerprint
         super().__init__(
             classifier,
             training,
             plan,
             validation,
             plan.num_batches,
-            identity(config, reader, plan.examples, validation),
+            identity(config, preprocessor, plan.examples, validation),
             checkpoints,
+            KeepBest(
+                monitor.logged_name,
+                monitor.mode,
+                training.early_stopping_patience,
+                training.average_best,
+            ),
+            on_update,
         )
-        monitor = MONITORS[training.monitor]
-        self.best = KeepBest(
-            monitor.logged_name,
-            monitor.mode,
-            training.early_stopping_patience,
-            training.average_best,
-        )
-        self.tell_score = report
-
-    def fit(self) -> FitResult:
-        """Trains to the end and takes the best weights."""
-        self.train()
-        averaged = self._take_best()
-        return FitResult(self.history, averaged, self.seconds, self.num_recoveries)
-
-    @property
-    def is_over(self) -> bool:
-        return self.best.is_over
+        self.on_epoch = on_epoch
 
     def callbacks(self, step):
         num_tokens = int(self.plan.examples.tokens.lengths.sum())
@@ -136,48 +135,42 @@ class _Fit(ResumableRun):
             callbacks.append(keras.callbacks.SwapEMAWeights())
         return callbacks
 
-    def report(self, done, logs):
-        epoch = done // self.section
+    def history_row(self, logs):
+        epoch = self.state.done // self.section
         return {"epoch": epoch, "learning_rate": logs["learning_rate"], **logs}
 
-    def tell(self, first):
-        if self.tell_score:
-            values = self.history.get(self.best.monitor, ())
+    def on_history(self, first):
+        if self.on_epoch:
+            values = self.state.history.get(self.best.monitor, ())
             for index in range(first, len(values)):
-                self.tell_score(index + 1, float(values[index]))
+                self.on_epoch(index + 1, float(values[index]))
 
-    def further_about(self):
-        return self.best.about()
 
-    def further_state(self):
-        return self.best.weights()
+def set_best_weights(
+    model: keras.Model, best: KeepBest, validation_plan: BatchPlan
+) -> list[int]:
+    """Gives a model the best epoch's weights, or an average of the best.
 
-    def further_state_like(self, about):
-        return self.best.weights_like(about, self.model)
+    The average of several is taken if it validates no worse than the best of them.
 
-    def set_further(self, about, state):
-        self.best.set(about, state)
+    Args:
+        model: the trained model.
+        best: has kept the weights.
+        validation_plan: what is validated on.
 
-    def _take_best(self) -> list[int]:
-        """Gives the classifier the best epoch's weights, or an average of the best.
-
-        Returns:
-            The epochs whose weights it has, from 1, the best first.
-        """
-        classifier, best = self.model, self.best
-        classifier.set_weights(best.kept[0].weights)
-        epochs = [kept.epoch + 1 for kept in best.kept]
-        if len(epochs) == 1:
-            return epochs
-        classifier.set_weights(best.averaged())
-        logs = classifier.evaluate(
-            batches(self.validation_plan),
-            steps=self.validation_plan.num_batches,
+    Returns:
+        The epochs whose weights it has, from 1, the best first.
+    """
+    epochs = [kept.epoch + 1 for kept in best.kept]
+    if len(epochs) > 1:
+        model.set_weights(best.averaged())
+        logs = model.evaluate(
+            batches(validation_plan),
+            steps=validation_plan.num_batches,
             verbose=0,
             return_dict=True,
         )
-        value = logs[best.monitor.removeprefix("val_")]
-        if not best.is_worse(value):
+        if not best.is_worse(logs[best.monitor.removeprefix("val_")]):
             return epochs
-        classifier.set_weights(best.kept[0].weights)
-        return epochs[:1]
+    model.set_weights(best.kept[0].weights)
+    return epochs[:1]

@@ -7,14 +7,12 @@ import optax
 from optax.contrib import MuonDimensionNumbers
 
 from sentiment.config import OptimizationConfig
-from sentiment.models.backbones import KINDS
 from sentiment.models.backbones.kind import BackboneKind
 
 SGD_MOMENTUM = 0.9
 # Gives Muon's updates the root mean square of Adam's, so that one learning
 # rate fits both (Liu et al. 2025, https://arxiv.org/abs/2502.16982).
 MUON_CONSISTENT_RMS = 0.2
-GPT2 = KINDS["gpt2"]
 
 
 def warmup_cosine(
@@ -98,22 +96,22 @@ class OptaxOptimizer(keras.optimizers.Optimizer):
 
 def make_optimizer(
     config: OptimizationConfig,
+    kind: BackboneKind,
     num_layers: int,
     num_updates: int,
     unfreeze_updates: int = 0,
     ema_momentum: float = 0.0,
-    kind: BackboneKind = GPT2,
 ) -> OptaxOptimizer:
     """The optimizer of a run: clipping, update rule, layer-wise rates, schedule.
 
     Args:
         config: the training settings.
+        kind: of the backbone; knows its layers by the paths of their variables.
         num_layers: blocks of the backbone.
         num_updates: optimizer updates of the whole run.
         unfreeze_updates: updates after which the next layer below learns, too; 0:
             all learn from the start.
         ema_momentum: of an average of the weights over the updates; 0: none.
-        kind: of the backbone; knows its layers by the paths of their variables.
     """
     rules = [_update_rule(config, kind)]
     if config.clip_norm:

@@ -1,5 +1,6 @@
 """Training a language model, from scratch or from an earlier one."""
 
+import logging
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,9 @@ from sentiment.runtime.process import prepare_process
 from sentiment.training.build import make_backbone, make_tokenizer
 from sentiment.training.devices import device_name, sharding_scope
 from sentiment.training.optimizers import make_optimizer
-from sentiment.training.resumable_run import ResumableRun
+from sentiment.training.resumable_run import OnUpdate, ResumableRun
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +90,10 @@ class PretrainingWorkdir(Workdir):
 
 
 def pretrain(
-    config: PretrainRunConfig, workdir: str | Path, overwrite: bool = False
+    config: PretrainRunConfig,
+    workdir: str | Path,
+    overwrite: bool = False,
+    on_update: OnUpdate | None = None,
 ) -> PretrainingResult:
     """Trains a causal language model and saves it to `workdir`.
 
@@ -100,6 +106,8 @@ def pretrain(
         config: what to train on, what and how.
         workdir: folder for checkpoints and results; made if missing.
         overwrite: whether to start anew and replace what is there.
+        on_update: is called with the number of updates made, after each of them and
+            before a checkpoint is written. May raise to stop.
 
     Raises:
         InputError: anything the user can mend: settings, text, preset, a finished
@@ -107,18 +115,20 @@ def pretrain(
     """
     prepare_process(config.speed)
     with PretrainingWorkdir(workdir).in_use(overwrite) as folder:
-        return _pretrain(config, folder)
+        return _pretrain(config, folder, on_update)
 
 
 def _pretrain(
-    config: PretrainRunConfig, folder: PretrainingWorkdir
+    config: PretrainRunConfig,
+    folder: PretrainingWorkdir,
+    on_update: OnUpdate | None,
 ) -> PretrainingResult:
     keras.utils.set_random_seed(config.seed)
     training = config.training
     with sharding_scope(training):
         parts = _load_parts(config)
         corpus = load_corpus(config.corpus, config.seed, config.backbone.lowercase)
-        _print_corpus(corpus)
+        _log_corpus(corpus)
         backbone, tokenizer = parts or _make_parts(config, corpus)
         row_length = _row_length(config, backbone)
         train, validation = (
@@ -136,16 +146,17 @@ def _pretrain(
         num_updates = plan.num_batches * training.epochs
         model.compile(
             make_optimizer(
-                training, backbone.num_layers, num_updates, kind=kind_of(backbone)
+                training, kind_of(backbone), backbone.num_layers, num_updates
             ),
             loss=None,
             gradient_accumulation_steps=training.gradient_accumulation_steps,
         )
-        reader = tokenizer.fingerprint
-        run = _Run(config, model, reader, plan, validation, folder.checkpoints)
+        run = _Run(
+            config, model, tokenizer, plan, validation, folder.checkpoints, on_update
+        )
         run.train()
         device = device_name()
-    history = run.history
+    state, history = run.state, run.state.history
     metrics = {
         "validation": _scores(history["val_loss"][-1], validation),
         "corpus": {
@@ -160,9 +171,9 @@ def _pretrain(
             "seed": config.seed,
             "versions": versions(),
             "device": device,
-            "seconds": round(run.seconds, 1),
+            "seconds": round(state.seconds, 1),
             "num_updates": num_updates,
-            "num_recoveries": run.num_recoveries,
+            "num_recoveries": state.num_recoveries,
             "fill_ratio": plan.fill_ratio,
             "row_length": row_length,
             "num_parameters": model.count_params(),
@@ -173,11 +184,13 @@ def _pretrain(
 
 
 class _Run(ResumableRun):
-    """Sections go from one checkpoint to the next."""
+    """One run of `pretrain`, whose sections go from one checkpoint to the next."""
 
     counts_epochs = False
 
-    def __init__(self, config, model, reader, plan, validation, checkpoints: Path):
+    def __init__(
+        self, config, model, tokenizer, plan, validation, checkpoints, on_update
+    ):
         training = config.training
         super().__init__(
             model,
@@ -185,8 +198,9 @@ class _Run(ResumableRun):
             plan,
             validation,
             training.checkpoint_every,
-            identity(config, reader, plan.examples, validation),
+            identity(config, tokenizer.fingerprint, plan.examples, validation),
             checkpoints,
+            on_update=on_update,
         )
 
     def train(self):
@@ -197,9 +211,10 @@ class _Run(ResumableRun):
     def callbacks(self, step):
         return [_Progress(self.bar, self.section, step)]
 
-    def report(self, done, logs):
+    def history_row(self, logs):
+        done = self.state.done
         scores = _scores(logs["val_loss"], self.validation_plan.examples)
-        self.bar.write(
+        logger.info(
             f"update {done:,}: loss {logs['loss']:.4f}, validation perplexity "
             f"{scores['perplexity']:.2f}, {scores['bits_per_byte']:.4f} bits per byte"
         )
@@ -298,14 +313,14 @@ def _row_length(config: PretrainRunConfig, backbone) -> int:
     return wanted or min(DEFAULT_SEQUENCE_LENGTH, positions)
 
 
-def _print_corpus(corpus: Corpus):
-    print(
+def _log_corpus(corpus: Corpus):
+    logger.info(
         f"{len(corpus.train):,} documents to learn from, {len(corpus.validation):,} "
         f"for validation; left out: {corpus.num_excluded:,} that are test texts, "
         f"{corpus.num_repeated:,} repeated."
     )
     if corpus.num_skipped_rows:
-        print(f"Skipped {corpus.num_skipped_rows:,} bad rows.")
+        logger.info(f"Skipped {corpus.num_skipped_rows:,} bad rows.")
 
 
 def _scores(loss: float, documents: EncodedDocuments) -> dict:

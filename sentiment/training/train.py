@@ -1,6 +1,7 @@
 """The main job: train on reviews, evaluate, save."""
 
 import functools
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,14 +29,17 @@ from sentiment.runs.versions import versions
 from sentiment.runtime.process import prepare_process
 from sentiment.training.build import build_classifier, prepare_parts
 from sentiment.training.devices import device_name, sharding_scope
-from sentiment.training.fitting import FitResult, Report, fit
+from sentiment.training.fitting import FitResult, OnEpoch, fit
 from sentiment.training.results import TrainingWorkdir
+from sentiment.training.resumable_run import OnUpdate
 from sentiment.training.teachers import copy_head, load_teacher, soften
 from sentiment.training.unlabelled_texts import (
     UnlabelledTexts,
     label_unlabelled,
     read_unlabelled,
 )
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,7 +58,10 @@ class TrainingResult:
 
 
 def train_and_evaluate(
-    config: RunConfig, workdir: str | Path, overwrite: bool = False
+    config: RunConfig,
+    workdir: str | Path,
+    overwrite: bool = False,
+    on_update: OnUpdate | None = None,
 ) -> TrainingResult:
     """Trains a classifier, evaluates it and saves everything to `workdir`.
 
@@ -67,6 +74,9 @@ def train_and_evaluate(
         config: what to train on, what and how.
         workdir: folder for the results; made if missing.
         overwrite: whether to replace the results of a finished run.
+        on_update: is called with the number of updates made, after each of them and
+            before a checkpoint is written; the weights cannot be read meanwhile. May
+            raise to stop: the same call goes on from the last checkpoint.
 
     Raises:
         InputError: anything the user can mend: settings, data, preset, a
@@ -75,18 +85,22 @@ def train_and_evaluate(
     started = time.monotonic()
     prepare_process(config.speed)
     with TrainingWorkdir(workdir).in_use(overwrite) as folder:
-        return _train_and_evaluate(config, folder, started)
+        return _train_and_evaluate(config, folder, started, on_update)
 
 
 def train_and_validate(
-    config: RunConfig, checkpoints: str | Path, report: Report | None = None
+    config: RunConfig,
+    checkpoints: str | Path,
+    on_epoch: OnEpoch | None = None,
+    on_update: OnUpdate | None = None,
 ) -> dict:
     """Trains as `train_and_evaluate` does; the test data are not predicted.
 
     Args:
         config: what to train on, what and how.
         checkpoints: folder that an interrupted run goes on from.
-        report: see `fit`.
+        on_epoch: see `fit`.
+        on_update: see `fit`.
 
     Returns:
         The validation scores, as of `classification_metrics`.
@@ -97,7 +111,7 @@ def train_and_validate(
     """
     prepare_process(config.speed)
     with sharding_scope(config.training):
-        trained = _train(config, checkpoints, report)
+        trained = _train(config, checkpoints, on_epoch, on_update)
         return evaluate_encoded(trained.classifier, trained.validation).metrics
 
 
@@ -118,7 +132,10 @@ class _Trained:
 
 
 def _train(
-    config: RunConfig, checkpoints: str | Path, report: Report | None = None
+    config: RunConfig,
+    checkpoints: str | Path,
+    on_epoch: OnEpoch | None = None,
+    on_update: OnUpdate | None = None,
 ) -> _Trained:
     """Reads the data and trains, within a `sharding_scope`."""
     keras.utils.set_random_seed(config.seed)
@@ -128,7 +145,7 @@ def _train(
     if config.training.lora_rank:
         check_adaptable(pretrained[0])
     splits = load_splits(config.data, config.seed)
-    _print_splits(splits)
+    _log_splits(splits)
     class_weight = _class_weight(config.training, splits)
     further = label_unlabelled(config, splits, unlabelled, teacher)
     taught = soften(config, splits, teacher)
@@ -161,7 +178,7 @@ def _train(
         train = train.joined_with(encode(further.examples), further.weight)
     adversary = _adversary(config, classifier, train)
     if adversary:
-        print(
+        logger.info(
             f"--adversarial={config.adversarial.adversarial}: an update costs "
             f"{adversary.cost:.1f} times a plain one."
         )
@@ -173,7 +190,8 @@ def _train(
         validation,
         class_weight,
         checkpoints,
-        report,
+        on_epoch,
+        on_update,
         adversary,
     )
     num_trained = sum(v.value.size for v in classifier.trainable_variables)
@@ -196,10 +214,13 @@ def _train(
 
 
 def _train_and_evaluate(
-    config: RunConfig, folder: TrainingWorkdir, started: float
+    config: RunConfig,
+    folder: TrainingWorkdir,
+    started: float,
+    on_update: OnUpdate | None,
 ) -> TrainingResult:
     with sharding_scope(config.training):
-        trained = _train(config, folder.checkpoints)
+        trained = _train(config, folder.checkpoints, on_update=on_update)
         classifier, splits = trained.classifier, trained.splits
         folder.save_classifier(classifier, trained.write_adapter)
 
@@ -311,7 +332,7 @@ def _class_weight(config: TrainingConfig, splits: Splits) -> list[float] | None:
     return list(weights)
 
 
-def _print_splits(splits: Splits):
+def _log_splits(splits: Splits):
     sizes = [
         f"{len(examples):,} {name}"
         for name, examples in (
@@ -321,6 +342,6 @@ def _print_splits(splits: Splits):
         )
         if examples is not None
     ]
-    print(f"{', '.join(sizes)}; classes {', '.join(splits.label_names)}.")
+    logger.info(f"{', '.join(sizes)}; classes {', '.join(splits.label_names)}.")
     if splits.num_skipped_rows:
-        print(f"Skipped {splits.num_skipped_rows:,} bad rows.")
+        logger.info(f"Skipped {splits.num_skipped_rows:,} bad rows.")

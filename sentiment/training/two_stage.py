@@ -1,6 +1,7 @@
 """A language model on the domain's text, then a classifier on top of it."""
 
 import json
+import logging
 from pathlib import Path
 
 from sentiment.config import ARCHITECTURES, PretrainRunConfig, RunConfig
@@ -13,6 +14,8 @@ from sentiment.training.pretrain import pretrain
 from sentiment.training.teachers import classes_of, load_teacher
 from sentiment.training.train import train_and_evaluate
 from sentiment.training.unlabelled_texts import read_unlabelled
+
+logger = logging.getLogger(__name__)
 
 
 def train_in_two_stages(
@@ -53,7 +56,7 @@ def train_in_two_stages(
         if overwrite or not (folder / METRICS_FILE).exists():
             run(config, folder, overwrite)
         else:
-            print(f"Finished already: {folder}.")
+            logger.info(f"Finished already: {folder}.")
         metrics[name] = json.loads((folder / METRICS_FILE).read_text())
     (Path(workdir) / METRICS_FILE).write_text(json.dumps(metrics, indent=2) + "\n")
     return metrics

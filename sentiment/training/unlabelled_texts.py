@@ -5,6 +5,7 @@ review, or a trained model. What it passes on is how sure it is, which tells mor
 a label would (Hinton et al. 2015, https://arxiv.org/abs/1503.02531).
 """
 
+import logging
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,8 @@ from sentiment.data.tfds_source import read_tfds_texts
 from sentiment.errors import InputError
 from sentiment.models.packed_text_classifier import PackedTextClassifier
 from sentiment.training.teachers import teacher_probabilities
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,15 +109,15 @@ def label_unlabelled(
         "repeated."
     )
     if name == "none":
-        print(f"{len(texts):,} texts without labels; {left_out}")
+        logger.info(f"{len(texts):,} texts without labels; {left_out}")
         num_classes = len(splits.label_names)
         labels = np.full((len(texts), num_classes), 1 / num_classes, np.float32)
     elif teacher is not None:
-        print(f"{name} labels {len(texts):,} texts; {left_out}")
+        logger.info(f"{name} labels {len(texts):,} texts; {left_out}")
         labels = teacher_probabilities(teacher, splits, texts)
     else:
         teacher = fit_baseline(BaselineConfig(method=name), splits, config.seed)
-        print(f"{name} labels {len(texts):,} texts; {left_out}")
+        logger.info(f"{name} labels {len(texts):,} texts; {left_out}")
         labels = teacher.predict(texts).astype(np.float32)
     return UnlabelledTexts(
         Examples(texts, labels),

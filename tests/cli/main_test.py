@@ -1,5 +1,6 @@
 """How the command line dispatches, and how a command ends."""
 
+import logging
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -8,6 +9,7 @@ import pytest
 
 import sentiment
 from sentiment.cli import main as cli
+from sentiment.config import PredictCommand
 from sentiment.errors import InputError
 from tests.conftest import ROOT
 
@@ -41,7 +43,9 @@ def run(monkeypatch):
     """Runs a command that does what it is told to."""
 
     def run(act, *arguments):
-        module = SimpleNamespace(__doc__="Acts.", parse=lambda rest: rest, run=act)
+        module = SimpleNamespace(
+            __doc__="Acts.", CONFIG=PredictCommand, parse=lambda rest: rest, run=act
+        )
         monkeypatch.setattr(cli, "command_module", lambda name: module)
         cli.main(["train", *arguments])
 
@@ -75,6 +79,21 @@ def test_exit_status_and_message(run, capsys, error, status, message):
         assert printed.err == message
 
 
+def test_an_argument_in_a_message_is_shown_as_the_flag_it_is(run, capsys):
+    def act(_):
+        raise InputError("Neither `batch_size`, `batch_size=9` nor `other=2`.")
+
+    with pytest.raises(SystemExit):
+        run(act)
+    message = "error: Neither --batch_size, --batch_size=9 nor `other=2`.\n"
+    assert capsys.readouterr().err == message
+
+
+def test_what_a_command_logs_is_printed(run, capsys):
+    run(lambda _: logging.getLogger("sentiment.x").info("Going on."))
+    assert capsys.readouterr().out == "Going on.\n"
+
+
 def test_a_defect_is_not_dressed_as_a_user_error(run):
     def act(_):
         raise ValueError("defect")
@@ -97,7 +116,7 @@ def test_every_module_of_commands_is_a_command():
 
 def test_every_command_that_works_in_a_checkout_has_its_script():
     scripts = {path.stem for path in (ROOT / "scripts").glob("*.py")}
-    assert scripts == set(cli.COMMANDS) - {"configs"}
+    assert scripts == set(cli.COMMANDS) - {"configs", "completion"}
     for path in (ROOT / "scripts").glob("*.py"):
         assert f'main(["{path.stem}", *sys.argv[1:]])' in path.read_text()
 
@@ -141,8 +160,20 @@ def test_what_is_no_flag_is_refused(name):
 # A mistake costs no seconds.
 
 
-def modules_of(*arguments):
-    """Exit status, and the top-level modules that a command line has imported."""
+# What training needs and predicting does not.
+FOR_TRAINING = {
+    "grain",
+    "matplotlib",
+    "optax",
+    "optuna",
+    "orbax",
+    "sklearn",
+    "tensorflow_datasets",
+}
+
+
+def all_modules_of(*arguments):
+    """Exit status, and the names of all modules that a command line has imported."""
     ended = subprocess.run(
         [sys.executable, "-c", REPORT_MODULES, *arguments],
         capture_output=True,
@@ -152,7 +183,13 @@ def modules_of(*arguments):
     *_, last = ended.stdout.splitlines()
     mark, *modules = last.split()
     assert mark == "MODULES"
-    return ended.returncode, {module.partition(".")[0] for module in modules}
+    return ended.returncode, set(modules)
+
+
+def modules_of(*arguments):
+    """Exit status, and the top-level modules."""
+    status, modules = all_modules_of(*arguments)
+    return status, {module.partition(".")[0] for module in modules}
 
 
 @pytest.mark.parametrize(
@@ -179,6 +216,15 @@ def test_the_report_of_modules_sees_what_is_imported():
     # Were it blind, the test above would say nothing.
     _, modules = modules_of("compare", "a", "b")
     assert {"numpy", "matplotlib"} <= modules
+
+
+def test_predicting_imports_nothing_of_training():
+    status, modules = all_modules_of("predict", "--text=A fine film.")
+    assert status == 0
+    assert {module.partition(".")[0] for module in modules} & FOR_TRAINING == set()
+    parts = {m.split(".")[1] for m in modules if m.startswith("sentiment.")}
+    assert parts & {"training", "search", "compression", "baselines"} == set()
+    assert {"inference", "models"} <= parts
 
 
 def test_version(capsys):

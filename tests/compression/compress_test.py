@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import json
 import os
 
@@ -18,7 +19,7 @@ from sentiment.errors import InputError
 from sentiment.evaluation.evaluate import evaluate_split
 from sentiment.evaluation.predictions import read_predictions
 from sentiment.inference.loading import load_classifier
-from tests.conftest import Stop
+from tests.conftest import Stop, stop_at
 from tests.training.conftest import TRAINING
 
 pytestmark = pytest.mark.usefixtures("compile_once")
@@ -165,13 +166,14 @@ def contents(path):
 
 
 def test_an_overwriting_distillation_goes_on_after_an_interruption(
-    make_config, tmp_path, stop_at
+    make_config, tmp_path, monkeypatch
 ):
     compress(make_config(method="int8"), tmp_path / "small")
     training = {**STUDENT, "epochs": 4, "checkpoint_every": 5}
     config = make_config(training, method="distill")
-    stop_at(12)
-    with pytest.raises(Stop):
+    stopped = functools.partial(module.train_and_evaluate, on_update=stop_at(12))
+    with monkeypatch.context() as patch, pytest.raises(Stop):
+        patch.setattr(module, "train_and_evaluate", stopped)
         compress(config, tmp_path / "small", overwrite=True)
     assert json.loads((tmp_path / "small" / "metrics.json").read_text())["split"]
     compress(config, tmp_path / "small")

@@ -13,6 +13,7 @@ from sentiment.config import (
     BundleCommand,
     CheckedConfig,
     CompareCommand,
+    CompletionCommand,
     CompressCommand,
     CompressionConfig,
     CompressRunConfig,
@@ -53,6 +54,7 @@ VALID = [
     EvaluateCommand(DATA, model="m"),
     PredictCommand(model="m", text=("a",)),
     ConfigsCommand(copy="a"),
+    CompletionCommand(),
     CORPUS,
     BackboneConfig(preset="p"),
     OptimizationConfig(),
@@ -170,6 +172,7 @@ def test_limits_that_matter_are_there():
         "monitor",
         "optimizer",
         "pooling",
+        "shell",
         "split",
         "truncation",
     }

@@ -294,7 +294,7 @@ def test_by_default_not_a_bit_changes(make):
 
 def test_every_way_to_predict_uses_the_temperature(make, one_by_one):
     classifier = make()
-    classifier.predict(TEXTS[:1])  # What is compiled now must not be used again.
+    classifier.predict(TEXTS)  # What is compiled now must not be used again.
     classifier.temperature = 2.0
     expected = np.sqrt(one_by_one)
     expected /= expected.sum(axis=1, keepdims=True)

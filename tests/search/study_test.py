@@ -1,9 +1,8 @@
+import functools
+import itertools
 import json
 import os
 import signal
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -22,11 +21,12 @@ from sentiment.config import (
 from sentiment.errors import InputError, StorageError
 from sentiment.runs.workdir import Workdir
 from sentiment.search import study as tuning
+from sentiment.search import worker
 from sentiment.search.study import tune
-from sentiment.training import resumable_run, train
+from sentiment.training import train
 from sentiment.training.callbacks import Diverged
 from sentiment.training.results import TrainingWorkdir
-from tests.conftest import ROOT
+from tests.conftest import FreshProcess, wait_for
 from tests.training.conftest import MODEL
 
 SPACE = ("learning_rate=0.001:0.1:log", "dropout=0.0:0.4", "epochs=2:4")
@@ -103,7 +103,7 @@ def fake(monkeypatch):
     open_storage = tuning._storage
     monkeypatch.setattr(tuning, "_storage", unsynced)
     monkeypatch.setattr(tuning, "gc", SimpleNamespace(collect=lambda: None))
-    monkeypatch.setattr(tuning, "train_and_validate", validate)
+    monkeypatch.setattr(worker, "train_and_validate", validate)
     monkeypatch.setattr(tuning, "train_and_evaluate", evaluate)
     return made
 
@@ -203,7 +203,7 @@ def test_interrupted_while_a_trial_is_drawn_it_is_drawn_as_in_a_whole_study(
     assert search(8).trials == whole.trials
 
 
-def test_more_trials_go_on_and_a_finished_study_trains_nothing(fake, search, capsys):
+def test_more_trials_go_on_and_a_finished_study_trains_nothing(fake, search, logged):
     first = search(3)
     again = search(3)
     assert (again.trials, again.metrics) == (first.trials, first.metrics)
@@ -214,7 +214,7 @@ def test_more_trials_go_on_and_a_finished_study_trains_nothing(fake, search, cap
 
 
 def test_a_trial_that_another_process_trains_is_left_to_it(
-    fake, search, tmp_path, capsys
+    fake, search, tmp_path, logged
 ):
     fake.before = raises(KeyboardInterrupt, after=1)
     with pytest.raises(KeyboardInterrupt):
@@ -227,10 +227,10 @@ def test_a_trial_that_another_process_trains_is_left_to_it(
         "complete",
     ]
     assert result.metrics is None
-    assert "Trial 1 still runs in another process" in capsys.readouterr().out
+    assert "Trial 1 still runs in another process" in logged.text
     assert not fake.winners
     result = search(3)
-    assert "Trial 1 was interrupted; it goes on." in capsys.readouterr().out
+    assert "Trial 1 was interrupted; it goes on." in logged.text
     assert [trial.state for trial in result.trials] == ["complete"] * 3
     assert result.metrics
 
@@ -405,13 +405,13 @@ def test_a_winner_that_never_finished_leaves_nothing_to_the_next(fake, search):
     assert seen == [False, False]
 
 
-def test_one_process_trains_the_winner(fake, search, tmp_path, capsys):
+def test_one_process_trains_the_winner(fake, search, tmp_path, logged):
     fake.winner = raises(KeyboardInterrupt)
     with pytest.raises(KeyboardInterrupt):
         search(2)
     with Workdir(tmp_path / "best").locked():
         assert search(2).metrics is None
-    assert "Another process trains the winner" in capsys.readouterr().out
+    assert "Another process trains the winner" in logged.text
     assert search(2).metrics
 
 
@@ -467,93 +467,98 @@ def test_the_winners_own_run_scores_what_its_trial_did(whole):
 
 
 def test_sigterm_saves_the_trial_and_the_study_ends_like_the_whole_one(
-    real, whole, tmp_path, monkeypatch, capsys
+    real, whole, tmp_path, monkeypatch, logged
 ):
-    original = resumable_run._Saver.on_train_batch_end
-    batches = iter(range(1000))
+    updates = itertools.count(1)
+    moment = whole.result.metrics["run"]["num_updates"] + 2  # the second trial's second
 
-    def asking(self, batch, logs=None):
-        if next(batches) == whole_updates + 1:  # the second trial's second
-            os.kill(os.getpid(), signal.SIGTERM)
-        original(self, batch, logs)
+    def on_update(_):
+        if next(updates) == moment:
+            signal.raise_signal(signal.SIGTERM)
 
-    whole_updates = whole.result.metrics["run"]["num_updates"]
-    monkeypatch.setattr(resumable_run._Saver, "on_train_batch_end", asking)
     space = parse_space(REAL_SPACE, real)
-    with pytest.raises(SystemExit) as left:
+    with monkeypatch.context() as patch, pytest.raises(SystemExit) as left:
+        asked = functools.partial(train.train_and_validate, on_update=on_update)
+        patch.setattr(worker, "train_and_validate", asked)
         tune(real, space, 2, tmp_path)
     assert left.value.code == 128 + signal.SIGTERM
     assert (tmp_path / "trials" / "0001" / "checkpoints" / "2").is_dir()
-    monkeypatch.undo()
-    capsys.readouterr()
+    logged.clear()
     result = tune(real, space, 2, tmp_path)
-    assert "Going on after update 2." in capsys.readouterr().out
+    assert "Going on after update 2." in logged.text
     assert result.trials == whole.result.trials
     assert result.metrics["test"] == whole.result.metrics["test"]
 
 
-# The process ends by SIGKILL after the fifth update of its first trial.
-KILLED = """
-    import os, signal, sys
-    from sentiment.cli import main as cli
-    from sentiment.search import study as tuning
-    from sentiment.training import resumable_run
+def tune_beside(act, arguments):
+    """Runs the command, and `act` with the updates made in every trial."""
+    validate = functools.partial(train.train_and_validate, on_update=act)
+    worker.train_and_validate = validate
+    cli.main(["tune", *arguments])
 
-    command = cli.parse("tune", [*sys.argv[1:]])
-    original = resumable_run._Saver.on_train_batch_end
 
-    def dying(saver, batch, logs=None):
-        original(saver, batch, logs)
-        done = saver.done_after(batch)
-        if done == 5:
-            saver.run.checkpoints.wait()
-            os.kill(os.getpid(), signal.SIGKILL)
+def die_beside(begun, other_begun, done):
+    """The process ends by SIGKILL at update 5, while another one trains."""
+    begun.touch()
+    if done == 5:
+        wait_for(other_begun)
+        os.kill(os.getpid(), signal.SIGKILL)
 
-    resumable_run._Saver.on_train_batch_end = dying
-    tuning.tune(command.run, command.dimensions, command.trials, command.workdir)
-"""
+
+def outlive(begun, other_ended, done):
+    """Goes on when another process, which has trained meanwhile, has ended."""
+    begun.touch()
+    wait_for(other_ended)
 
 
 def test_two_processes_share_a_study_and_one_outlives_the_other(real, tmp_path):
     flagfile = tmp_path / "base.cfg"
     flagfile.write_text(real.to_flagfile())
-    workdir = tmp_path / "study"
+    workdir, space = tmp_path / "study", parse_space(REAL_SPACE, real)
     arguments = [
         f"--flagfile={flagfile}",
-        "--trials=3",
+        "--trials=2",
         *(f"--space={text}" for text in REAL_SPACE),
         f"--workdir={workdir}",
     ]
-    programs = (
-        ["-c", textwrap.dedent(KILLED)],
-        [str(ROOT / "scripts" / "tune.py")],
-    )
-    processes = [
-        subprocess.Popen(
-            [sys.executable, *program, *arguments],
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for program in programs
-    ]
-    killed, alive = (process.communicate() for process in processes)
-    assert processes[0].returncode == -signal.SIGKILL, killed[1]
-    assert processes[1].returncode == 0, alive[1]
-    assert "was interrupted; it goes on." in alive[0]
-    assert "Going on after update" in alive[0]
-    assert "Test: accuracy" in alive[0]
-    result = tune(real, parse_space(REAL_SPACE, real), 3, workdir)
-    assert [trial.number for trial in result.trials] == [0, 1, 2]
+    one, other, ended = (tmp_path / name for name in ("one", "other", "ended"))
+    dying = functools.partial(die_beside, one, other)
+    killed = FreshProcess(tune_beside, dying, arguments)
+    wait_for(one)
+    outliving = functools.partial(outlive, other, ended)
+    alive = FreshProcess(tune_beside, outliving, arguments)
+    printed = killed.wait()
+    assert killed.status == -signal.SIGKILL, printed
+    ended.touch()
+    printed = alive.wait()
+    assert alive.status == 0, printed
+    assert "was interrupted; it goes on." in printed
+    assert "Going on after update" in printed
+    assert "Test: accuracy" in printed
+    result = tune(real, space, 2, workdir)
+    assert [trial.number for trial in result.trials] == [0, 1]
     assert {trial.state for trial in result.trials} == {"complete"}
     assert result.metrics["validation"]["loss"] == result.best.value
 
 
-def test_an_interrupt_inside_of_a_collection_is_not_lost():
-    ended = []
-    with pytest.raises(KeyboardInterrupt), tuning._interrupts_held():
-        signal.raise_signal(signal.SIGINT)
-        ended.append(True)
-    assert ended
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+@pytest.mark.parametrize("times", [1, 2])
+def test_an_interrupt_inside_of_a_collection_is_not_lost(
+    fake, search, monkeypatch, times
+):
+    """It would be in a finalizer, whose errors are printed and forgotten."""
+    collected = []
+
+    def collect():
+        for _ in range(times):
+            signal.raise_signal(signal.SIGINT)
+        collected.append(len(fake.trials))
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(tuning, "gc", SimpleNamespace(collect=collect))
+            search(3)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert collected == [1]  # It came to its end.
+    assert [trial.state for trial in search(3).trials] == ["complete"] * 3

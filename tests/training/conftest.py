@@ -1,19 +1,21 @@
 """What the tests of training share: tiny settings and reviews."""
 
 import csv
+import functools
 import os
+import resource
 import signal
-import subprocess
-import sys
-import textwrap
 
+import keras
 import numpy as np
 import pytest
 
+from sentiment.cli import main
 from sentiment.config import DataConfig
 from sentiment.data.pipeline import BatchPlan, NextTokenPlan
-from sentiment.training import resumable_run
-from tests.conftest import ROOT, Stop
+from sentiment.training import pretrain, resumable_run, run_state, train
+from sentiment.training.checkpoints import Checkpoints
+from tests.conftest import FreshProcess, Stop, at_update, wait_for
 
 WORDS = {"bad": ["Awful", "dull", "boring!"], "good": ["Lovely", "great", "superb!"]}
 MODEL = {
@@ -69,16 +71,6 @@ def write_data(write_reviews):
     return write
 
 
-def run_process(*arguments):
-    """Runs Python in a fresh process that finds the package."""
-    return subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
-
-
 def command_of(config, workdir):
     """The flags that run `config` in `workdir`."""
     flagfile = workdir.with_suffix(".cfg")
@@ -90,74 +82,82 @@ def command_of(config, workdir):
 
 
 @pytest.fixture
-def at_update(monkeypatch):
-    """Calls a function with the saver before it sees that so many updates are made."""
-
-    def arrange(updates, act):
-        original = resumable_run._Saver.on_train_batch_end
-
-        def acting(self, batch, logs=None):
-            if self.done_after(batch) == updates:
-                act(self)
-            original(self, batch, logs)
-
-        monkeypatch.setattr(resumable_run._Saver, "on_train_batch_end", acting)
-
-    return arrange
-
-
-@pytest.fixture
-def terminate_at(at_update):
-    """Sends SIGTERM to this process when so many updates are made."""
-
-    def arrange(updates):
-        at_update(updates, lambda saver: os.kill(os.getpid(), signal.SIGTERM))
-
-    return arrange
-
-
-@pytest.fixture
 def fast_clock(monkeypatch):
     """Lets a run take a million times as long, as far as it can tell."""
-    now = resumable_run.time.monotonic
+    now = run_state.time.monotonic
 
     class Clock:
         monotonic = staticmethod(lambda: 1e6 * now())
 
-    monkeypatch.setattr(resumable_run, "time", Clock)
+    monkeypatch.setattr(run_state, "time", Clock)
 
 
-# Runs a script; when so many updates are made, no file may grow beyond a KiB any more.
-FULL_DISK = """
-    import resource, sys
-    from sentiment.cli.main import main
-    from sentiment.training import resumable_run
+def dying_at(updates, kind):
+    """An `on_update` that ends the process by SIGKILL, at an update or after it.
 
-    name, moment = sys.argv[1], int(sys.argv[2])
-    saver = resumable_run._Saver
-    end = saver.on_train_batch_end
+    That is in a checkpoint that has begun to be written ("save"), or in a validation.
+    """
 
-    def filling(self, batch, logs=None):
-        if self.done_after(batch) == moment:
-            self.run.checkpoints.wait()
-            resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))
-        end(self, batch, logs)
+    def die(*_):
+        os.kill(os.getpid(), signal.SIGKILL)
 
-    saver.on_train_batch_end = filling
-    main([name, *sys.argv[3:]])
-"""
+    def on_update(done):
+        if done < updates:
+            return
+        if kind == "update":
+            die()
+        elif kind == "validation":
+            keras.callbacks.CallbackList.on_test_begin = die
+        else:
+            save = Checkpoints.save
+
+            def save_and_die(*arguments):
+                save(*arguments)
+                die()
+
+            Checkpoints.save = save_and_die
+
+    return on_update
+
+
+def run_with_full_disk(command, updates, checkpoint, arguments):
+    """Runs a command; after so many updates no file may grow beyond a KiB any more.
+
+    Args:
+        command: its name.
+        updates: so many.
+        checkpoint: folder of one that is whole then.
+        arguments: of the command.
+    """
+
+    def fill():
+        wait_for(checkpoint)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1024, 1024))
+
+    module, name = {
+        "train": (train, "train_and_evaluate"),
+        "pretrain": (pretrain, "pretrain"),
+    }[command]
+    run = functools.partial(getattr(module, name), on_update=at_update(updates, fill))
+    setattr(module, name, run)
+    main.main([command, *arguments])
 
 
 @pytest.fixture
 def fill_disk():
-    """Runs a script whose disk is full after so many updates; checks how it ends."""
+    """Runs a command whose disk is full after so many updates; checks how it ends."""
 
-    def run(script, updates, config, workdir, last):
-        program = textwrap.dedent(FULL_DISK)
-        command = command_of(config, workdir)
-        ended = run_process("-c", program, script, updates, *command)
-        assert ended.returncode == 2, ended.stderr
-        message = ended.stderr[ended.stderr.index("error: A checkpoint in") :]
+    def run(command, updates, config, workdir, last):
+        process = FreshProcess(
+            run_with_full_disk,
+            command,
+            updates,
+            workdir / "checkpoints" / str(last),
+            command_of(config, workdir),
+        )
+        printed = process.wait()
+        assert process.status == 2, printed
+        message = printed[printed.index("error: A checkpoint in") :]
         assert "could not be written" in message
         assert "The one before is whole. Make room and start the same" in message
         assert not (workdir / "metrics.json").exists()
@@ -170,22 +170,20 @@ def fill_disk():
 
 
 @pytest.fixture
-def refused_beside(at_update):
-    """Starts a script in the workdir of a run that has begun to train."""
+def refused_beside():
+    """Runs a command in the workdir of a run that has begun to train."""
 
-    def run(script, config, workdir, train):
-        ended = []
-
-        def start_second(_):
-            path = ROOT / "scripts" / f"{script}.py"
-            ended.append(run_process(path, *command_of(config, workdir)))
+    def run(command, config, workdir, train):
+        def start_second():
+            arguments = command_of(config, workdir)
+            second = FreshProcess(main.main, [command, *arguments])
+            printed = second.wait()
+            assert second.status == 2, printed
+            assert "Another process works in" in printed
             raise Stop
 
-        at_update(2, start_second)
         with pytest.raises(Stop):
-            train(config, workdir)
-        assert ended[0].returncode == 2, ended[0].stderr
-        assert "Another process works in" in ended[0].stderr
+            train(config, workdir, on_update=at_update(2, start_second))
 
     return run
 

@@ -1,18 +1,13 @@
 import dataclasses
 import json
-import os
-import random
 import signal
-import subprocess
-import sys
-import textwrap
 from pathlib import Path
-from types import SimpleNamespace
 
 import keras
 import numpy as np
 import pytest
 
+from sentiment.cli import main
 from sentiment.config import (
     ModelConfig,
     RunConfig,
@@ -21,18 +16,20 @@ from sentiment.config import (
 )
 from sentiment.errors import InputError
 from sentiment.inference.loading import load_classifier
-from sentiment.training import fitting, resumable_run
-from sentiment.training.callbacks import Diverged
+from sentiment.training import fitting, results, resumable_run
+from sentiment.training.callbacks import KeepBest, Kept
+from sentiment.training.fitting import set_best_weights
 from sentiment.training.train import train_and_evaluate, train_and_validate
-from tests.conftest import ROOT, Stop
-from tests.training.conftest import MODEL
+from tests.conftest import FreshProcess, Stop, stop_at, terminate_at
+from tests.training.conftest import MODEL, command_of, dying_at
+from tests.training.resumable_run_test import OneNumberPlan, one_weight
 
-NUM_KILLS = 10
+NUM_UPDATES = 40
 
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory, write_data):
-    """60 updates in 6 epochs, with all that has a state of its own."""
+    """40 updates in 4 epochs, with all that has a state of its own."""
     folder = tmp_path_factory.mktemp("reviews")
     return RunConfig(
         write_data(folder, 200, 20),
@@ -41,15 +38,23 @@ def config(tmp_path_factory, write_data):
             batch_size=3,
             gradient_accumulation_steps=2,
             row_length=24,
-            epochs=6,
+            epochs=4,
             learning_rate=0.03,
-            early_stopping_patience=5,
+            early_stopping_patience=3,
             checkpoint_every=7,
             ema_momentum=0.5,
             average_best=2,
         ),
         SpeedConfig(cache_dir=str(folder / "cache")),
     )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def without_plots():
+    """They take as long as the training."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(results, "_draw_plots", lambda *arguments: arguments[-1].mkdir())
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -70,96 +75,39 @@ def assert_same_run(workdir, other):
     assert runs[0]["averaged_epochs"] == runs[1]["averaged_epochs"]
 
 
-# The process ends by SIGKILL at the given update: after it, or, for "save", when a
-# checkpoint has begun to be written, or, for "validation", in the validation after it.
-KILLED = """
-    import os, signal, sys
-    from sentiment.cli import main as cli
-    from sentiment.training import checkpoints, resumable_run, train
-
-    moment, kind = int(sys.argv[1]), sys.argv[2]
-    command = cli.parse("train", [*sys.argv[3:]])
-
-    def die():
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    def dying(owner, name, is_time):
-        original = getattr(owner, name)
-        def run(self, *arguments, **options):
-            original(self, *arguments, **options)
-            if is_time(self, *arguments):
-                die()
-        setattr(owner, name, run)
-
-    saver = resumable_run._Saver
-    if kind == "update":
-        is_time = lambda s, batch, *_: s.done_after(batch) >= moment
-        dying(saver, "on_train_batch_end", is_time)
-    elif kind == "save":
-        dying(checkpoints.Checkpoints, "save", lambda c, step, *_: step >= moment)
-    else:
-        saver.on_test_begin = lambda s, *_: (
-            die() if (s.epoch + 1) * s.run.section >= moment else None
-        )
-    train.train_and_evaluate(command.run, command.workdir)
-"""
+def train_and_die(config, workdir, moment, kind):
+    train_and_evaluate(config, workdir, on_update=dying_at(moment, kind))
 
 
-def test_a_run_killed_ten_times_ends_like_the_whole_one(config, whole, tmp_path):
-    assert whole[1].metrics["run"]["num_updates"] == 60
-    flagfile = tmp_path / "run.cfg"
-    flagfile.write_text(config.to_flagfile())
-    command = [f"--flagfile={flagfile}", f"--workdir={tmp_path / 'run'}"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    draw = random.Random(0)
-    moments = sorted(draw.sample(range(1, 56), NUM_KILLS))
-    kinds = ["save", "validation", *["update"] * (NUM_KILLS - 2)]
-    draw.shuffle(kinds)
-    for moment, kind in zip(moments, kinds, strict=True):
-        killed = subprocess.run(
-            [
-                sys.executable,
-                "-c",
-                textwrap.dedent(KILLED),
-                str(moment),
-                kind,
-                *command,
-            ],
-            env=environment,
-            capture_output=True,
-            text=True,
-        )
-        assert killed.returncode == -signal.SIGKILL, killed.stderr
-        assert not (tmp_path / "run" / "metrics.json").exists()
-    again = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "train.py"), *command],
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert again.returncode == 0, again.stderr
-    assert "Going on after update" in again.stdout
-    assert_same_run(tmp_path / "run", whole[0])
+def test_a_killed_run_ends_like_the_whole_one(config, whole, tmp_path):
+    assert whole[1].metrics["run"]["num_updates"] == NUM_UPDATES
+    workdir = tmp_path / "run"
+    for moment, kind in ((5, "update"), (13, "save"), (25, "validation")):
+        killed = FreshProcess(train_and_die, config, workdir, moment, kind)
+        printed = killed.wait()
+        assert killed.status == -signal.SIGKILL, printed
+        assert not (workdir / "metrics.json").exists()
+    again = FreshProcess(main.main, ["train", *command_of(config, workdir)])
+    printed = again.wait()
+    assert again.status == 0, printed
+    assert "Going on after update" in printed
+    assert_same_run(workdir, whole[0])
 
 
-@pytest.mark.parametrize("updates", [3, 17, 40])
-def test_an_interrupted_run_ends_like_the_whole_one(
-    config, whole, tmp_path, stop_at, updates
-):
-    stop_at(updates)
+@pytest.mark.parametrize("updates", [3, 17, 30])
+def test_an_interrupted_run_ends_like_the_whole_one(config, whole, tmp_path, updates):
     with pytest.raises(Stop):
-        train_and_evaluate(config, tmp_path)
+        train_and_evaluate(config, tmp_path, on_update=stop_at(updates))
     train_and_evaluate(config, tmp_path)
     assert_same_run(tmp_path, whole[0])
     assert not (tmp_path / "checkpoints").exists()
 
 
 def test_sigterm_saves_before_the_process_ends(
-    config, whole, tmp_path, monkeypatch, terminate_at, fast_clock
+    config, whole, tmp_path, monkeypatch, fast_clock
 ):
-    terminate_at(23)
     with pytest.raises(SystemExit) as left:
-        train_and_evaluate(config, tmp_path)
+        train_and_evaluate(config, tmp_path, on_update=terminate_at(23))
     assert left.value.code == 128 + signal.SIGTERM
     assert (tmp_path / "checkpoints" / "23").is_dir()
     seconds = resumable_run.Checkpoints(tmp_path / "checkpoints").about()["seconds"]
@@ -182,17 +130,22 @@ def test_a_second_process_is_refused_while_one_trains(config, tmp_path, refused_
     refused_beside("train", config, tmp_path / "run", train_and_evaluate)
 
 
-def test_changed_settings_are_refused_with_their_names(config, tmp_path, stop_at):
-    stop_at(17)
+def test_changed_settings_are_refused_with_their_names(config, tmp_path):
     with pytest.raises(Stop):
-        train_and_evaluate(config, tmp_path)
-    changed = config.replaced(learning_rate=0.01)
-    with pytest.raises(InputError, match=r"--learning_rate: 0.03 then, 0.01 now"):
+        train_and_evaluate(config, tmp_path, on_update=stop_at(17))
+    changed = config.replaced(early_stopping_patience=2)
+    message = "--early_stopping_patience: 3 then, 2 now"
+    with pytest.raises(InputError, match=message):
         train_and_evaluate(changed, tmp_path)
-    train_and_evaluate(changed.replaced(epochs=1), tmp_path, overwrite=True)
+    told = []
+    with pytest.raises(Stop):
+        train_and_evaluate(
+            changed, tmp_path, True, lambda done: told.append(done) or stop_at(2)(done)
+        )
+    assert told == [1, 2]
 
 
-def test_a_changed_data_file_is_refused_by_name(config, tmp_path, stop_at):
+def test_a_changed_data_file_is_refused_by_name(config, tmp_path):
     texts = {
         name: Path(getattr(config.data, name)).read_text()
         for name in ("train_file", "test_file")
@@ -204,9 +157,8 @@ def test_a_changed_data_file_is_refused_by_name(config, tmp_path, stop_at):
         config.data, **{name: str(path) for name, path in paths.items()}
     )
     config = dataclasses.replace(config, data=data)
-    stop_at(8)
     with pytest.raises(Stop):
-        train_and_evaluate(config, tmp_path / "run")
+        train_and_evaluate(config, tmp_path / "run", on_update=stop_at(8))
     for name, path in paths.items():
         path.write_text(texts[name].replace("great", "grand"))
         with pytest.raises(InputError, match=f"--{name}: .*{name}.csv has changed"):
@@ -214,58 +166,19 @@ def test_a_changed_data_file_is_refused_by_name(config, tmp_path, stop_at):
         path.write_text(texts[name])
 
 
-def test_a_short_run_writes_no_checkpoints(config, tmp_path, monkeypatch):
-    def save(*_):
-        raise AssertionError
-
-    monkeypatch.setattr(resumable_run.Checkpoints, "save", save)
-    train_and_evaluate(config.replaced(epochs=1, checkpoint_every=11), tmp_path)
-
-
-@pytest.fixture
-def slow(monkeypatch):
-    """Lets every update take 250 seconds, in a run with no checkpoint but for that."""
-    clock = SimpleNamespace(now=0.0, monotonic=lambda: clock.now)
-
-    def advance(*_, **__):
-        clock.now += 250
-
-    monkeypatch.setattr(resumable_run, "time", clock)
-    monkeypatch.setattr(resumable_run._Saver, "on_train_batch_begin", advance)
-    return {"checkpoint_every": 61}
-
-
-def test_a_short_but_slow_run_goes_on_too(config, whole, tmp_path, slow, stop_at):
-    config = config.replaced(**slow)
-    stop_at(28)
-    with pytest.raises(Stop):
-        train_and_evaluate(config, tmp_path)
-    assert {p.name for p in (tmp_path / "checkpoints").iterdir()} >= {"24", "27"}
-    train_and_evaluate(config, tmp_path)
-    assert_same_run(tmp_path, whole[0])
-
-
-def test_a_slow_run_saves_after_a_validation_too(config, tmp_path, slow, stop_at):
-    stop_at(32)  # The last of these was due with update 30.
-    with pytest.raises(Stop):
-        train_and_evaluate(config.replaced(**slow), tmp_path)
-    assert {p.name for p in (tmp_path / "checkpoints").iterdir()} >= {"27", "30"}
-
-
 # --- Reports
 
 
 def test_each_epoch_is_reported_and_again_by_a_run_that_goes_on(
-    config, whole, tmp_path, stop_at
+    config, whole, tmp_path
 ):
     told = []
 
     def report(*what):
         told.append(what)
 
-    stop_at(25)
     with pytest.raises(Stop):
-        train_and_validate(config, tmp_path, report)
+        train_and_validate(config, tmp_path, report, on_update=stop_at(25))
     epochs = list(enumerate(whole[1].history["val_accuracy"], 1))
     assert told == epochs[:2]
     told.clear()
@@ -287,68 +200,25 @@ def test_a_report_may_stop_the_run(config, tmp_path):
 # --- Divergence
 
 
-@pytest.mark.parametrize("factor", [np.nan, 1e4])
 def test_divergence_goes_back_and_leaves_the_batch_out(
-    config, tmp_path, poison, capsys, factor
+    config, tmp_path, poison, logged
 ):
-    poison(25, factor)
+    poison(25, 1e4)
     result = train_and_evaluate(config, tmp_path)
     assert result.metrics["run"]["num_recoveries"] == 1
     assert np.isfinite(result.history["loss"]).all()
-    printed = capsys.readouterr().out
+    printed = logged.text
     assert "Back to update 21" in printed
     assert "at 0.5 of the learning rate (1 of 2 times)" in printed
-
-
-def test_divergence_of_a_slow_run_goes_back_to_its_last_checkpoint(
-    config, tmp_path, poison, capsys, slow
-):
-    poison(25)
-    result = train_and_evaluate(config.replaced(**slow), tmp_path)
-    assert result.metrics["run"]["num_recoveries"] == 1
-    assert "Back to update 24" in capsys.readouterr().out
-
-
-def test_divergence_of_a_short_run_stops_it(config, tmp_path, poison):
-    poison(25)
-    with pytest.raises(Diverged, match="The loss became nan"):
-        train_and_evaluate(config.replaced(checkpoint_every=61), tmp_path)
-
-
-def test_a_run_that_has_recovered_may_be_interrupted(config, tmp_path, poison, stop_at):
-    poison(25)
-    expected = train_and_evaluate(config, tmp_path / "whole")
-    stop_at(35)
-    with pytest.raises(Stop):
-        train_and_evaluate(config, tmp_path / "cut")
-    about = resumable_run.Checkpoints(tmp_path / "cut" / "checkpoints").about()
-    assert about["skipped"] and about["num_recoveries"] == 1
-    found = train_and_evaluate(config, tmp_path / "cut")
-    assert found.metrics["run"]["num_recoveries"] == 1
-    assert found.history == expected.history
-    pairs = zip(
-        found.classifier.get_weights(), expected.classifier.get_weights(), strict=True
-    )
-    for one, other in pairs:
-        np.testing.assert_array_equal(one, other)
-
-
-def test_divergence_without_end_stops_and_keeps_the_last_good_checkpoint(
-    config, tmp_path, poison
-):
-    poison(25, forever=True)
-    with pytest.raises(Diverged, match="The loss became nan"):
-        train_and_evaluate(config, tmp_path)
-    about = resumable_run.Checkpoints(tmp_path / "checkpoints").about()
-    assert np.isfinite(about["history"]["loss"]).all()
-    assert len(about["history"]["loss"]) >= 2
 
 
 # --- Averages
 
 
-def test_the_average_over_updates_is_what_is_validated_and_kept(config, tmp_path):
-    config = config.replaced(average_best=1, epochs=2)
+def test_the_average_over_updates_is_what_is_validated_and_kept(
+    config, whole, tmp_path
+):
+    config = config.replaced(average_best=1)
     result = train_and_evaluate(config, tmp_path)
     plain = train_and_evaluate(config.replaced(ema_momentum=0.0), tmp_path / "plain")
     pairs = zip(
@@ -358,38 +228,66 @@ def test_the_average_over_updates_is_what_is_validated_and_kept(config, tmp_path
     # The same updates, so the same training losses; other validated weights.
     assert result.history["loss"] == plain.history["loss"]
     assert result.history["val_cross_entropy"] != plain.history["val_cross_entropy"]
+    assert result.history == whole[1].history
     best = result.metrics["run"]["best_epoch"] - 1
     assert result.metrics["validation"]["loss"] == pytest.approx(
         result.history["val_cross_entropy"][best], rel=1e-4
     )
 
 
-def test_a_soup_is_the_mean_of_the_best_and_kept_if_validation_agrees(
+@pytest.mark.parametrize(
+    ("weights", "epochs", "weight"),
+    [
+        ([0.75, 1.75], [3, 5], 1.25),  # 1.25 is as near to 1 as the best.
+        ([1.25, 0.5], [3, 5], 0.875),  # 0.875 is nearer.
+        ([0.75, 2.0], [3], 0.75),  # 1.375 is further off.
+        ([0.75], [3], 0.75),
+        ([1.25, 0.5, 0.5], [3, 5, 6], 0.75),
+    ],
+)
+def test_the_average_is_taken_if_it_validates_no_worse(weights, epochs, weight):
+    best = KeepBest("val_loss", "min", patience=1, count=3)
+    best.kept = [
+        Kept((value - 1) ** 2, epoch - 1, [np.float32([[value]])])
+        for value, epoch in zip(weights, (3, 5, 6), strict=False)
+    ]
+    plan = OneNumberPlan(np.ones(8, "float32"), 8)
+    model = one_weight()
+    assert set_best_weights(model, best, plan) == epochs
+    assert model.get_weights()[0] == weight
+
+
+def test_fit_keeps_as_many_as_it_is_told_and_takes_what_is_best(
     config, tmp_path, monkeypatch
 ):
-    config = config.replaced(ema_momentum=0.0, monitor="loss")
-    seen = []
-    take_best = fitting._Fit._take_best
+    kept = []
 
-    def spy(self):
-        seen.append([kept.weights for kept in self.best.kept])
-        return take_best(self)
+    def take_the_second(model, best, validation_plan):
+        kept.extend(best.kept)
+        model.set_weights(best.kept[1].weights)
+        return [best.kept[1].epoch + 1]
 
-    monkeypatch.setattr(fitting._Fit, "_take_best", spy)
+    monkeypatch.setattr(fitting, "set_best_weights", take_the_second)
     result = train_and_evaluate(config, tmp_path)
-    (kept,) = seen
-    assert len(kept) == 2
-    averaged = result.metrics["run"]["averaged_epochs"]
-    for i, weights in enumerate(result.classifier.get_weights()):
-        wanted = (
-            kept[0][i]
-            if len(averaged) == 1
-            else np.mean([kept[0][i], kept[1][i]], axis=0, dtype=np.float64)
-        )
-        np.testing.assert_allclose(weights, wanted, rtol=1e-6, atol=1e-9)
-    value = result.metrics["validation"]["loss"]
-    best = min(result.history["val_cross_entropy"])
-    assert (value <= best * (1 + 1e-4)) or len(averaged) == 1
+    scores = sorted(result.history["val_accuracy"], reverse=True)
+    assert [one.value for one in kept] == scores[:2]
+    second = kept[1]
+    assert result.metrics["run"]["averaged_epochs"] == [second.epoch + 1]
+    pairs = zip(result.classifier.get_weights(), second.weights, strict=True)
+    for found, wanted in pairs:
+        np.testing.assert_array_equal(found, wanted)
+
+
+# --- Patience
+
+
+@pytest.mark.parametrize("patience", [1, 2])
+def test_training_ends_so_many_epochs_after_the_best(config, tmp_path, patience):
+    # So low a rate changes no weight, and no epoch is better than the first.
+    config = config.replaced(learning_rate=1e-30, early_stopping_patience=patience)
+    result = train_and_evaluate(config.replaced(average_best=1), tmp_path)
+    assert result.history["epoch"] == list(range(1, patience + 2))
+    assert result.metrics["run"]["best_epoch"] == 1
 
 
 def test_optimizer_state_is_not_in_the_result(config, whole):

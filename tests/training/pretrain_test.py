@@ -2,14 +2,12 @@ import dataclasses
 import json
 import os
 import signal
-import subprocess
-import sys
-import textwrap
 import time
 
 import numpy as np
 import pytest
 
+from sentiment.cli import main
 from sentiment.config import (
     BackboneConfig,
     CorpusConfig,
@@ -22,7 +20,15 @@ from sentiment.models.presets import load_backbone
 from sentiment.training import pretrain as module
 from sentiment.training import resumable_run
 from sentiment.training.pretrain import pretrain
-from tests.conftest import Stop
+from tests.conftest import (
+    FreshProcess,
+    Stop,
+    at_update,
+    stop_at,
+    terminate_at,
+    wait_for,
+)
+from tests.training.conftest import command_of
 
 WORDS = "the film was a great deal of fun but dull in parts and far too long"
 
@@ -41,8 +47,9 @@ def text_file(tmp_path_factory):
     return str(path)
 
 
-@pytest.fixture
-def config(text_file):
+@pytest.fixture(scope="module")
+def config(text_file, tmp_path_factory):
+    compiled = tmp_path_factory.mktemp("cache")
     return PretrainRunConfig(
         CorpusConfig(text_files=(text_file,), validation_fraction=0.1),
         BackboneConfig(
@@ -58,7 +65,8 @@ def config(text_file):
         PretrainingConfig(
             batch_size=4, epochs=4, learning_rate=0.02, checkpoint_every=12
         ),
-        SpeedConfig(cache_dir=""),
+        # What is compiled is shared by all runs, also by those in other processes.
+        SpeedConfig(cache_dir=str(compiled)),
     )
 
 
@@ -116,12 +124,9 @@ def test_metrics_count_what_was_left_out(config, text_file, tmp_path):
 
 
 @pytest.mark.parametrize("updates", [5, 17, 30])
-def test_interrupted_run_ends_like_the_whole_one(
-    config, whole, tmp_path, stop_at, updates
-):
-    stop_at(updates)
+def test_interrupted_run_ends_like_the_whole_one(config, whole, tmp_path, updates):
     with pytest.raises(Stop):
-        pretrain(config, tmp_path)
+        pretrain(config, tmp_path, on_update=stop_at(updates))
     pretrain(config, tmp_path)
     assert_same_run(tmp_path, whole(config)[0], config)
 
@@ -135,75 +140,56 @@ def test_recurrent_model_learns(config, whole, architecture):
     assert perplexity[-1] < perplexity[0]
 
 
-KILLED = """
-    import os, signal, sys
-    from sentiment.cli import main as cli
-    from sentiment.training import resumable_run
-    from sentiment.training.pretrain import pretrain
+def pretrain_and_die(config, workdir, updates, checkpoint=None):
+    """The process ends by SIGKILL at an update, when a checkpoint is whole."""
 
-    command = cli.parse("pretrain", [*sys.argv[2:]])
-    saver, at = resumable_run._Saver, int(sys.argv[1])
-    begin = saver.on_epoch_begin
+    def die():
+        if checkpoint:
+            wait_for(checkpoint)
+        os.kill(os.getpid(), signal.SIGKILL)
 
-    def kill(self, epoch, logs=None):
-        if epoch * self.run.section >= at:
-            self.run.checkpoints.close() if at == 24 else None
-            os.kill(os.getpid(), signal.SIGKILL)
-        begin(self, epoch, logs)
-
-    saver.on_epoch_begin = kill
-    pretrain(command.run, command.workdir)
-"""
+    pretrain(config, workdir, on_update=at_update(updates, die))
 
 
-@pytest.mark.parametrize("at", [12, 24])
-def test_killed_process_goes_on(config, whole, tmp_path, at):
+def test_killed_process_goes_on(config, whole, tmp_path):
     """SIGKILL while a checkpoint is being written, and after one is whole."""
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    flagfile = tmp_path / "run.cfg"
-    flagfile.write_text(config.to_flagfile())
-    command = [f"--flagfile={flagfile}", f"--workdir={tmp_path / 'run'}"]
-    program = textwrap.dedent(KILLED)
-    environment = os.environ | {"PYTHONPATH": str(root)}
-    killed = subprocess.run(
-        [sys.executable, "-c", program, str(at), *command],
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr
-    again = subprocess.run(
-        [sys.executable, f"{root}/scripts/pretrain.py", *command],
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert again.returncode == 0, again.stderr
-    if at == 24:
-        assert "Going on after update 24." in again.stdout
-    assert_same_run(tmp_path / "run", whole(config)[0], config)
+    workdir = tmp_path / "run"
+    whole_one = workdir / "checkpoints" / "24"
+    for updates, checkpoint in ((13, None), (25, whole_one)):
+        killed = FreshProcess(pretrain_and_die, config, workdir, updates, checkpoint)
+        printed = killed.wait()
+        assert killed.status == -signal.SIGKILL, printed
+    again = FreshProcess(main.main, ["pretrain", *command_of(config, workdir)])
+    printed = again.wait()
+    assert again.status == 0, printed
+    assert "Going on after update 24." in printed
+    assert_same_run(workdir, whole(config)[0], config)
 
 
 @pytest.fixture
-def interrupted(stop_at):
+def interrupted():
     """Leaves a run with a checkpoint after update 12."""
 
     def run(config, workdir):
-        stop_at(13)
         with pytest.raises(Stop):
-            pretrain(config, workdir)
+            pretrain(config, workdir, on_update=stop_at(13))
 
     return run
 
 
 def test_other_settings_are_refused_with_their_names(config, tmp_path, interrupted):
     interrupted(config, tmp_path)
-    training = dataclasses.replace(config.training, learning_rate=0.01)
+    training = dataclasses.replace(config.training, max_recoveries=1)
     changed = dataclasses.replace(config, training=training, seed=1)
-    with pytest.raises(InputError, match=r"--learning_rate: 0.02 then, 0.01 now") as e:
+    with pytest.raises(InputError, match="--max_recoveries: 2 then, 1 now") as e:
         pretrain(changed, tmp_path)
     assert "--seed: 0 then, 1 now" in str(e.value)
-    pretrain(changed, tmp_path, overwrite=True)
+    told = []
+    with pytest.raises(Stop):
+        pretrain(
+            changed, tmp_path, True, lambda done: told.append(done) or stop_at(2)(done)
+        )
+    assert told == [1, 2]
 
 
 def test_other_text_is_refused(config, tmp_path, interrupted):
@@ -220,11 +206,10 @@ def test_other_text_is_refused(config, tmp_path, interrupted):
 
 
 def test_sigterm_saves_and_the_same_call_goes_on(
-    config, whole, tmp_path, monkeypatch, terminate_at, fast_clock
+    config, whole, tmp_path, monkeypatch, fast_clock
 ):
-    terminate_at(17)  # between two checkpoints
     with pytest.raises(SystemExit) as left:
-        pretrain(config, tmp_path)
+        pretrain(config, tmp_path, on_update=terminate_at(17))
     assert left.value.code == 128 + signal.SIGTERM
     assert (tmp_path / "checkpoints" / "17").is_dir()
     seconds = resumable_run.Checkpoints(tmp_path / "checkpoints").about()["seconds"]
@@ -249,7 +234,7 @@ def test_a_second_process_is_refused_while_one_trains(config, tmp_path, refused_
 
 @pytest.mark.parametrize("factor", [np.nan, 1e4])
 def test_divergence_goes_back_and_leaves_the_batch_out(
-    config, tmp_path, poison, capsys, factor
+    config, tmp_path, poison, logged, factor
 ):
     poison(24, factor)  # whenever it is read
     result = pretrain(config, tmp_path)
@@ -257,17 +242,17 @@ def test_divergence_goes_back_and_leaves_the_batch_out(
     assert metrics["run"]["num_recoveries"] == 1
     assert float(result.model.optimizer.rate_factor) == 0.5
     assert max(result.history["loss"]) < 10
-    printed = capsys.readouterr().out
+    printed = logged.text
     assert "in updates 25 to 25. Back to update 24, without these batches" in printed
     assert "at 0.5 of the learning rate (1 of 2 times)" in printed
 
 
-def test_divergence_is_recovered_from_so_many_times(config, tmp_path, poison, capsys):
+def test_divergence_is_recovered_from_so_many_times(config, tmp_path, poison, logged):
     training = dataclasses.replace(config.training, max_recoveries=1)
     poison(24, forever=True)
     with pytest.raises(InputError, match="The loss became nan by update 36"):
         pretrain(dataclasses.replace(config, training=training), tmp_path)
-    assert capsys.readouterr().out.count("Back to update 24") == 1
+    assert logged.text.count("Back to update 24") == 1
     assert (tmp_path / "checkpoints" / "24").is_dir()
 
 

@@ -20,6 +20,8 @@ from sentiment.runs.files import stage_folders
 from sentiment.training import two_stage as module
 from sentiment.training.two_stage import train_in_two_stages
 
+pytestmark = pytest.mark.usefixtures("compile_once")
+
 SIZES = {
     "num_layers": 1,
     "num_heads": 2,
@@ -73,7 +75,7 @@ def test_second_stage_starts_from_the_first_and_both_are_reported(configs, monke
     assert 0 <= metrics["classifier"]["validation"]["accuracy"] <= 1
 
 
-def test_finished_stages_are_not_run_again(configs, monkeypatch, capsys):
+def test_finished_stages_are_not_run_again(configs, monkeypatch, logged):
     def interrupt(*_):
         raise KeyboardInterrupt
 
@@ -89,7 +91,7 @@ def test_finished_stages_are_not_run_again(configs, monkeypatch, capsys):
     first = train_in_two_stages(*configs)
     monkeypatch.setattr(module, "train_and_evaluate", never)
     assert train_in_two_stages(*configs) == first
-    assert capsys.readouterr().out.count("Finished already") == 3
+    assert logged.text.count("Finished already") == 3
     with pytest.raises(AssertionError, match="run again"):
         train_in_two_stages(*configs, overwrite=True)
 

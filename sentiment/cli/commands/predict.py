@@ -5,20 +5,28 @@ sentiment predict --model=runs/imdb --input=new.csv --output=scored.csv
 """
 
 from sentiment.config import PredictCommand
+from sentiment.runs.files import ADAPTER_FILE
 
 CONFIG = PredictCommand
 
 
 def run(command: PredictCommand):
     """Predicts texts or a file."""
-    from sentiment.inference.files import predict_file, print_predictions
+    from sentiment.runtime.light_imports import import_keras_for_prediction
+
+    import_keras_for_prediction(may_download=command.model.endswith(ADAPTER_FILE))
+
+    from sentiment.cli.tables import print_predictions
+    from sentiment.inference.files import predict_file
     from sentiment.inference.loading import load_classifier
+    from sentiment.inference.rows import label_rows
 
     classifier = load_classifier(command.model, command.speed)
     if command.text:
-        print_predictions(classifier, command.text, command.batch_size or None)
+        predictions = label_rows(classifier, command.text, command.batch_size or None)
+        print_predictions(command.text, predictions)
     else:
-        predict_file(
+        predicted = predict_file(
             classifier,
             command.input,
             command.output,
@@ -27,3 +35,8 @@ def run(command: PredictCommand):
             overwrite=command.overwrite,
             skip_bad_rows=command.skip_bad_rows,
         )
+        for line in predicted.first_bad_rows:
+            print(f"skipped {line}")
+        count = predicted.num_bad_rows
+        left_out = f", {count:,} bad rows left out" if count else ""
+        print(f"{predicted.num_rows:,} rows written to {command.output}{left_out}.")

@@ -38,7 +38,7 @@ def with_fewer_layers(backbone, num_layers: int):
     """
     if not 1 <= num_layers <= backbone.num_layers:
         raise InputError(
-            f"--keep_layers must be from 1 to {backbone.num_layers}, the layers of the "
+            f"`keep_layers` must be from 1 to {backbone.num_layers}, the layers of the "
             f"preset. Received: {num_layers}."
         )
     kept = np.linspace(0, backbone.num_layers - 1, num_layers).round().astype(int)

@@ -302,6 +302,23 @@ def test_another_number_of_classes_gives_a_fresh_head(classifier, tmp_path):
     assert other.label_names == ("0", "1")
 
 
+def test_a_preset_of_a_backbone_takes_a_fresh_head(kind, make, tokenizer, tmp_path):
+    backbone = make(tokenizer.vocabulary_size())
+    if kind.is_causal:
+        save_language_model(backbone, tokenizer, tmp_path)
+    else:
+        backbone.save_to_preset(str(tmp_path))
+        tokenizer.save_to_preset(str(tmp_path))
+    fresh = sentiment.PackedTextClassifier.from_preset(str(tmp_path), num_classes=4)
+    assert type(fresh) is classifier_class(type(backbone))
+    assert_same_weights(weights(fresh.backbone), weights(backbone))
+    assert fresh.num_classes == 4
+    texts = ["A great film!"]
+    assert fresh.preprocessor.tokenizer.encode_batch(texts) == (
+        tokenizer.encode_batch(texts)
+    )
+
+
 def test_a_preset_is_recognised_by_its_config(kind, make, tmp_path):
     make().save_to_preset(str(tmp_path))
     config = json.loads((tmp_path / "config.json").read_text())
@@ -347,7 +364,7 @@ def test_a_language_model_comes_back_whole(kind, make, tokenizer, tmp_path):
     assert_same_weights(weights(loaded), weights(backbone))
     texts = ["A great film!", "<|endoftext|>"]
     assert reader.encode_batch(texts) == tokenizer.encode_batch(texts)
-    with pytest.raises(InputError, match="--lowercase=True; received --lowercase=Fal"):
+    with pytest.raises(InputError, match="lowercase=True`; received `lowercase=Fal"):
         load_backbone(BackboneConfig(preset=str(tmp_path)))
 
 
@@ -410,7 +427,7 @@ def test_rates_fall_layer_by_layer_down_to_the_embeddings(kind, classifier):
         clip_norm=0.0,
         layerwise_lr_decay=0.5,
     )
-    optimizer = make_optimizer(config, backbone.num_layers, 10, kind=kind)
+    optimizer = make_optimizer(config, kind, backbone.num_layers, 10)
     variables = classifier.trainable_variables
     before = {v.path: np.array(v.value) for v in variables}
     optimizer.apply([np.ones(v.shape, "float32") for v in variables], variables)
@@ -444,7 +461,7 @@ def test_an_adapter_comes_back_or_is_refused_by_name(
     assert bool(targets) == kind.is_adaptable
     if not kind.is_adaptable:
         name = type(backbone).__name__
-        with pytest.raises(InputError, match=f"Received: a {name}.*--lora_rank"):
+        with pytest.raises(InputError, match=f"Received: a {name}.*lora_rank"):
             enable_lora(classifier, 2)
         return
     save_language_model(backbone, tokenizer, tmp_path / "preset")

@@ -134,6 +134,8 @@ def test_checkpoints_come_every_so_many_updates(text_file, tmp_path, monkeypatch
     with pytest.raises(Started) as started:
         module.pretrain(command.run, command.workdir)
     (options,) = started.value.args
-    (saver,) = (c for c in options["callbacks"] if isinstance(c, resumable_run._Saver))
+    kind = resumable_run._Recorder
+    (recorder,) = (c for c in options["callbacks"] if isinstance(c, kind))
     # A checkpoint comes with the validation at the end of each of Keras' epochs.
-    assert options["steps_per_epoch"] == saver.every == 3
+    training = recorder.run.training
+    assert options["steps_per_epoch"] == training.checkpoint_every == 3

@@ -1,6 +1,6 @@
 """`sentiment predict`; a test named `test_<flag>__<effect>` observes a flag.
 
-What predictions in a file look like is tested in tests/serving/predictor_test.py.
+What predictions in a file look like is tested in tests/inference/files_test.py.
 """
 
 import dataclasses
@@ -11,6 +11,7 @@ import pytest
 from sentiment.config import PredictCommand
 from sentiment.data.table_reader import read_rows
 from sentiment.inference import files as predictor
+from sentiment.inference.files import PredictedFile
 from tests.cli.conftest import CLASSES, reviews
 
 
@@ -110,13 +111,32 @@ def handed_on(call, monkeypatch):
 
     def run(*flags):
         received = {}
-        monkeypatch.setattr(
-            predictor, "predict_file", lambda *args, **options: received.update(options)
-        )
+
+        def predict_file(*_, **options):
+            received.update(options)
+            return PredictedFile(0, 0, ())
+
+        monkeypatch.setattr(predictor, "predict_file", predict_file)
         assert call("--input=a.csv", "--output=b.csv", *flags).status == 0
         return received
 
     return run
+
+
+def test_what_was_written_and_left_out_is_printed(call, monkeypatch):
+    predicted = PredictedFile(1200, 11, ("line 3: no text", "line 5: no text"))
+    monkeypatch.setattr(predictor, "predict_file", lambda *_, **__: predicted)
+    result = call("--input=a.csv", "--output=b.csv", "--skip_bad_rows")
+    assert result.out.splitlines()[-3:] == [
+        "skipped line 3: no text",
+        "skipped line 5: no text",
+        "1,200 rows written to b.csv, 11 bad rows left out.",
+    ]
+    monkeypatch.setattr(
+        predictor, "predict_file", lambda *_, **__: PredictedFile(3, 0, ())
+    )
+    result = call("--input=a.csv", "--output=b.csv")
+    assert result.out.splitlines()[-1] == "3 rows written to b.csv."
 
 
 def test_overwrite__is_handed_on(handed_on):

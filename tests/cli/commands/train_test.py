@@ -34,7 +34,7 @@ from sentiment.config import (
 )
 from sentiment.data import datasets, tfds_source, vocabulary
 from sentiment.errors import InputError
-from sentiment.models.backbones import packed_decoder
+from sentiment.models.backbones import KINDS, packed_decoder
 from sentiment.models.packed_causal_lm import PackedCausalLM
 from sentiment.runtime import process as runtime
 from sentiment.training import resumable_run, train, unlabelled_texts
@@ -390,7 +390,8 @@ def updates(*arguments, gradients=(1.0,), weight=0.0, shape=(2, 2)):
         "--weight_decay=0",
         "--clip_norm=0",
     )
-    optimizer = make_optimizer(parse(*plain, *arguments).run.training, 2, 10**6)
+    training = parse(*plain, *arguments).run.training
+    optimizer = make_optimizer(training, KINDS["gpt2"], 2, 10**6)
     variables = []
     for path in PATHS:
         scope, name = path.rsplit("/", 1)
@@ -413,7 +414,7 @@ def test_warmup_ratio__is_the_share_in_which_the_rate_rises():
     training = parse(
         "--train_file=a", "--workdir=w", "--warmup_ratio=0.2", "--learning_rate=0.5"
     ).run.training
-    rate = make_optimizer(training, 2, 50)._learning_rate
+    rate = make_optimizer(training, KINDS["gpt2"], 2, 50)._learning_rate
     rates = [float(rate(step)) for step in (0, 5, 10, 30, 50)]
     np.testing.assert_allclose(rates, [0, 0.25, 0.5, 0.25, 0], atol=1e-7)
 
@@ -734,12 +735,12 @@ def test_average_best__keeps_so_many(start):
 
 
 def test_checkpoint_every__is_updates_between_two(start):
-    saver = callback(start("--checkpoint_every=7"), resumable_run._Saver)
-    assert saver.every == 7
+    run = callback(start("--checkpoint_every=7"), resumable_run._Recorder).run
+    assert run.training.checkpoint_every == 7
 
 
 def test_max_recoveries__is_how_often_training_goes_back(start):
-    run = callback(start("--max_recoveries=5"), resumable_run._Saver).run
+    run = callback(start("--max_recoveries=5"), resumable_run._Recorder).run
     assert run.training.max_recoveries == 5
 
 
@@ -880,7 +881,7 @@ def test_monitor__of_the_loss_wants_it_low(start):
     assert stopping(start("--monitor=loss"), **scores)[1] == 2
 
 
-def test_num_devices__share_a_batch(start, monkeypatch, capsys):
+def test_num_devices__share_a_batch(start, monkeypatch, logged):
     monkeypatch.setattr(
         keras.distribution, "list_devices", lambda *_: [f"cpu:{i}" for i in range(4)]
     )
@@ -895,7 +896,7 @@ def test_num_devices__share_a_batch(start, monkeypatch, capsys):
     start("--num_devices=1")
     start("--batch_size=6")  # 0: as many as divide the batch
     assert made == [["cpu:0", "cpu:1"], ["cpu:0", "cpu:1", "cpu:2"]]
-    assert "Using 1 of 4" in capsys.readouterr().out
+    assert "Using 1 of 4" in logged.text
     with pytest.raises(InputError, match="there are 4 local devices"):
         start("--num_devices=5")
     with pytest.raises(InputError, match="multiple of --num_devices"):
