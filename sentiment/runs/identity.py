@@ -17,12 +17,12 @@ FORMAT = 2  # of what a checkpoint holds
 NOT_COMPARED = ("tfds_data_dir", "num_devices", "cache_dir", "keep_memory")
 
 
-def identity(config, reader: str, *data: EncodedExamples) -> dict:
+def identity(config, preprocessor: str, *data: EncodedExamples) -> dict:
     """What a checkpoint says of its run, as JSON: settings, files, data.
 
     Args:
         config: of the run, with `groups` of settings and a `seed`.
-        reader: fingerprint of what made tokens of the texts.
+        preprocessor: fingerprint of what made tokens of the texts.
         *data: what is trained and validated on.
     """
     files = {
@@ -46,7 +46,7 @@ def identity(config, reader: str, *data: EncodedExamples) -> dict:
         "format": FORMAT,
         "settings": settings_of(config),
         "files": files,
-        "data": fingerprint(reader, *contents),
+        "data": fingerprint(preprocessor, *contents),
     }
 
 

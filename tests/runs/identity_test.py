@@ -26,8 +26,8 @@ def corpus(tmp_path):
     return CorpusConfig(text_files=tuple(map(str, paths)))
 
 
-def made(corpus, reader="r", data=((1, 2), (3,)), seed=0):
-    return identity(config_of(corpus, seed), reader, documents(*data))
+def made(corpus, preprocessor="p", data=((1, 2), (3,)), seed=0):
+    return identity(config_of(corpus, seed), preprocessor, documents(*data))
 
 
 def differences(old, new):
@@ -52,7 +52,8 @@ def test_all_that_differs_is_listed(corpus, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change", [{"reader": "other"}, {"data": ((1, 2), (4,))}, {"data": ((1,), (2, 3))}]
+    "change",
+    [{"preprocessor": "other"}, {"data": ((1, 2), (4,))}, {"data": ((1,), (2, 3))}],
 )
 def test_data_that_come_from_no_file_are_compared_too(corpus, change):
     old = made(corpus)

@@ -313,6 +313,11 @@ def test_kernels_are_neither_biases_nor_norms_nor_embeddings(all_variables):
     assert len(decayed) == NUM_LAYERS * len(BLOCK_KERNELS) + 1
 
 
+def test_matrices_of_adapters_are_kernels_and_scales_are_not():
+    names = ("query/lora_kernel_a", "query/lora_kernel_b", "query/kernel_scale")
+    assert list(is_decayed(dict.fromkeys(names)).values()) == [True, True, False]
+
+
 # --- Layer-wise rates
 
 
