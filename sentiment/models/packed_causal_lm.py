@@ -73,7 +73,7 @@ class PackedCausalLM(keras.Model):
                 `packed_training`.
             **kwargs: see `keras.Model.compile`.
         """
-        self.gradient_accumulation_steps = gradient_accumulation_steps
+        pass
         super().compile(*args, **kwargs)
 
     @property

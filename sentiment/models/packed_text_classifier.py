@@ -61,8 +61,8 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
             `keras_hub.models.GPT2Backbone`.
         num_classes: int, at least 2.
         preprocessor: a `GPT2TextClassifierPreprocessor` or `None`.
-        pooling: one of `last`, `mean`, `max`, `attention`, `concat` (last,
-            mean and max), `rnn`, `gru`, `lstm`.
+        pooling: a name in `POOLINGS` of `sentiment.models.pooling`, for instance
+            `last`, `mean` or `attention`.
         dropout: float in [0, 1), on the pooled vector.
         label_names: sequence of str, one per class, or `None` for "0", "1", ...
         temperature: float above 0; probabilities are softmax(logits / temperature).
@@ -598,7 +598,7 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
 def classifier_class(backbone_class: type) -> type[PackedTextClassifier]:
     """The class of classifiers on backbones of a class: a subclass, if there is one."""
     for cls in PackedTextClassifier.__subclasses__():
-        if issubclass(backbone_class, cls.backbone_cls):
+        if cls.backbone_cls and issubclass(backbone_class, cls.backbone_cls):
             return cls
     return PackedTextClassifier
 

@@ -175,11 +175,6 @@ def _muon_dimensions(kind: BackboneKind):
     return lambda params: {path: dimensions(path) for path in params}
 
 
-def layer_depth(path: str, num_layers: int, kind: BackboneKind = GPT2) -> int:
-    """0 for embeddings, i + 1 for block i, num_layers + 1 above."""
-    return kind.depth(path, num_layers)
-
-
 def _layerwise(
     decay: float, num_layers: int, kind: BackboneKind
 ) -> optax.GradientTransformation:
@@ -195,7 +190,7 @@ def _layerwise(
 
 
 def gradual_unfreezing(
-    updates: int, num_layers: int, kind: BackboneKind = GPT2
+    updates: int, num_layers: int, kind: BackboneKind
 ) -> optax.GradientTransformation:
     """Lets lower layers start to learn later (Howard & Ruder 2018, section 3.3).
 

@@ -275,7 +275,7 @@ def saved(tokenizer, randomize, tmp_path_factory):
         tokenizer, sequence_length=24, truncation="tail", lowercase=True
     )
     classifier = sentiment.GPT2TextClassifier(
-        backbone, 3, preprocessor, "lstm", 0.2, LABEL_NAMES, temperature=1.25
+        backbone, 3, preprocessor, "lstm", 0.2, LABEL_NAMES, temperature=0.5
     )
     randomize(classifier, 0.1)
     classifier.compile(weighted_metrics=[])
@@ -337,7 +337,7 @@ def test_fresh_process_finds_class_names_and_preprocessing(saved, source):
         "sequence_length": 24,
         "pooling": "lstm",
         "dropout": 0.2,
-        "temperature": 1.25,
+        "temperature": 0.5,
     }
 
 

@@ -511,6 +511,22 @@ def test_sample_weights_scale_a_reviews_loss_but_not_the_count(in_parts):
     assert logs["loss"] == pytest.approx((weight * loss).sum() / used.sum(), rel=1e-5)
 
 
+def test_a_language_models_loss_is_a_mean_over_all_reviews(make, in_parts):
+    x, y, used = make_batch(UNEQUAL)
+    weighted = make()
+    weighted.compile(
+        keras.optimizers.SGD(1.0), gradient_accumulation_steps=4, lm_loss_weight=0.5
+    )
+    terms = []
+    for count in (0, 10, int(used.sum())):  # so many are labelled
+        weight = np.where(np.cumsum(used).reshape(used.shape) <= count, used, 0)
+        changes = [sgd_step(c, (x, y, weight))[0] for c in (weighted, in_parts[4])]
+        terms.append([a - b for a, b in zip(*changes, strict=True)])
+    none, *others = terms
+    for term in others:
+        assert_same_update(term, none)
+
+
 def test_fit_compiles_each_step_once_and_draws_dropout_in_every_micro_batch(
     make, classifier, monkeypatch
 ):

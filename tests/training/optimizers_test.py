@@ -11,9 +11,9 @@ from sentiment.config import OPTIMIZERS, TrainingConfig
 from sentiment.models.pooling import POOLINGS
 from sentiment.training import optimizers
 from sentiment.training.optimizers import (
+    GPT2,
     OptaxOptimizer,
     is_decayed,
-    layer_depth,
     make_optimizer,
     warmup_cosine,
 )
@@ -340,12 +340,7 @@ def test_depth_of_every_variable(backbone, pooling):
     paths = [v.path for v in variables_of(backbone, pooling)]
     assert len(set(paths)) == len(paths)  # updates are looked up by path
     for path in paths:
-        assert layer_depth(path, NUM_LAYERS) == expected_depth(path), path
-
-
-def test_depth_of_a_block_with_two_digits():
-    assert layer_depth("transformer_layer_11/self_attention/key/bias", 12) == 12
-    assert layer_depth("transformer_layer_1/self_attention/key/bias", 12) == 2
+        assert GPT2.depth(path, NUM_LAYERS) == expected_depth(path), path
 
 
 def test_layerwise_rates_fall_by_one_factor_per_layer(all_variables):

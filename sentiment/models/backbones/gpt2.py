@@ -9,7 +9,6 @@ from sentiment.models.backbones.packed_decoder import PackedDecoder
 class GPT2(BackboneKind):
     """`keras_hub.models.GPT2Backbone` (Radford et al. 2019)."""
 
-    name = "GPT-2"
     backbone_class = keras_hub.models.GPT2Backbone
     tokenizer_class = keras_hub.models.GPT2Tokenizer
     huggingface_types = ("gpt2",)

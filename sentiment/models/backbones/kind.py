@@ -10,14 +10,13 @@ from sentiment.errors import InputError
 
 
 class BackboneKind(abc.ABC):
-    """The record of one kind; each module of this package but a few holds one.
+    """The record of one kind of backbone.
 
     Everything that differs between kinds is asked here, so that a kind is added by one
     file, with a subclass and an instance of it named `KIND`, and one entry in
     `ARCHITECTURES` of `config/model.py`.
 
     Attributes:
-        name: what the kind is called in messages.
         backbone_class: its `keras_hub.models.Backbone`.
         tokenizer_class: what KerasHub loads beside it.
         huggingface_types: `model_type` of the Hugging Face configs that it reads.
@@ -28,7 +27,6 @@ class BackboneKind(abc.ABC):
         embedding_names: what the variables below the blocks are called.
     """
 
-    name: str
     backbone_class: type
     tokenizer_class: type
     huggingface_types: tuple[str, ...] = ()

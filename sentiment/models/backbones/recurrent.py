@@ -11,7 +11,6 @@ from sentiment.models.backbones.rnn_backbone import (
 class Recurrent(BackboneKind):
     """`RNNBackbone`; its cell is the name of the architecture."""
 
-    name = "recurrent"
     backbone_class = RNNBackbone
     tokenizer_class = RNNTokenizer
     block_name = "recurrent_layer_"

@@ -113,7 +113,6 @@ class PackedBag(keras.layers.Layer):
 
 
 class Bag(BackboneKind):
-    name = "bag"
     backbone_class = BagBackbone
     tokenizer_class = sentiment.ByteLevelGPT2Tokenizer
     is_causal = False
@@ -421,6 +420,12 @@ def test_rates_fall_layer_by_layer_down_to_the_embeddings(kind, classifier):
         np.testing.assert_allclose(change, -rate, atol=1e-6, err_msg=variable.path)
 
 
+def test_blocks_are_told_apart_by_their_whole_number(kind):
+    assert kind.depth(f"{kind.block_name}11/kernel", 12) == 12
+    assert kind.depth(f"{kind.block_name}1/kernel", 12) == 2
+    assert kind.depth("logits/kernel", 12) == 13
+
+
 def test_a_matrix_has_each_axis_on_one_side(kind, make):
     for variable in make().trainable_variables:
         axes = kind.matrix_axes(variable.path)
@@ -480,6 +485,14 @@ def test_an_unknown_kind_is_refused_with_those_that_are_known():
     for refused in (kind_of, lambda b: sentiment.PackedTextClassifier(b, 2)):
         with pytest.raises(InputError, match=rf"{known}.*Received: a BertBackbone\.$"):
             refused(backbone)
+
+
+def test_a_class_of_a_users_own_is_taken_for_no_kind():
+    class Own(sentiment.PackedTextClassifier):
+        pass
+
+    assert Own in sentiment.PackedTextClassifier.__subclasses__()
+    assert classifier_class(BagBackbone) is sentiment.PackedTextClassifier
 
 
 def test_a_class_for_one_kind_names_the_one_for_another(make_backbone):
