@@ -8,6 +8,7 @@ import pytest
 
 import sentiment
 from sentiment.config import OPTIMIZERS, TrainingConfig
+from sentiment.models.backbones import kind_of_architecture
 from sentiment.models.pooling import POOLINGS
 from sentiment.training import optimizers
 from sentiment.training.optimizers import (
@@ -445,15 +446,17 @@ def test_moments_of_held_layers_gather(one_of_each_depth):
     zeros = constant(values_of(one_of_each_depth), 0.0)
     ones = constant(zeros, 1.0)
     optimizer = make_optimizer(settings(), NUM_LAYERS, 10**6, unfreeze_updates=2)
+    depth = kind_of_architecture("gpt2").depth
     after = updated(optimizer, one_of_each_depth, [ones] * 7, start=zeros)
-    lowest = min(after, key=lambda path: layer_depth(path, NUM_LAYERS))
+    lowest = min(after, key=lambda path: depth(path, NUM_LAYERS))
     expected = np.full_like(after[lowest], -0.5 * (1 - 0.9**7) / 0.1)
     np.testing.assert_allclose(after[lowest], expected, rtol=1e-5)
 
 
-def test_depths_of_other_backbones_and_adapters():
-    assert layer_depth("recurrent_layer_1/kernel", 2) == 2
-    assert layer_depth("token_embedding/embeddings", 2) == 0
+def test_depths_of_recurrent_layers():
+    depth = kind_of_architecture("lstm").depth
+    assert depth("recurrent_layer_1/kernel", 2) == 2
+    assert depth("token_embedding/embeddings", 2) == 0
 
 
 def test_adapters_are_decayed_and_the_scales_of_quantised_kernels_are_not():
