@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
+from sentiment.errors import InputError
 from sentiment.models.packed_text_classifier import PackedTextClassifier
 
 CHUNK_ROWS = 2000
@@ -36,6 +37,9 @@ def predict_rows(
         columns: names of what is added, as of `prediction_columns`; by default those
             that do not occur in the first row.
         batch_size: rows of the model that are computed at once.
+
+    Raises:
+        InputError: a row has no string at `text_column`, or one of `columns` already.
     """
     rows = iter(rows)
     if columns is None:
@@ -56,7 +60,7 @@ def predict_chunks(
     batch_size: int | None = None,
 ) -> Iterator[list[dict[str, object]]]:
     """Like `predict_rows`, as many rows at a time as are computed together."""
-    for chunk in _chunks(rows, text_column):
+    for chunk in _chunks(rows, text_column, columns):
         predictions = label_rows(
             classifier, [row[text_column] for row in chunk], batch_size
         )
@@ -116,10 +120,13 @@ def _values(prediction) -> list[object]:
     return [prediction["label"], prediction["score"], *probabilities, note]
 
 
-def _chunks(rows: Iterable[dict], text_column: str) -> Iterator[list[dict]]:
+def _chunks(
+    rows: Iterable[dict], text_column: str, columns: Sequence[str]
+) -> Iterator[list[dict]]:
     """Groups rows into chunks of bounded number and bounded text."""
     chunk, characters = [], 0
     for row in rows:
+        _check(row, text_column, columns)
         chunk.append(row)
         characters += len(row[text_column])
         if len(chunk) == CHUNK_ROWS or characters >= CHUNK_CHARACTERS:
@@ -127,3 +134,16 @@ def _chunks(rows: Iterable[dict], text_column: str) -> Iterator[list[dict]]:
             chunk, characters = [], 0
     if chunk:
         yield chunk
+
+
+def _check(row: dict, text_column: str, columns: Sequence[str]):
+    if not isinstance(row.get(text_column), str):
+        raise InputError(
+            f"Every row must have a string at {text_column!r}. Received: {row!r:.200}"
+        )
+    taken = [name for name in columns if name in row]
+    if taken:
+        raise InputError(
+            f"A row has {', '.join(map(repr, taken))} already, which would be lost. "
+            "Give other names as `columns`."
+        )

@@ -126,7 +126,7 @@ class _Trained:
     splits: Splits
     train: EncodedExamples
     validation: EncodedExamples
-    further: UnlabelledTexts | None
+    unlabelled: UnlabelledTexts | None
     plan: BatchPlan
     encode: Callable[[Examples], EncodedExamples]
 
@@ -139,7 +139,7 @@ def _train(
 ) -> _Trained:
     """Reads the data and trains, within a `sharding_scope`."""
     keras.utils.set_random_seed(config.seed)
-    unlabelled, teacher = read_unlabelled(config), load_teacher(config)
+    unlabelled_texts, teacher = read_unlabelled(config), load_teacher(config)
     # Before labelled data, which may take minutes.
     pretrained = prepare_parts(config.model, config.training.dtype)
     if config.training.lora_rank:
@@ -147,8 +147,8 @@ def _train(
     splits = load_splits(config.data, config.seed)
     _log_splits(splits)
     class_weight = _class_weight(config.training, splits)
-    further = label_unlabelled(config, splits, unlabelled, teacher)
-    taught = soften(config, splits, teacher)
+    unlabelled = label_unlabelled(config, splits, unlabelled_texts, teacher)
+    softened = soften(config, splits, teacher)
     classifier = build_classifier(
         config.model,
         config.training.dtype,
@@ -173,9 +173,9 @@ def _train(
         classifier.preprocessor,
         cache_dir=config.speed.cache_dir,
     )
-    train, validation = encode(taught), encode(splits.validation)
-    if further is not None:
-        train = train.joined_with(encode(further.examples), further.weight)
+    train, validation = encode(softened), encode(splits.validation)
+    if unlabelled is not None:
+        train = train.joined_with(encode(unlabelled.examples), unlabelled.weight)
     adversary = _adversary(config, classifier, train)
     if adversary:
         logger.info(
@@ -207,7 +207,7 @@ def _train(
         splits,
         train,
         validation,
-        further,
+        unlabelled,
         plan,
         encode,
     )
@@ -230,7 +230,7 @@ def _train_and_evaluate(
             "test": test and evaluate_encoded(classifier, encode(test)),
         }
         device = device_name()
-    fitted, further = trained.fitted, trained.further
+    fitted, unlabelled = trained.fitted, trained.unlabelled
     train, plan = trained.train, trained.plan
     best_epoch, history = fitted.averaged_epochs[0], fitted.history
     metrics, predictions = scores_of(evaluations, splits)
@@ -254,13 +254,13 @@ def _train_and_evaluate(
         "num_train_examples": len(splits.train),
         "num_skipped_rows": splits.num_skipped_rows,
     }
-    if further is not None:
+    if unlabelled is not None:
         metrics["unlabelled"] = {
-            "num_examples": len(further.examples),
-            "num_excluded": further.num_excluded,
-            "num_repeated": further.num_repeated,
-            "num_mixed": further.num_mixed,
-            "num_skipped_rows": further.num_skipped_rows,
+            "num_examples": len(unlabelled.examples),
+            "num_excluded": unlabelled.num_excluded,
+            "num_repeated": unlabelled.num_repeated,
+            "num_mixed": unlabelled.num_mixed,
+            "num_skipped_rows": unlabelled.num_skipped_rows,
         }
     folder.save_results(config, metrics, history, evaluations, best_epoch, predictions)
     return TrainingResult(classifier, metrics, history)

@@ -98,7 +98,7 @@ def label_unlabelled(
     texts += mixed
     if not texts:
         raise InputError(
-            f"No further text is left to learn from: of the unlabelled ones "
+            f"No text is left to learn from: of the unlabelled ones "
             f"{num_excluded:,} are among the labelled ones, {num_repeated:,} repeat "
             f"another or are empty; {len(mixed):,} could be mixed of the training "
             "texts' words."

@@ -1,6 +1,7 @@
 """How the command line dispatches, and how a command ends."""
 
 import logging
+import os
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -225,6 +226,43 @@ def test_predicting_imports_nothing_of_training():
     parts = {m.split(".")[1] for m in modules if m.startswith("sentiment.")}
     assert parts & {"training", "search", "compression", "baselines"} == set()
     assert {"inference", "models"} <= parts
+
+
+def run_module(*arguments, **options):
+    """Runs `python -m sentiment`, its output buffered as a user's is."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
+    command = [sys.executable, "-m", "sentiment", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, text=True, **options)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (("--help",), 1, ""),
+        (("train", "--help"), 1, ""),  # more than a buffer holds
+        (("configs",), 1, ""),
+        (("predict", "--text=a", "--input=b"), 2, "error: Give either --text or"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_reader_that_has_seen_enough_ends_a_command_quietly(
+    arguments, status, message
+):
+    reader, writer = os.pipe()
+    os.close(reader)  # as `head` does
+    ended = run_module(*arguments, stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert ended.returncode == status
+    assert ended.stderr.startswith(message)
+    assert ended.stderr.count("\n") == bool(message)
+
+
+@pytest.mark.parametrize("stream", [1, 2])
+def test_a_stream_that_is_closed_is_no_mistake(stream):
+    options = {"capture_output": True, "preexec_fn": lambda: os.close(stream)}
+    ended = run_module("configs", **options)
+    assert ended.returncode == 0
+    assert ended.stderr == ""
 
 
 def test_version(capsys):

@@ -41,6 +41,34 @@ def test_own_files_have_no_unlabelled_split():
         )
 
 
+def test_layers_are_kept_of_a_preset():
+    with pytest.raises(InputError, match="--keep_layers are those of a --preset"):
+        RUN.replaced(keep_layers=1)
+
+
+def test_adapters_need_a_preset():
+    with pytest.raises(InputError, match=r"--lora_rank freezes .* give --preset"):
+        RUN.replaced(lora_rank=4)
+
+
+@pytest.mark.parametrize("setting", [{"lora_alpha": 2.0}, {"lora_targets": ("key",)}])
+def test_settings_of_adapters_need_a_rank(setting):
+    with pytest.raises(InputError, match="go with --lora_rank"):
+        RUN.replaced(preset="p", **setting)
+
+
+@pytest.mark.parametrize("targets", [(), ("query", "query"), ("query", "head")])
+def test_adapters_are_of_layers_of_a_block(targets):
+    with pytest.raises(InputError, match=r"--lora_targets must be some of query, key"):
+        RUN.replaced(preset="p", lora_rank=1, lora_targets=targets)
+
+
+@pytest.mark.parametrize("teacher", ["none", "nb_svm"])
+def test_only_a_trained_teacher_has_a_weight(teacher):
+    with pytest.raises(InputError, match="--teacher_weight is for a trained model"):
+        RUN.replaced(teacher=teacher, teacher_weight=0.5, mixed_texts=9)
+
+
 def test_replaced_settings_go_to_the_group_that_holds_them():
     settings = {"epochs": 7, "dropout": 0.25, "adversarial": "fgm", "mixed_texts": 9}
     settings |= {"teacher": "nb_svm", "seed": 5}

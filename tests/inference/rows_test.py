@@ -2,6 +2,7 @@ import itertools
 
 import pytest
 
+from sentiment.errors import InputError
 from sentiment.inference import rows as module
 from sentiment.inference.rows import label_rows, predict_rows, prediction_columns
 from tests.inference.conftest import LengthClassifier
@@ -88,3 +89,19 @@ def test_columns_and_the_text_may_have_other_names(classifier):
         "d": 0.75,
         "e": "",
     }
+
+
+@pytest.mark.parametrize("row", [{}, {"text": None}, {"text": 3}, {"text": b"x"}])
+def test_a_row_without_a_text_is_shown(classifier, row):
+    with pytest.raises(InputError, match=r"string at 'text'\. Received: {") as error:
+        list(predict_rows(classifier, [{"text": "x"}, row]))
+    assert repr(row) in str(error.value)
+
+
+def test_a_later_row_loses_nothing(classifier):
+    rows = [{"text": "x"}, {"text": "y", "label": "mine"}]
+    with pytest.raises(InputError, match="'label' already"):
+        list(predict_rows(classifier, rows))
+    columns = prediction_columns(classifier.label_names, rows[1])
+    _, later = predict_rows(classifier, rows, columns=columns)
+    assert (later["label"], later["predicted_label"]) == ("mine", "bad")

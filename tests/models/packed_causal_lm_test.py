@@ -36,8 +36,12 @@ def summed_loss(model, documents):
     """Nats over all targets of documents that share one row."""
     plan = plan_of(documents)
     (rows,) = plan.rows(0)
-    x, y, weights = plan.batch([rows])
-    return float(model.compute_loss(x, y, model(x), weights))
+
+    @jax.jit
+    def loss(x, y, weights):
+        return model.compute_loss(x, y, model(x), weights)
+
+    return float(loss(*plan.batch([rows])))
 
 
 def test_documents_in_one_row_cost_what_they_cost_alone(backbone):
@@ -53,14 +57,16 @@ def test_a_document_does_not_feel_its_row_mate(backbone):
         "segment_lengths": np.array([[4, 3]]),
     }
     other = {**x, "token_ids": np.array([[11, 12, 13, 14, 4, 4, 6, 99]])}
-    np.testing.assert_array_equal(model(x)[0, 4:7], model(other)[0, 4:7])
+    run = jax.jit(lambda x: model(x))
+    np.testing.assert_array_equal(run(x)[0, 4:7], run(other)[0, 4:7])
 
 
 def test_no_token_sees_the_next(backbone):
     model = PackedCausalLM(backbone)
     lengths = np.array([[4]])
-    first = model({"token_ids": np.array([[3, 5, 7, 9]]), "segment_lengths": lengths})
-    other = model({"token_ids": np.array([[3, 5, 1, 2]]), "segment_lengths": lengths})
+    run = jax.jit(lambda x: model(x))
+    first = run({"token_ids": np.array([[3, 5, 7, 9]]), "segment_lengths": lengths})
+    other = run({"token_ids": np.array([[3, 5, 1, 2]]), "segment_lengths": lengths})
     np.testing.assert_array_equal(first[0, :2], other[0, :2])
     assert not np.allclose(first[0, 2], other[0, 2])
 
@@ -134,7 +140,7 @@ def test_gradient_reaches_the_embedding_from_both_ends(make_backbone):
     gradients = dict(
         zip(
             [v.path for v in model.trainable_variables],
-            jax.grad(loss)(trainable),
+            jax.jit(jax.grad(loss))(trainable),
             strict=True,
         )
     )

@@ -26,8 +26,8 @@ def corpus(tmp_path):
     return CorpusConfig(text_files=tuple(map(str, paths)))
 
 
-def made(corpus, reader="r", data=((1, 2), (3,)), seed=0):
-    return identity(config_of(corpus, seed), reader, documents(*data))
+def made(corpus, preprocessor="p", data=((1, 2), (3,)), seed=0):
+    return identity(config_of(corpus, seed), preprocessor, documents(*data))
 
 
 def differences(old, new):
@@ -52,12 +52,19 @@ def test_all_that_differs_is_listed(corpus, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change", [{"reader": "other"}, {"data": ((1, 2), (4,))}, {"data": ((1,), (2, 3))}]
+    "change",
+    [{"data": ((1, 2), (4,))}, {"data": ((1,), (2, 3))}],
 )
 def test_data_that_come_from_no_file_are_compared_too(corpus, change):
     old = made(corpus)
     assert differences(old, made(corpus, **change)) == [
         "the data have changed since then"
+    ]
+
+
+def test_another_way_of_reading_texts_is_not_taken_for_other_data(corpus):
+    assert differences(made(corpus), made(corpus, preprocessor="other")) == [
+        "texts are read by another version of this package"
     ]
 
 
@@ -68,7 +75,7 @@ def test_what_changes_no_number_may_differ(corpus):
 
 def test_checkpoints_of_another_format_are_refused(corpus):
     old = made(corpus)
-    for other in (old | {"format": 1}, {k: v for k, v in old.items() if k != "format"}):
+    for other in (old | {"format": 2}, {k: v for k, v in old.items() if k != "format"}):
         with pytest.raises(InputError, match="checkpoints of another version"):
             check_same_run(other, made(corpus), "folder")
 

@@ -1,9 +1,9 @@
 """Our classes are known to Keras, whoever imports what first."""
 
-import importlib.util
 import os
 import subprocess
 import sys
+from importlib.machinery import PathFinder
 
 import pytest
 
@@ -88,9 +88,53 @@ def test_a_saved_classifier_loads_in_a_fresh_process(program, saved):
     assert ended.stdout.split() == ["GPT2TextClassifier"]
 
 
+# Stand-ins for the libraries. Whatever runs last in a thread prints.
+THREADS = """
+import threading
+begun = threading.Event()
+def begin_hub():
+    import keras_hub
+thread = threading.Thread(target=begin_hub)
+def start():
+    thread.start()
+    begun.wait(1)  # in vain where KerasHub has been imported
+"""
+HUB = "import threads; threads.begun.set(); import keras; finished = True"
+MODELS = "import keras_hub; print('registered', keras_hub.finished)"
+PROGRAM = """
+import sys, sentiment
+sentiment.__path__.insert(0, sys.argv[1])  # whose models are stand-ins, too
+import keras, threads
+threads.thread.join()
+"""
+
+
+@pytest.mark.parametrize(
+    ("keras", "models"),
+    [
+        ("import threads; threads.start()", MODELS),
+        ("", f"import threads; threads.start(); {MODELS}"),
+    ],
+    ids=["before", "while registering"],
+)
+def test_another_thread_begins_with_kerashub(keras, models, tmp_path):
+    sources = {"threads": THREADS, "keras": keras, "keras_hub": HUB, "models": models}
+    for name, source in sources.items():
+        (tmp_path / f"{name}.py").write_text(source)
+    paths = os.pathsep.join([str(tmp_path), str(ROOT)])
+    ended = subprocess.run(
+        [sys.executable, "-c", PROGRAM, tmp_path],
+        env=os.environ | {"PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (ended.stdout, ended.stderr) == ("registered True\n", "")
+
+
 def test_a_library_that_is_missing_stays_missing(monkeypatch):
     finder = registration._Finder()
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(sys, "meta_path", [finder])
     assert finder.find_spec("keras") is None
 
 
@@ -101,6 +145,15 @@ def test_other_modules_are_none_of_its_business():
 
 def test_a_spec_that_is_found_loads_the_library_itself():
     spec = registration._Finder().find_spec("keras")
-    assert spec.name == "keras"
-    assert spec.origin == importlib.util.find_spec("keras").origin
+    plain = PathFinder.find_spec("keras")
+    assert (spec.name, spec.origin) == ("keras", plain.origin)
+    assert type(spec.loader) is type(plain.loader)
     assert spec.loader.get_filename("keras") == spec.origin
+
+
+def test_a_second_import_of_the_package_adds_no_second_finder(monkeypatch):
+    monkeypatch.setattr(sys, "meta_path", [])
+    monkeypatch.delitem(sys.modules, "keras")
+    for _ in range(2):
+        registration.register_with_keras()
+    assert len(sys.meta_path) == 1

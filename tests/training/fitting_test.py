@@ -1,7 +1,9 @@
 import dataclasses
+import itertools
 import json
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -288,6 +290,22 @@ def test_training_ends_so_many_epochs_after_the_best(config, tmp_path, patience)
     result = train_and_evaluate(config.replaced(average_best=1), tmp_path)
     assert result.history["epoch"] == list(range(1, patience + 2))
     assert result.metrics["run"]["best_epoch"] == 1
+
+
+@pytest.mark.parametrize(
+    ("patience", "last", "taken"), [(1, 3, 2), (2, 4, 2), (3, 5, 2), (5, 7, 7)]
+)
+def test_patience_is_epochs_without_a_better_score(patience, last, taken):
+    scores = [0.5, 0.7, 0.6, 0.7, 0.6, 0.6, 0.9]
+    best = KeepBest("val_accuracy", "max", patience)
+    epochs = itertools.count(1)
+    model = SimpleNamespace(stop_training=False, get_weights=lambda: epoch)
+    best.set_model(model)
+    while not model.stop_training and (epoch := next(epochs)) <= len(scores):
+        best.on_test_end()
+        best.on_epoch_end(epoch - 1, {"val_accuracy": scores[epoch - 1]})
+    assert min(epoch, len(scores)) == last
+    assert best.kept[0].weights == taken
 
 
 def test_optimizer_state_is_not_in_the_result(config, whole):

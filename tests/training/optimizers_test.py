@@ -314,6 +314,11 @@ def test_kernels_are_neither_biases_nor_norms_nor_embeddings(all_variables):
     assert len(decayed) == NUM_LAYERS * len(BLOCK_KERNELS) + 1
 
 
+def test_matrices_of_adapters_are_kernels_and_scales_are_not():
+    names = ("query/lora_kernel_a", "query/lora_kernel_b", "query/kernel_scale")
+    assert list(is_decayed(dict.fromkeys(names)).values()) == [True, True, False]
+
+
 # --- Layer-wise rates
 
 
@@ -445,6 +450,12 @@ def test_moments_of_held_layers_gather(one_of_each_depth):
     lowest = min(after, key=lambda path: GPT2.depth(path, NUM_LAYERS))
     expected = np.full_like(after[lowest], -0.5 * (1 - 0.9**7) / 0.1)
     np.testing.assert_allclose(after[lowest], expected, rtol=1e-5)
+
+
+def test_depths_of_recurrent_layers():
+    depth = KINDS["recurrent"].depth
+    assert depth("recurrent_layer_1/kernel", 2) == 2
+    assert depth("token_embedding/embeddings", 2) == 0
 
 
 def test_adapters_are_decayed_and_the_scales_of_quantised_kernels_are_not():

@@ -15,6 +15,7 @@ import jax
 import keras
 import numpy as np
 import pytest
+import scipy
 
 import sentiment
 from sentiment.baselines.classical import fit_baseline
@@ -39,7 +40,7 @@ from sentiment.models.packed_causal_lm import PackedCausalLM
 from sentiment.runtime import process as runtime
 from sentiment.training import resumable_run, train, unlabelled_texts
 from sentiment.training.callbacks import KeepBest
-from sentiment.training.optimizers import is_decayed, make_optimizer
+from sentiment.training.optimizers import make_optimizer
 from tests.cli.conftest import CLASSES, TINY, reviews
 
 
@@ -426,11 +427,6 @@ def test_weight_decay__shrinks_kernels_alone():
         np.testing.assert_allclose(update, expected, rtol=1e-6)
 
 
-def test_weight_decay__shrinks_adapters_too():
-    names = ("query/lora_kernel_a", "query/lora_kernel_b", "query/kernel_scale")
-    assert list(is_decayed(dict.fromkeys(names)).values()) == [True, True, False]
-
-
 def test_layerwise_lr_decay__is_a_factor_per_layer_below_the_head():
     decayed = updates("--layerwise_lr_decay=0.5")
     factors = [update[0, 0] / -0.5 for update in decayed.values()]
@@ -542,11 +538,6 @@ def test_keep_layers__takes_some_of_the_presets(start, trained):
         start(*preset, "--keep_layers=2")
 
 
-def test_keep_layers__are_of_a_preset():
-    with pytest.raises(InputError, match="--keep_layers are those of a --preset"):
-        parse("--train_file=a.csv", "--workdir=w", "--keep_layers=1")
-
-
 def test_lora_rank__trains_matrices_of_this_rank(start, trained):
     preset = f"--preset={trained.workdir}/preset"
     classifier = start(preset, "--lowercase", "--lora_rank=3").classifier
@@ -574,19 +565,6 @@ def test_lora_targets__are_the_layers_that_get_them(start, trained):
     }
 
 
-@pytest.mark.parametrize("targets", ["", "query,query", "query,head"])
-def test_lora_targets__must_be_layers_of_a_block(targets):
-    with pytest.raises(InputError, match=r"--lora_targets must be some of query, key"):
-        beside = ("--preset=p", "--lora_rank=1")
-        parse("--train_file=a.csv", "--workdir=w", *beside, f"--lora_targets={targets}")
-
-
-@pytest.mark.parametrize("flag", ["--lora_alpha=2", "--lora_targets=key"])
-def test_lora_rank__is_what_the_other_two_go_with(flag):
-    with pytest.raises(InputError, match="go with --lora_rank"):
-        parse("--train_file=a.csv", "--workdir=w", "--preset=p", flag)
-
-
 def test_lora_rank__is_refused_for_a_recurrent_preset(start, monkeypatch):
     monkeypatch.setattr(train, "load_splits", lambda *_: pytest.fail("too late"))
     backbone = sentiment.RNNBackbone(300, 1, 8)
@@ -594,11 +572,6 @@ def test_lora_rank__is_refused_for_a_recurrent_preset(start, monkeypatch):
     monkeypatch.setattr(train, "prepare_parts", lambda *_: parts)
     with pytest.raises(InputError, match="RNNBackbone"):
         start("--preset=p", "--lora_rank=2")
-
-
-def test_lora_rank__needs_a_preset():
-    with pytest.raises(InputError, match=r"--lora_rank freezes .* give --preset"):
-        parse("--train_file=a.csv", "--workdir=w", "--lora_rank=4")
 
 
 def test_unfreeze_epochs__hold_lower_layers_back_longer(start):
@@ -638,22 +611,26 @@ def test_lm_loss_weight__adds_the_mean_loss_of_each_review(start, pooling):
         }
         trainable = [v.value for v in classifier.trainable_variables]
         frozen = [v.value for v in classifier.non_trainable_variables]
-        loss, _ = classifier.compute_loss_and_updates(
-            trainable,
-            frozen,
-            [],
-            x,
-            started.labels,
-            started.weights,
-            training=True,
-            optimizer_variables=[],
-        )
-        return float(loss), classifier, x
+
+        @jax.jit
+        def loss(trainable):
+            return classifier.compute_loss_and_updates(
+                trainable,
+                frozen,
+                [],
+                x,
+                started.labels,
+                started.weights,
+                training=True,
+                optimizer_variables=[],
+            )[0]
+
+        return float(loss(trainable)), classifier, x
 
     plain, classifier, x = losses()
     weighted, _, _ = losses("--lm_loss_weight=0.5")
     model = PackedCausalLM(classifier.backbone)
-    logits = np.asarray(model.logits(model(x)))
+    logits = np.asarray(jax.jit(lambda x: model.logits(model(x)))(x))
     expected = 0.0
     for ids, lengths, scores in zip(
         x["token_ids"], x["segment_lengths"], logits, strict=True
@@ -661,7 +638,7 @@ def test_lm_loss_weight__adds_the_mean_loss_of_each_review(start, pooling):
         for end, length in zip(np.cumsum(lengths), lengths, strict=True):
             if length:
                 rows = np.arange(end - length, end - 1)
-                of_next = jax.nn.log_softmax(scores[rows])[
+                of_next = scipy.special.log_softmax(scores[rows], axis=-1)[
                     np.arange(length - 1), ids[rows + 1]
                 ]
                 expected -= 0.5 * float(of_next.mean())
@@ -806,13 +783,6 @@ def test_teacher_weight__is_its_share_of_the_training_labels(start, trained, spl
     np.testing.assert_allclose(sorted(soft), sorted(expected.tolist()), rtol=1e-4)
 
 
-@pytest.mark.parametrize("teacher", ["none", "nb_svm"])
-def test_teacher_weight__needs_a_trained_teacher(teacher):
-    flags = (f"--teacher={teacher}", "--teacher_weight=0.5", "--mixed_texts=9")
-    with pytest.raises(InputError, match="--teacher_weight is for a trained model"):
-        parse("--train_file=a.csv", "--workdir=w", *flags)
-
-
 def test_unlabelled_file__is_read_beside_the_training_data(start, tmp_path, splits):
     path = tmp_path / "more.jsonl"
     path.write_text('{"text": "quite superb"}\n{"text": "very dull"}\n')
@@ -842,43 +812,21 @@ def test_mixed_texts__are_made_of_the_training_texts(start, splits):
     assert len(soft) == count - len(splits().train)
 
 
-def stopping(started, **scores):
-    """Epochs run and the epoch restored, counted from 1, for given scores."""
-    (callback,) = (c for c in started.callbacks if isinstance(c, KeepBest))
-    epoch = 0
-    model = SimpleNamespace(stop_training=False, get_weights=lambda: epoch)
-    callback.set_model(model)
-    for values in zip(*scores.values(), strict=True):
-        epoch += 1
-        callback.on_test_end()
-        callback.on_epoch_end(epoch - 1, dict(zip(scores, values, strict=True)))
-        if model.stop_training:
-            break
-    return epoch, callback.kept[0].weights
+def test_early_stopping_patience__is_how_long_training_waits(start):
+    assert callback(start("--early_stopping_patience=3"), KeepBest).patience == 3
 
 
-def test_early_stopping_patience__is_epochs_without_a_better_score(start):
-    scores = [0.5, 0.7, 0.6, 0.7, 0.6, 0.6, 0.9]
-    patience = [
-        stopping(start(f"--early_stopping_patience={n}"), val_accuracy=scores)
-        for n in (1, 2, 3, 5)
-    ]
-    assert patience == [(3, 2), (4, 2), (5, 2), (7, 7)]
-
-
-@pytest.mark.parametrize(("monitor", "best"), [("accuracy", 1), ("macro_f1", 2)])
-def test_monitor__picks_the_best_epoch(start, monitor, best):
-    scores = {
-        "val_accuracy": [0.9, 0.8, 0.7],
-        "val_macro_f1": [0.7, 0.9, 0.8],
-        "val_cross_entropy": [0.5, 0.4, 0.3],
-    }
-    assert stopping(start(f"--monitor={monitor}"), **scores)[1] == best
-
-
-def test_monitor__of_the_loss_wants_it_low(start):
-    scores = {"val_accuracy": [0.9, 0.8, 0.7], "val_cross_entropy": [0.5, 0.3, 0.4]}
-    assert stopping(start("--monitor=loss"), **scores)[1] == 2
+@pytest.mark.parametrize(
+    ("monitor", "name", "mode"),
+    [
+        ("accuracy", "val_accuracy", "max"),
+        ("macro_f1", "val_macro_f1", "max"),
+        ("loss", "val_cross_entropy", "min"),
+    ],
+)
+def test_monitor__picks_the_best_epoch(start, monitor, name, mode):
+    best = callback(start(f"--monitor={monitor}"), KeepBest)
+    assert (best.monitor, best.mode) == (name, mode)
 
 
 def test_num_devices__share_a_batch(start, monkeypatch, logged):
