@@ -69,8 +69,7 @@ TOY_TEXTS = [
 def leave_what_is_old_alone():
     """Spares the garbage collector what was imported and compiled before.
 
-    Keras collects after each weight that it quantises, a second each time by the end
-    of a session.
+    By the end of a session that is a million objects, a second for each full round.
     """
     gc.collect()
     gc.freeze()

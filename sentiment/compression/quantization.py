@@ -1,5 +1,7 @@
 """Weights in 8 or 4 bits."""
 
+import gc
+
 import keras
 
 from sentiment.errors import InputError
@@ -28,7 +30,13 @@ def quantize(classifier: PackedTextClassifier, mode: str):
         for layer in classifier.backbone._flatten_layers()
         if isinstance(layer, QUANTIZED)
     }
-    classifier.quantize(mode, filters=lambda layer: id(layer) in layers)
+    # Keras collects garbage after each matrix. Frozen, what was there before is not
+    # looked through: 12 layers take a tenth of a second instead of 16.
+    gc.freeze()
+    try:
+        classifier.quantize(mode, filters=lambda layer: id(layer) in layers)
+    finally:
+        gc.unfreeze()
     if not is_quantized(classifier):
         raise InputError(
             f"No layer of a {type(classifier.backbone).__name__} can be quantised."

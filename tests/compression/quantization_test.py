@@ -1,3 +1,4 @@
+import gc
 import subprocess
 import sys
 
@@ -73,6 +74,16 @@ def test_a_weight_is_off_by_half_a_step_at_most(make_trained):
     after = np.array(layer._kernel, "f4") / np.array(layer.kernel_scale)
     steps = np.abs(before).max(axis=0) / 127
     assert np.all(np.abs(after - before) <= 0.51 * steps)
+
+
+def test_garbage_is_looked_for_among_new_objects_alone(make_classifier, monkeypatch):
+    classifier = make_classifier()
+    frozen = []
+    monkeypatch.setattr(gc, "collect", lambda: frozen.append(gc.get_freeze_count()))
+    quantize(classifier, "int8")
+    assert len(frozen) > 10  # Once for each matrix.
+    assert min(frozen) > 100_000
+    assert gc.get_freeze_count() == 0
 
 
 def test_a_quantised_model_is_not_quantised_again(make_classifier):
