@@ -118,7 +118,7 @@ def test_other_cleaning_than_a_classifiers_is_refused(make_classifier, tmp_path)
     classifier = make_classifier(lowercase=True)
     classifier.save_to_preset(str(tmp_path))
     load_backbone(BackboneConfig(preset=str(tmp_path), lowercase=True))
-    with pytest.raises(InputError, match="--lowercase=True; received --lowercase=Fal"):
+    with pytest.raises(InputError, match="`lowercase=True`; received `lowercase=Fal"):
         load_backbone(BackboneConfig(preset=str(tmp_path)))
     (tmp_path / "preprocessor.json").write_text("{")
     with pytest.raises(InputError, match=r"preprocessor\.json is damaged"):

@@ -319,9 +319,10 @@ def test_a_temperature_changes_no_update_and_no_loss(make):
         steps.append(sgd_step(classifier, batch))
     (change, logs), (other_change, other_logs) = steps
     for one, other in zip(change, other_change, strict=True):
-        np.testing.assert_array_equal(one, other)
+        # Two programs, so sums may be in another order.
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
     for name in ("loss", "accuracy", "macro_f1"):
-        assert np.array_equal(logs[name], other_logs[name])
+        np.testing.assert_allclose(logs[name], other_logs[name], rtol=1e-6)
     assert other_logs["cross_entropy"] != pytest.approx(logs["cross_entropy"], rel=0.01)
 
 

@@ -1,6 +1,7 @@
 import json
 import time
 
+import huggingface_hub
 import jax
 import kagglehub
 import keras_hub
@@ -248,14 +249,14 @@ def offline(monkeypatch):
         raise AssertionError("the hub's client was started")
 
     monkeypatch.setattr(presets, "has_network", lambda host: False)
-    cache = presets.huggingface_hub
+    cache = huggingface_hub
     monkeypatch.setattr(cache, "try_to_load_from_cache", lambda *_: None)
     monkeypatch.setattr(cache, "hf_hub_download", not_reached)
 
 
 def test_huggingface_handle_without_network_names_the_local_way_at_once(offline):
     start = time.monotonic()
-    with pytest.raises(InputError, match=r"huggingface\.co cannot.*--preset=FOLDER"):
+    with pytest.raises(InputError, match=r"huggingface\.co cannot.*`preset=FOLDER`"):
         load("hf://openai-community/gpt2")
     assert time.monotonic() - start < 1
 
@@ -266,7 +267,7 @@ def test_huggingface_handle_of_another_form_is_an_input_error():
 
 
 def test_cached_huggingface_preset_needs_no_network(offline, monkeypatch, folder):
-    cache = presets.huggingface_hub
+    cache = huggingface_hub
     monkeypatch.setattr(
         cache, "try_to_load_from_cache", lambda repo, name: str(folder / name)
     )
@@ -293,7 +294,7 @@ def test_kaggle_without_network_names_the_local_way(monkeypatch, preset):
         raise ConnectionError("Name or service not known")
 
     monkeypatch.setattr(kagglehub, "model_download", refuse)
-    with pytest.raises(InputError, match=r"Name or service.*\n.*--preset=FOLDER"):
+    with pytest.raises(InputError, match=r"Name or service.*\n.*`preset=FOLDER`"):
         load(preset)
     assert all("gpt2_base_en" in handle for handle in handles)
     assert len(handles) == 1

@@ -271,7 +271,7 @@ def test_muon_matches_optax_on_matrices_and_adam_on_the_rest(variables, gradient
 
 
 def test_muon_covers_exactly_the_kernels_of_the_decoder_blocks(all_variables):
-    dimensions = optimizers._muon_dimensions(values_of(all_variables))
+    dimensions = optimizers._muon_dimensions(GPT2)(values_of(all_variables))
     assert {path for path, value in dimensions.items() if value is not None} == {
         f"transformer_layer_{i}/{name}"
         for i in range(NUM_LAYERS)

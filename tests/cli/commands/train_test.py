@@ -533,7 +533,7 @@ def test_keep_layers__takes_some_of_the_presets(start, trained):
     preset = (f"--preset={trained.workdir}/preset", "--lowercase")
     assert start(*preset, "--keep_layers=1").classifier.backbone.num_layers == 1
     with pytest.raises(
-        InputError, match=r"--keep_layers must be from 1 to 1,.*Received"
+        InputError, match=r"`keep_layers` must be from 1 to 1,.*Received"
     ):
         start(*preset, "--keep_layers=2")
 
