@@ -24,7 +24,7 @@ import keras_hub
 import numpy as np
 from absl import app, flags
 
-from sentiment.models.packed_decoder import PackedDecoder
+from sentiment.models.backbones.packed_decoder import PackedDecoder
 from sentiment.runtime.memory import keep_freed_memory
 
 FLAGS = flags.FLAGS

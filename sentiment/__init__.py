@@ -23,6 +23,7 @@ _HOMES = {
     "GPT2TextClassifier": "sentiment.models",
     "GPT2TextClassifierPreprocessor": "sentiment.models",
     "InputError": "sentiment.errors",
+    "PackedTextClassifier": "sentiment.models",
     "RNNBackbone": "sentiment.models",
     "RNNTextClassifier": "sentiment.models",
     "RunConfig": "sentiment.config",

@@ -4,12 +4,12 @@ import os
 import re
 import subprocess
 import sys
-import tomllib
 
 import h5py
 import numpy as np
 import pytest
 
+import sentiment
 from sentiment import bundled
 from sentiment.bundled import FOLDER, bundled_presets, resolve
 from sentiment.config import (
@@ -71,6 +71,20 @@ def test_a_name_that_is_also_a_path_here_is_refused(tmp_path, monkeypatch):
     (tmp_path / BUNDLED_CLASSIFIER).touch()
     with pytest.raises(InputError, match=rf"Say \./{BUNDLED_CLASSIFIER} for the path"):
         load_classifier(BUNDLED_CLASSIFIER)
+    with pytest.raises(InputError, match=rf"Say \./{BUNDLED_CLASSIFIER} for the path"):
+        sentiment.GPT2TextClassifier.from_preset(BUNDLED_CLASSIFIER)
+
+
+@pytest.mark.parametrize("name", ["GPT2TextClassifier", "PackedTextClassifier"])
+def test_the_classes_know_the_names_too(classifier, name):
+    cls = getattr(sentiment, name)
+    found = cls.from_preset(BUNDLED_CLASSIFIER)
+    assert type(found) is sentiment.GPT2TextClassifier
+    assert found.label_names == classifier.label_names
+    for one, other in zip(found.weights, classifier.weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+    fresh = cls.from_preset(LANGUAGE_MODEL, num_classes=2)
+    assert type(fresh) is sentiment.GPT2TextClassifier
 
 
 def test_a_language_model_and_a_classifier_come_along_and_are_small():
@@ -95,23 +109,6 @@ def dtypes(path):
     with h5py.File(path) as file:
         file.visititems(look)
     return found
-
-
-def test_an_install_brings_every_file_that_is_no_source():
-    globs = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    globs = globs["tool"]["setuptools"]["package-data"]
-    brought = {
-        path
-        for package, patterns in globs.items()
-        for pattern in patterns
-        for path in (ROOT / package.replace(".", "/")).glob(pattern)
-    }
-    present = {
-        path
-        for path in (ROOT / "sentiment").rglob("*")
-        if path.is_file() and path.suffix not in (".py", ".pyc")
-    }
-    assert brought == present
 
 
 def test_kerashub_generates_from_the_language_model_without_this_package():

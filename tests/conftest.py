@@ -1,5 +1,6 @@
 """What all tests share: toy texts, tiny models, the scripts, real data."""
 
+import gc
 import logging
 import multiprocessing
 import multiprocessing.forkserver
@@ -19,6 +20,17 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 # Caches of the tests and of the processes they start, away from the user's.
 CACHES = tempfile.TemporaryDirectory(prefix="sentiment-", ignore_cleanup_errors=True)
 os.environ["XDG_CACHE_HOME"] = CACHES.name
+# A tiny model takes longer to compile than to run: compiling it in a hurry saves about
+# half of the suite's processor time. Processes that tests start compile alike, so that
+# results can be equal to the last place; scripts do as on a user's machine.
+USUAL_COMPILATION = {
+    "JAX_DISABLE_MOST_OPTIMIZATIONS": "0",
+    "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
+}
+os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+os.environ["XLA_FLAGS"] = (
+    f"{USUAL_COMPILATION['XLA_FLAGS']} --xla_cpu_use_fusion_emitters=false"
+)
 
 import jax  # noqa: E402
 import keras  # noqa: E402
@@ -51,6 +63,16 @@ TOY_TEXTS = [
     "中文很好 😀",
     "The battery lasted two days <|endoftext|> then it broke.",
 ]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def leave_what_is_old_alone():
+    """Spares the garbage collector what was imported and compiled before.
+
+    By the end of a session that is a million objects, a second for each full round.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -117,8 +139,10 @@ def randomize():
         rng = np.random.default_rng(0)
         for variable in model.weights:
             if "float" in variable.dtype:
-                noise = rng.normal(0, stddev, variable.shape)
-                variable.assign(variable.value + noise.astype("float32"))
+                noise = rng.normal(0, stddev, variable.shape).astype("float32")
+                # In NumPy: JAX would compile a sum for each shape.
+                before = np.asarray(variable.value)
+                variable.assign((before + noise).astype(before.dtype))
         return model
 
     return randomize
@@ -247,7 +271,7 @@ class FreshProcess:
 def run_script():
     """Runs a script in a fresh process, by default from another folder.
 
-    `KERAS_BACKEND` is unset there, as on a user's machine.
+    `KERAS_BACKEND` is unset there, and programs are compiled as on a user's machine.
     """
 
     def run(name, *arguments, cwd="/", env=None):
@@ -255,7 +279,7 @@ def run_script():
         return subprocess.run(
             [sys.executable, str(ROOT / "scripts" / name), *map(str, arguments)],
             cwd=cwd,
-            env={**environment, **(env or {})},
+            env={**environment, **USUAL_COMPILATION, **(env or {})},
             capture_output=True,
             text=True,
             timeout=600,

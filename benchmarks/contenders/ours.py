@@ -19,7 +19,8 @@ from benchmarks.workload import NUM_CLASSES, Workload
 from sentiment.config import SpeedConfig, TrainingConfig
 from sentiment.data.packing import RaggedTokens, choose_row_length
 from sentiment.data.pipeline import BatchPlan, EncodedExamples, batches_of
-from sentiment.models.packed_text_classifier import predict_batch_tokens
+from sentiment.models.backbones import kind_of
+from sentiment.models.packed_prediction import batch_tokens
 from sentiment.runtime.process import prepare_process
 from sentiment.training.optimizers import make_optimizer
 
@@ -55,7 +56,7 @@ class Ours:
         if training:
             self._prepare_training()
         else:
-            self.setting = f"batches of up to {predict_batch_tokens():,} tokens"
+            self.setting = f"batches of up to {batch_tokens():,} tokens"
 
     def _prepare_training(self):
         tokens, task = self.workload.tokens, self.workload.task
@@ -80,7 +81,10 @@ class Ours:
         config = TrainingConfig(
             learning_rate=LEARNING_RATE, weight_decay=WEIGHT_DECAY, clip_norm=CLIP_NORM
         )
-        self.classifier.compile(make_optimizer(config, model.num_layers, MANY_UPDATES))
+        kind = kind_of(self.classifier.backbone)
+        self.classifier.compile(
+            make_optimizer(config, kind, model.num_layers, MANY_UPDATES)
+        )
 
     def warm_up(self):
         """Compiles the train step, or what prediction takes."""

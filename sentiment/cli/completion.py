@@ -9,56 +9,69 @@ from collections.abc import Iterator
 from sentiment.cli import main as cli
 from sentiment.cli.flagfiles import CONFIGS, purposes
 
-_SCRIPT = """\
+_HEAD = """\
 # Completion of `sentiment`. For {shell}, in ~/.{shell}rc:
 #   eval "$(sentiment completion --shell={shell})"
-{helpers}_sentiment() {{
-  local line="${{COMP_LINE:0:$COMP_POINT}}"
-  local word="${{line##* }}" command="" name="" value="" choices="" flags=""
-  local -a words
-  words=( ${{COMP_WORDS[@]}} )
-  command="${{words[{second}]}}"
-  if [ "$COMP_CWORD" -le 1 ]; then
-    COMPREPLY=( $(_sentiment_words "{commands}" "$word") )
-    return
-  fi
+"""
+# What the word under the cursor may be: words, files, or, for --flagfile, both.
+_BASH = """\
+_sentiment() {{
+  local word="${{COMP_WORDS[COMP_CWORD]}}" before="${{COMP_WORDS[COMP_CWORD-1]}}"
+  local command="${{COMP_WORDS[1]}}" name="" choices="" flags="" i
   case "$command" in
 {flags}
   esac
-  if [ "${{word#*=}}" = "$word" ]; then
-    COMPREPLY=( $(_sentiment_words "$flags" "$word") )
-    return
+  if [ "$COMP_CWORD" -eq 1 ]; then
+    choices="{commands}"
+  elif [ "$word" = "=" ]; then  # A word of its own in bash.
+    name="$before" word=""
+  elif [ "$before" = "=" ]; then
+    name="${{COMP_WORDS[COMP_CWORD-2]}}"
+  elif [ "${{word:0:1}}" = "-" ]; then
+    choices="$flags"
   fi
-  name="${{word%%=*}}" value="${{word#*=}}"
   case "$command $name" in
 {choices}
   esac
-  if [ "$name" = "--flagfile" ]; then
-    COMPREPLY=( $(_sentiment_words "{flagfiles}" "$value") )
-    COMPREPLY+=( $(_sentiment_files "$value") )
-  elif [ -n "$choices" ]; then
-    COMPREPLY=( $(_sentiment_words "$choices" "$value") )
-  else
-    COMPREPLY=( $(_sentiment_files "$value") )
+  COMPREPLY=( $(compgen -W "$choices" -- "$word") )
+  if [ -n "$choices" ] && [ "$name" != "--flagfile" ]; then
+    for i in "${{!COMPREPLY[@]}}"; do  # A value is to follow on "=".
+      [ "${{COMPREPLY[i]%=}}" != "${{COMPREPLY[i]}}" ] || COMPREPLY[i]+=" "
+    done
+    return
   fi
-{end}}}
+  local IFS=$'\\n'  # A file's name may hold a space.
+  COMPREPLY+=( $(compgen -f -- "$word") )
+  compopt -o filenames 2>/dev/null
+}}
 complete -o nospace -F _sentiment sentiment
 """
-# Words, or files, that begin with what has been typed.
-_HELPERS = {
-    "bash": """\
-_sentiment_words() { compgen -W "$1" -- "$2"; }
-_sentiment_files() { compgen -f -- "$1"; }
-""",
-    # Its own compgen, of bashcompinit, leaves all of them.
-    "zsh": """\
-autoload -U +X bashcompinit && bashcompinit
-_sentiment_words() { print -rl -- ${(M)${=1}:#$2*}; }
-_sentiment_files() { print -rl -- $1*(N); }
-""",
-}
-# Where bash begins a new word at "=", zsh goes on with the one that holds it.
-_ZSH_END = '  COMPREPLY=( "${COMPREPLY[@]/#/$name=}" )\n'
+_ZSH = """\
+_sentiment() {{
+  local name="" choices="" flags=""
+  case "$words[2]" in
+{flags}
+  esac
+  if (( CURRENT == 2 )); then
+    compadd -- {commands}
+    return
+  elif [[ "$PREFIX" == -*=* ]]; then
+    name="${{PREFIX%%=*}}"
+    compset -P "*="
+  elif [[ "$PREFIX" == -* ]]; then
+    compadd -S "" -- ${{(M)${{=flags}}:#*=}}
+    compadd -- ${{${{=flags}}:#*=}}
+    return
+  fi
+  case "$words[2] $name" in
+{choices}
+  esac
+  compadd -- ${{=choices}}
+  if [[ -z "$choices" || "$name" == "--flagfile" ]]; then _files; fi
+}}
+compdef _sentiment sentiment
+"""
+_SCRIPTS = {"bash": _HEAD + _BASH, "zsh": _HEAD + _ZSH}
 
 
 def completion_script(shell: str) -> str:
@@ -67,7 +80,6 @@ def completion_script(shell: str) -> str:
     Args:
         shell: `bash` or `zsh`.
     """
-    is_zsh = shell == "zsh"
     names = [name for name in cli.COMMANDS if not cli.is_internal(name)]
     flags = [f'    {name}) flags="{" ".join(_flags(name))}" ;;' for name in names]
     choices = [
@@ -75,15 +87,13 @@ def completion_script(shell: str) -> str:
         for name in names
         for flag, values in _choices(name)
     ]
-    return _SCRIPT.format(
+    packaged = " ".join(f"{CONFIGS}/{name}.cfg" for name in purposes())
+    choices.append(f'    *" --flagfile") choices="{packaged}" ;;')
+    return _SCRIPTS[shell].format(
         shell=shell,
-        helpers=_HELPERS[shell],
-        second=2 if is_zsh else 1,  # zsh counts from 1
         commands=" ".join(names),
         flags="\n".join(flags),
         choices="\n".join(choices),
-        flagfiles=" ".join(f"{CONFIGS}/{name}.cfg" for name in purposes()),
-        end=_ZSH_END if is_zsh else "",
     )
 
 
@@ -106,4 +116,6 @@ def _choices(name: str) -> Iterator[tuple[str, tuple[str, ...]]]:
 def _values(name: str, field: dataclasses.Field) -> tuple[str, ...]:
     if (name, field.name) == ("configs", "copy"):
         return tuple(purposes())
+    if field.type is bool:
+        return ("true", "false")
     return field.metadata["choices"] or ()

@@ -87,10 +87,10 @@ def main(arguments: list[str] | None = None):
         arguments: name of the command and its flags; by default those of the process.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
-    for stream in (sys.stdout, sys.stderr):  # A terminal may lack a character.
-        stream.reconfigure(errors="replace")
+    _settle_streams()
     try:
         _main(arguments)
+        sys.stdout.flush()
     except InputError as error:
         _fail(f"error: {error}", EXIT_INPUT_ERROR)
     except ModuleNotFoundError as error:
@@ -105,7 +105,7 @@ def main(arguments: list[str] | None = None):
     except KeyboardInterrupt:
         _fail("interrupted", EXIT_INTERRUPTED)
     except BrokenPipeError:  # Whoever read the output has seen enough.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         sys.exit(EXIT_FAILURE)
     except Exception as error:
         if not is_out_of_memory(error):
@@ -117,7 +117,7 @@ def main(arguments: list[str] | None = None):
 def _main(arguments: list[str]):
     name, rest = (arguments or [""])[0], arguments[1:]
     if name in ("", "help", "-h", "--help", "-help"):
-        print(overview())
+        print(overview(), flush=True)
         sys.exit(0 if name else EXIT_INPUT_ERROR)
     if name == "--version":
         print(__version__)
@@ -209,6 +209,19 @@ def flags_of(name: str) -> list[dataclasses.Field]:
     ]
 
 
+def _settle_streams():
+    """Lets every later print work: also of letters a terminal lacks, also to nobody."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the shell: >&-
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        getattr(sys, name).reconfigure(errors="replace")
+
+
+def _drop_output():
+    """Sends to nowhere what is still to be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _prepare():
     """Settles what libraries read from the environment when they are imported."""
     backend = os.environ.setdefault("KERAS_BACKEND", "jax")
@@ -226,6 +239,9 @@ def _prepare():
 
 
 def _fail(message: str, status: int):
-    sys.stdout.flush()
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_output()
     print(message, file=sys.stderr)
     sys.exit(status)

@@ -1,9 +1,8 @@
 """Putting a model into the package, for those who make it."""
 
-import keras_hub
-
 from sentiment.bundled import FOLDER
 from sentiment.errors import InputError
+from sentiment.models.backbones import kerashub_presets
 from sentiment.models.half_precision import save_half_precision
 
 
@@ -17,6 +16,6 @@ def bundle(preset: str, name: str):
     Raises:
         InputError: the name is taken, or see `save_half_precision`.
     """
-    if name.startswith("_") or name in keras_hub.models.GPT2Backbone.presets:
+    if name.startswith("_") or name in kerashub_presets():
         raise InputError(f"{name!r} is taken. Give another --name.")
     save_half_precision(preset, FOLDER / name)

@@ -18,7 +18,7 @@ from sentiment.errors import InputError
 from sentiment.evaluation.evaluate import evaluate_encoded
 from sentiment.evaluation.predictions import Predictions, text_keys, write_predictions
 from sentiment.inference.loading import load_classifier
-from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
+from sentiment.models.packed_text_classifier import PackedTextClassifier
 from sentiment.runs.files import (
     METRICS_FILE,
     MODEL_FILE,
@@ -53,7 +53,7 @@ class CompressionWorkdir(Workdir):
     def save(
         self,
         config: CompressRunConfig,
-        classifier: GPT2TextClassifier,
+        classifier: PackedTextClassifier,
         metrics: dict,
         predictions: Predictions,
     ):
@@ -159,8 +159,8 @@ def _examples(config: CompressRunConfig, split: str, classifier) -> Examples:
 
 
 def _compressed(
-    config: CompressRunConfig, before: GPT2TextClassifier, folder: CompressionWorkdir
-) -> GPT2TextClassifier:
+    config: CompressRunConfig, before: PackedTextClassifier, folder: CompressionWorkdir
+) -> PackedTextClassifier:
     settings = config.compression
     if settings.method == "distill":
         return _distilled(config, before, folder.student)
@@ -177,8 +177,8 @@ def _compressed(
 
 
 def _distilled(
-    config: CompressRunConfig, teacher: GPT2TextClassifier, workdir: Path
-) -> GPT2TextClassifier:
+    config: CompressRunConfig, teacher: PackedTextClassifier, workdir: Path
+) -> PackedTextClassifier:
     """A student of fewer layers, which begins as layers of its teacher."""
     settings = config.compression
     num_layers = settings.keep_layers or max(1, teacher.backbone.num_layers // 2)
@@ -227,7 +227,7 @@ def _preset_of(model: str) -> str:
 
 
 def _measure(
-    classifier: GPT2TextClassifier, config: CompressRunConfig, examples: Examples
+    classifier: PackedTextClassifier, config: CompressRunConfig, examples: Examples
 ) -> tuple[dict, Predictions]:
     """Scores and size, and the predictions; labels are classes of the classifier."""
     encoded = encode_examples(classifier.preprocessor, examples, config.speed.cache_dir)
@@ -247,7 +247,7 @@ def _measure(
 
 
 def milliseconds_per_review(
-    classifiers: list[GPT2TextClassifier], texts: list[str]
+    classifiers: list[PackedTextClassifier], texts: list[str]
 ) -> list[float]:
     """The median time of each, the classifiers taking turns over the same texts."""
     texts = texts[:TIMED_TEXTS]

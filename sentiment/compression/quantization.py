@@ -1,14 +1,16 @@
 """Weights in 8 or 4 bits."""
 
+import gc
+
 import keras
 
 from sentiment.errors import InputError
-from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
+from sentiment.models.packed_text_classifier import PackedTextClassifier
 
 QUANTIZED = (keras.layers.Dense, keras.layers.EinsumDense, keras.layers.Embedding)
 
 
-def quantize(classifier: GPT2TextClassifier, mode: str):
+def quantize(classifier: PackedTextClassifier, mode: str):
     """Rounds the backbone's matrices to integers, in place.
 
     Pooling and head stay in float32: they are small, and Keras reloads no task whose
@@ -28,14 +30,20 @@ def quantize(classifier: GPT2TextClassifier, mode: str):
         for layer in classifier.backbone._flatten_layers()
         if isinstance(layer, QUANTIZED)
     }
-    classifier.quantize(mode, filters=lambda layer: id(layer) in layers)
+    # Keras collects garbage after each matrix. Frozen, what was there before is not
+    # looked through: 12 layers take a tenth of a second instead of 16.
+    gc.freeze()
+    try:
+        classifier.quantize(mode, filters=lambda layer: id(layer) in layers)
+    finally:
+        gc.unfreeze()
     if not is_quantized(classifier):
         raise InputError(
             f"No layer of a {type(classifier.backbone).__name__} can be quantised."
         )
 
 
-def is_quantized(classifier: GPT2TextClassifier) -> bool:
+def is_quantized(classifier: PackedTextClassifier) -> bool:
     """Whether some layers hold integers."""
     layers = classifier.backbone._flatten_layers()
     return any(getattr(layer, "quantization_mode", None) for layer in layers)

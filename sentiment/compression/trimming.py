@@ -6,19 +6,17 @@ import numpy as np
 from tokenizers.pre_tokenizers import ByteLevel
 
 from sentiment.data.cleaning import clean_text
-from sentiment.models.architectures import remade
-from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
+from sentiment.models.backbones.variants import with_weights
 from sentiment.models.gpt2_text_classifier_preprocessor import (
     GPT2TextClassifierPreprocessor,
 )
 from sentiment.models.gpt2_tokenizer import ByteLevelGPT2Tokenizer
-
-EMBEDDINGS = "token_embedding/embeddings"
+from sentiment.models.packed_text_classifier import PackedTextClassifier
 
 
 def trim_vocabulary(
-    classifier: GPT2TextClassifier, texts: list[str], min_count: int = 1
-) -> GPT2TextClassifier:
+    classifier: PackedTextClassifier, texts: list[str], min_count: int = 1
+) -> PackedTextClassifier:
     """The classifier without the tokens that do not occur in `texts`.
 
     Bytes, special tokens and the parts that kept tokens are merged from stay. So any
@@ -44,9 +42,10 @@ def trim_vocabulary(
         for merge in tokenizer.merges
         if {*merge.split(" "), merge.replace(" ", "")} <= kept
     ]
-    rows = np.array(classifier.backbone.token_embedding.embeddings)[old_ids]
-    backbone = remade(
-        classifier.backbone, {EMBEDDINGS: rows}, vocabulary_size=len(rows)
+    embeddings = classifier.backbone.token_embedding.embeddings
+    rows = np.array(embeddings)[old_ids]
+    backbone = with_weights(
+        classifier.backbone, {embeddings.path: rows}, vocabulary_size=len(rows)
     )
     preprocessor = GPT2TextClassifierPreprocessor(
         ByteLevelGPT2Tokenizer(vocabulary, merges), **reader.reading

@@ -7,8 +7,31 @@ from sentiment.errors import InputError
 
 TRUNCATIONS = ("head", "tail", "head_tail")
 POOLING_NAMES = ("last", "mean", "max", "attention", "concat", "rnn", "gru", "lstm")
-ARCHITECTURES = ("gpt2", "rnn", "gru", "lstm")
 MIN_VOCABULARY_SIZE = 257  # the 256 bytes and the end-of-text token
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What the settings must know of a value of `--architecture`.
+
+    Attributes:
+        kind: module of `sentiment.models.backbones` that holds the kind's record.
+        has_heads: whether `--num_heads` share out `--hidden_dim`.
+        has_positions: whether `--max_positions` limits the length of a text.
+    """
+
+    kind: str
+    has_heads: bool = True
+    has_positions: bool = True
+
+
+_RECURRENT = Architecture("recurrent", has_heads=False, has_positions=False)
+ARCHITECTURES = {
+    "gpt2": Architecture("gpt2"),
+    "rnn": _RECURRENT,
+    "gru": _RECURRENT,
+    "lstm": _RECURRENT,
+}
 
 
 @dataclass(frozen=True)
@@ -33,7 +56,7 @@ class BackboneConfig(CheckedConfig):
     architecture: str = setting(
         "gpt2",
         "Kind of backbone, without --preset: GPT-2's decoder, or recurrent layers.",
-        choices=ARCHITECTURES,
+        choices=tuple(ARCHITECTURES),
     )
     num_layers: int = setting(
         2, "Decoder blocks or recurrent layers, without --preset.", at_least=1
@@ -86,14 +109,15 @@ class BackboneConfig(CheckedConfig):
                 "--keep_layers are those of a --preset; without one, --num_layers says "
                 f"how many there are. Received: keep_layers={self.keep_layers}."
             )
-        if self.preset or self.architecture != "gpt2":
+        if self.preset:
             return
-        if self.hidden_dim % self.num_heads:
+        architecture = ARCHITECTURES[self.architecture]
+        if architecture.has_heads and self.hidden_dim % self.num_heads:
             raise InputError(
                 "--hidden_dim must be a multiple of --num_heads. Received: "
                 f"hidden_dim={self.hidden_dim}, num_heads={self.num_heads}."
             )
-        if self.sequence_length > self.max_positions:
+        if architecture.has_positions and self.sequence_length > self.max_positions:
             raise InputError(
                 f"--sequence_length={self.sequence_length} is beyond the "
                 f"{self.max_positions} positions of --max_positions, which would give "

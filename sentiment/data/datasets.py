@@ -2,7 +2,7 @@
 
 A source knows its splits and reads them one at a time; `load_splits` makes of
 any source the three sets of a run. To add a kind of source, write a class
-like `Source` in `examples.py`, and choose it in `open_source`.
+like `Source` and a `SourceKind` (both in `examples.py`), and name that in `SOURCES`.
 """
 
 import logging
@@ -14,9 +14,9 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 from sentiment.config import BUNDLED_DATASET, DataConfig
-from sentiment.data.examples import Examples, Source
-from sentiment.data.file_source import FileSource
-from sentiment.data.tfds_source import TfdsSource
+from sentiment.data.examples import Examples, Source, SourceKind
+from sentiment.data.file_source import OWN_FILES, FileSource
+from sentiment.data.tfds_source import TFDS
 from sentiment.errors import InputError
 
 BUNDLED_FOLDER = Path(__file__).parent / BUNDLED_DATASET
@@ -46,6 +46,17 @@ class Splits:
     test_texts: Sequence[str] = ()
 
 
+def _open_bundled(config: DataConfig, label_names: Sequence[str]) -> Source:
+    splits = ("train", "validation", "test")
+    paths = {split: BUNDLED_FOLDER / f"{split}.csv" for split in splits}
+    return FileSource(paths, "text", "label", BUNDLED_LABELS)
+
+
+BUNDLED = SourceKind(lambda config: config.dataset == BUNDLED_DATASET, _open_bundled)
+# To add a kind of source, name its record here, before those that take its settings.
+SOURCES = (BUNDLED, TFDS, OWN_FILES)
+
+
 def open_source(config: DataConfig, label_names: Sequence[str] = ()) -> Source:
     """The source that the settings name.
 
@@ -57,27 +68,8 @@ def open_source(config: DataConfig, label_names: Sequence[str] = ()) -> Source:
     Raises:
         InputError: see the sources.
     """
-    file_labels = config.label_names or tuple(label_names)
-    if config.dataset == BUNDLED_DATASET:
-        paths = {
-            split: BUNDLED_FOLDER / f"{split}.csv"
-            for split in ("train", "validation", "test")
-        }
-        return FileSource(paths, "text", "label", BUNDLED_LABELS)
-    if config.dataset:
-        return TfdsSource(config, config.label_names)
-    paths = {
-        "train": config.train_file,
-        "validation": config.validation_file,
-        "test": config.test_file,
-    }
-    return FileSource(
-        {split: path for split, path in paths.items() if path},
-        config.text_column or "text",
-        config.label_column or "label",
-        file_labels,
-        config.skip_bad_rows,
-    )
+    kind = next(kind for kind in SOURCES if kind.is_named_by(config))
+    return kind.open(config, label_names)
 
 
 def load_splits(

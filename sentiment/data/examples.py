@@ -1,9 +1,12 @@
 """Labelled texts, and what any source of them looks like."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
+
+from sentiment.config import DataConfig
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,3 +45,17 @@ class Source(Protocol):
 
     def read(self, split: str) -> Examples:
         """All examples of one of `splits`."""
+
+
+@dataclass(frozen=True)
+class SourceKind:
+    """A kind of source: when it is meant, and how one is opened.
+
+    Attributes:
+        is_named_by: whether the settings ask for it.
+        open: makes the source of the settings; it is also given the classes of a
+            trained model, or none, for data that does not know its own.
+    """
+
+    is_named_by: Callable[[DataConfig], bool]
+    open: Callable[[DataConfig, Sequence[str]], Source]

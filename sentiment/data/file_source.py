@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from sentiment.data.examples import Examples
+from sentiment.config import DataConfig
+from sentiment.data.examples import Examples, SourceKind
 from sentiment.data.labelled_rows import read_labelled
 from sentiment.data.table_reader import column_names
 
@@ -53,3 +54,21 @@ class FileSource:
             label_names=label_names,
             skip_bad_rows=self._skip_bad_rows,
         )
+
+
+def _open(config: DataConfig, label_names: Sequence[str]) -> FileSource:
+    paths = {
+        "train": config.train_file,
+        "validation": config.validation_file,
+        "test": config.test_file,
+    }
+    return FileSource(
+        {split: path for split, path in paths.items() if path},
+        config.text_column or "text",
+        config.label_column or "label",
+        config.label_names or tuple(label_names),
+        config.skip_bad_rows,
+    )
+
+
+OWN_FILES = SourceKind(lambda config: not config.dataset, _open)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sentiment.config import DataConfig
-from sentiment.data.examples import Examples
+from sentiment.data.examples import Examples, SourceKind
 from sentiment.errors import InputError
 from sentiment.runtime.network import has_network
 
@@ -72,6 +72,12 @@ class TfdsSource:
 
     def _rows(self, split: str, limit: int | None = None) -> list[dict]:
         return _read_rows(self._builder, split, limit)
+
+
+TFDS = SourceKind(
+    lambda config: bool(config.dataset),
+    lambda config, _: TfdsSource(config, config.label_names),
+)
 
 
 def read_tfds_texts(

@@ -1,26 +1,20 @@
-"""Predictions for a person, and for files of any size."""
+"""Predictions of files of any size."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 from tqdm.auto import tqdm
 
 from sentiment.data.table_reader import column_names, read_rows, table_suffix
 from sentiment.data.table_writer import TableWriter
 from sentiment.errors import InputError
+from sentiment.inference.rows import predict_chunks, prediction_columns
 from sentiment.models.packed_text_classifier import PackedTextClassifier
 
-CHUNK_ROWS = 2000
-CHUNK_CHARACTERS = 4_000_000
 SHOWN_BAD_ROWS = 10
-EMPTY_NOTE = "empty after cleaning"
 
 
 @dataclass(frozen=True)
@@ -36,52 +30,6 @@ class PredictedFile:
     num_rows: int
     num_bad_rows: int
     first_bad_rows: tuple[str, ...]
-
-
-def label_rows(
-    classifier: PackedTextClassifier,
-    texts: Sequence[str],
-    batch_size: int | None = None,
-) -> list[dict[str, object]]:
-    """Predictions as one dict per text.
-
-    Returns:
-        Dicts with `label` (str), `score` (float, the label's probability),
-        `probabilities` (dict from class name to float) and `is_empty` (bool,
-        nothing was left after cleaning, so the prediction is the model's bias).
-    """
-    probabilities, is_empty = classifier.predict_texts(list(texts), batch_size)
-    names = classifier.label_names
-    best = np.argmax(probabilities, axis=1)
-    return [
-        {
-            "label": names[label],
-            "score": float(row[label]),
-            "probabilities": dict(zip(names, map(float, row), strict=True)),
-            "is_empty": bool(empty),
-        }
-        for row, label, empty in zip(probabilities, best, is_empty, strict=True)
-    ]
-
-
-def print_predictions(
-    classifier: PackedTextClassifier,
-    texts: Sequence[str],
-    batch_size: int | None = None,
-    console: Console | None = None,
-):
-    """Prints a table of the texts with label and probabilities."""
-    table = Table()
-    # Text, for rich reads [markup] and :emoji: in a string.
-    table.add_column("text", overflow="fold")
-    for name in ("label", *classifier.label_names):
-        table.add_column(Text(name))
-    for text, row in zip(texts, label_rows(classifier, texts, batch_size), strict=True):
-        shown = text if len(text) <= 200 else f"{text[:200]}…"
-        label = f"{row['label']} ({EMPTY_NOTE})" if row["is_empty"] else row["label"]
-        values = (f"{value:.3f}" for value in row["probabilities"].values())
-        table.add_row(Text(shown), Text(label), *values)
-    (console or Console()).print(table)
 
 
 def predict_file(
@@ -122,7 +70,7 @@ def predict_file(
             f"{input_path} has no column {text_column!r}. It has: "
             f"{', '.join(present)}. Give another `text_column`."
         )
-    added = _added_columns(classifier.label_names, present)
+    added = prediction_columns(classifier.label_names, present)
     bad_rows: list[str] = []
     num_written = 0
     schema = _schema(input_path, output_path, added)
@@ -131,15 +79,8 @@ def predict_file(
         tqdm(desc="Predicting", unit=" rows") as progress,
     ):
         rows = _text_rows(input_path, text_column, bad_rows if skip_bad_rows else None)
-        for chunk in _chunks(rows, text_column):
-            texts = [row[text_column] for row in chunk]
-            predictions = label_rows(classifier, texts, batch_size)
-            writer.write(
-                [
-                    {**row, **dict(zip(added, _added_values(prediction), strict=True))}
-                    for row, prediction in zip(chunk, predictions, strict=True)
-                ]
-            )
+        for chunk in predict_chunks(classifier, rows, text_column, added, batch_size):
+            writer.write(chunk)
             num_written += len(chunk)
             progress.update(len(chunk))
     return PredictedFile(num_written, len(bad_rows), tuple(bad_rows[:SHOWN_BAD_ROWS]))
@@ -164,19 +105,6 @@ def _schema(input_path, output_path, added: list[str]) -> pa.Schema | None:
     return pa.schema([*schema, *types.items()], schema.metadata)
 
 
-def _added_columns(label_names, present) -> list[str]:
-    added = ["label", "score", *(f"probability_{n}" for n in label_names), "note"]
-    while set(added) & set(present):
-        added = [f"predicted_{name}" for name in added]
-    return added
-
-
-def _added_values(prediction) -> list[object]:
-    note = EMPTY_NOTE if prediction["is_empty"] else ""
-    probabilities = prediction["probabilities"].values()
-    return [prediction["label"], prediction["score"], *probabilities, note]
-
-
 def _text_rows(path, text_column, bad_rows: list[str] | None) -> Iterator[dict]:
     def on_bad_row(line, reason):
         if bad_rows is None:
@@ -191,16 +119,3 @@ def _text_rows(path, text_column, bad_rows: list[str] | None) -> Iterator[dict]:
             yield row
         else:
             on_bad_row(line, f"text {row[text_column]!r:.60} is no string")
-
-
-def _chunks(rows: Iterator[dict], text_column: str) -> Iterator[list[dict]]:
-    """Groups rows into chunks of bounded number and bounded text."""
-    chunk, characters = [], 0
-    for row in rows:
-        chunk.append(row)
-        characters += len(row[text_column])
-        if len(chunk) == CHUNK_ROWS or characters >= CHUNK_CHARACTERS:
-            yield chunk
-            chunk, characters = [], 0
-    if chunk:
-        yield chunk

@@ -7,8 +7,9 @@ import keras
 from sentiment.bundled import bundled_presets, resolve
 from sentiment.config import SpeedConfig
 from sentiment.errors import InputError
-from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
+from sentiment.models.initial_weights import without_initial_weights
 from sentiment.models.lora import load_adapter
+from sentiment.models.packed_text_classifier import PackedTextClassifier
 from sentiment.runs.files import ADAPTER_FILE, MODEL_FILE
 from sentiment.runtime.process import prepare_process
 
@@ -18,7 +19,7 @@ HEAD_FILE = "task.weights.h5"
 
 def load_classifier(
     path: str | Path, speed: SpeedConfig | None = None
-) -> GPT2TextClassifier:
+) -> PackedTextClassifier:
     """Loads a classifier with its preprocessor and label names.
 
     Args:
@@ -51,12 +52,8 @@ def load_classifier(
     if path.is_dir() and (path / MODEL_FILE).is_file():
         path = path / MODEL_FILE
     try:
-        if path.is_dir():
-            classifier = _load_preset(path)
-        elif path.suffix == Path(ADAPTER_FILE).suffix:
-            classifier = load_adapter(path)
-        else:
-            classifier = keras.saving.load_model(path)
+        with without_initial_weights():
+            classifier = _load(path)
     except InputError:
         raise
     except Exception as error:  # A damaged archive can fail anywhere in Keras.
@@ -64,9 +61,9 @@ def load_classifier(
             f"{path} cannot be loaded; it is damaged, incomplete or no Keras model "
             f"({type(error).__name__}: {error}). Train again or copy it again."
         ) from error
-    if not isinstance(classifier, GPT2TextClassifier):
+    if not isinstance(classifier, PackedTextClassifier):
         raise InputError(
-            f"{path} holds a {type(classifier).__name__}, not a GPT2TextClassifier."
+            f"{path} holds a {type(classifier).__name__}, not a PackedTextClassifier."
         )
     if classifier.preprocessor is None:
         raise InputError(f"{path} was saved without preprocessor, so it reads no text.")
@@ -74,7 +71,15 @@ def load_classifier(
     return classifier
 
 
-def _load_preset(folder: Path) -> GPT2TextClassifier:
+def _load(path: Path) -> PackedTextClassifier:
+    if path.is_dir():
+        return _load_preset(path)
+    if path.suffix == Path(ADAPTER_FILE).suffix:
+        return load_adapter(path)
+    return keras.saving.load_model(path)
+
+
+def _load_preset(folder: Path) -> PackedTextClassifier:
     if not (folder / TASK_FILE).is_file():
         raise InputError(
             f"The folder {folder} holds neither {MODEL_FILE} nor a classifier's preset "
@@ -83,6 +88,6 @@ def _load_preset(folder: Path) -> GPT2TextClassifier:
     if not (folder / HEAD_FILE).is_file():  # KerasHub would make a random head.
         raise InputError(
             f"The preset {folder} has no head ({HEAD_FILE}): it is a language model, "
-            f"for sentiment train --preset={folder} to fine-tune, or incomplete."
+            f"for `sentiment train --preset={folder}` to fine-tune, or incomplete."
         )
-    return GPT2TextClassifier.from_preset(str(folder))
+    return PackedTextClassifier.from_preset(str(folder))

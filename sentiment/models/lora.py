@@ -18,8 +18,12 @@ from safetensors.numpy import save_file
 
 from sentiment.config import LORA_TARGETS, ModelConfig
 from sentiment.errors import InputError
-from sentiment.models.architectures import remade
-from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
+from sentiment.models.backbones import kind_of
+from sentiment.models.backbones.variants import with_weights
+from sentiment.models.packed_text_classifier import (
+    PackedTextClassifier,
+    classifier_class,
+)
 from sentiment.models.presets import load_pretrained
 
 METADATA = "sentiment_adapter"  # key in the file's header
@@ -27,7 +31,7 @@ _LORA_VARIABLES = ("lora_kernel_a", "lora_kernel_b")
 
 
 def enable_lora(
-    classifier: GPT2TextClassifier,
+    classifier: PackedTextClassifier,
     rank: int,
     targets: tuple[str, ...] = ("query", "value"),
     alpha: float | None = None,
@@ -50,9 +54,10 @@ def enable_lora(
     check_adaptable(backbone)
     for layer in backbone._flatten_layers(include_self=False):
         layer.trainable = False
-    for block in backbone.transformer_layers:
+    kind = kind_of(backbone)
+    for block in kind.blocks(backbone):
         for target in targets:
-            layer = _target(block, target)
+            layer = kind.lora_layers(block)[target]
             layer.trainable = True
             layer.enable_lora(rank, lora_alpha=alpha)
             layer.bias.trainable = False
@@ -60,32 +65,20 @@ def enable_lora(
 
 def check_adaptable(backbone):
     """Raises an `InputError` where there are no layers that LoRA adapts."""
-    if not hasattr(backbone, "transformer_layers"):
+    if not kind_of(backbone).is_adaptable:
         raise InputError(
-            "LoRA adapts the attention of a GPT-2 backbone. Received: a "
-            f"{type(backbone).__name__}. Leave out --lora_rank."
+            "LoRA adapts the layers of attention blocks. Received: a "
+            f"{type(backbone).__name__}. Leave out `lora_rank`."
         )
 
 
-def _target(block, name: str):
-    attention = block._self_attention_layer
-    return {
-        "query": attention.query_dense,
-        "key": attention.key_dense,
-        "value": attention.value_dense,
-        "output": attention.output_dense,
-        "intermediate": block._feedforward_intermediate_dense,
-        "feedforward": block._feedforward_output_dense,
-    }[name]
-
-
-def merge_lora(classifier: GPT2TextClassifier) -> GPT2TextClassifier:
+def merge_lora(classifier: PackedTextClassifier) -> PackedTextClassifier:
     """The same classifier with its adapters merged into the kernels."""
     backbone = classifier.backbone
     kernels = {
         layer._kernel.path: _merged_kernel(layer) for layer in _adapted(backbone)
     }
-    return classifier.with_backbone(remade(backbone, kernels))
+    return classifier.with_backbone(with_weights(backbone, kernels))
 
 
 def _adapted(backbone) -> list:
@@ -105,7 +98,9 @@ def _merged_kernel(layer) -> np.ndarray:
     return kernel + layer.lora_alpha / layer.lora_rank * (a @ b)
 
 
-def save_adapter(classifier: GPT2TextClassifier, config: ModelConfig, path: str | Path):
+def save_adapter(
+    classifier: PackedTextClassifier, config: ModelConfig, path: str | Path
+):
     """Writes the variables that LoRA trained, and what to rebuild the model from.
 
     The file is in the safetensors format: one float32 array per trained variable, by
@@ -118,7 +113,8 @@ def save_adapter(classifier: GPT2TextClassifier, config: ModelConfig, path: str 
     """
     backbone, preset = classifier.backbone, config.preset
     adapted = _adapted(backbone)
-    first = backbone.transformer_layers[0]
+    kind = kind_of(backbone)
+    layers = kind.lora_layers(kind.blocks(backbone)[0])
     model = dataclasses.replace(
         config,
         # From any folder; a name of KerasHub's or ours stays as it is.
@@ -131,14 +127,15 @@ def save_adapter(classifier: GPT2TextClassifier, config: ModelConfig, path: str 
         "base": _fingerprint(backbone),
         "rank": adapted[0].lora_rank,
         "alpha": adapted[0].lora_alpha,
-        "targets": [name for name in LORA_TARGETS if _target(first, name) in adapted],
+        "targets": [name for name in LORA_TARGETS if layers.get(name) in adapted],
         "label_names": list(classifier.label_names),
+        "temperature": classifier.temperature,
     }
     arrays = {v.path: np.array(v.value) for v in classifier.trainable_variables}
     save_file(arrays, path, metadata={METADATA: json.dumps(about)})
 
 
-def load_adapter(path: str | Path, preset: str = "") -> GPT2TextClassifier:
+def load_adapter(path: str | Path, preset: str = "") -> PackedTextClassifier:
     """The tuned classifier: the preset's weights with an adapter merged into them.
 
     Args:
@@ -169,13 +166,14 @@ def load_adapter(path: str | Path, preset: str = "") -> GPT2TextClassifier:
             f"The adapter {path} belongs to the preset {trained_on!r} as it was when "
             f"it was trained; {config.preset!r} has other weights. {way}"
         )
-    classifier = GPT2TextClassifier(
+    classifier = classifier_class(type(backbone))(
         backbone,
         num_classes=len(about["label_names"]),
         preprocessor=preprocessor,
         pooling=config.pooling,
         dropout=config.dropout,
         label_names=about["label_names"],
+        temperature=about.get("temperature", 1.0),
     )
     enable_lora(classifier, about["rank"], about["targets"], about["alpha"])
     variables = {v.path: v for v in classifier.trainable_variables}

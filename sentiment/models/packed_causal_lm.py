@@ -1,21 +1,20 @@
 """A causal language model over packed rows."""
 
+import contextlib
 import json
 from pathlib import Path
 
 import keras
-import keras_hub
 from keras import ops
 
 from sentiment.config import SpeedConfig
-from sentiment.models.architectures import packed_layers
+from sentiment.models.backbones import kind_of
+from sentiment.models.backbones.segment_layout import SegmentLayout
 from sentiment.models.next_token_loss import next_token_loss
-from sentiment.models.packed_backbone import SegmentLayout, embed_tokens
 from sentiment.models.packed_training import (
     packed_train_step,
     update_packed_metrics,
 )
-from sentiment.models.rnn_backbone import RNNBackbone, RNNTokenizer
 
 CLEANING_FILE = "cleaning.json"
 
@@ -28,8 +27,8 @@ class PackedCausalLM(keras.Model):
     exponential the perplexity.
 
     Args:
-        backbone: a `keras_hub.models.GPT2Backbone` or an `RNNBackbone`; it is
-            trained in place.
+        backbone: of a causal kind, for instance a `keras_hub.models.GPT2Backbone` or
+            an `RNNBackbone`; it is trained in place.
 
     Inputs:
         token_ids: int (batch, row_length).
@@ -39,25 +38,43 @@ class PackedCausalLM(keras.Model):
     Returns:
         float (batch, row_length, hidden_dim), hidden states. `logits` turns them
         into scores of the next token.
+
+    Raises:
+        InputError: an unknown kind of backbone, or one that is not causal.
     """
 
     gradient_accumulation_steps = 1
 
     def __init__(self, backbone, **kwargs):
+        kind = kind_of(backbone)
+        kind.check_causal("A language model")
+
         # === Layers ===
         segment_layout = SegmentLayout(name="segment_layout")
-        decoder = packed_layers(backbone)
+        decoder = kind.packed_layers(backbone)
 
         # === Functional Model ===
         token_ids = keras.Input((None,), dtype="int32", name="token_ids")
         segment_lengths = keras.Input((None,), dtype="int32", name="segment_lengths")
         segment_ids, positions = segment_layout(token_ids, segment_lengths)
-        embeddings = embed_tokens(backbone, token_ids, positions)
+        embeddings = kind.embed(backbone, token_ids, positions)
         outputs = decoder(embeddings, segment_ids, segment_lengths)
         inputs = {"token_ids": token_ids, "segment_lengths": segment_lengths}
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
         self.backbone = backbone
         self.decoder = decoder
+
+    def compile(self, *args, gradient_accumulation_steps=1, **kwargs):
+        """As `keras.Model.compile`.
+
+        Args:
+            *args: see `keras.Model.compile`.
+            gradient_accumulation_steps: int, micro-batches in one update, see
+                `packed_training`.
+            **kwargs: see `keras.Model.compile`.
+        """
+        self.gradient_accumulation_steps = gradient_accumulation_steps
+        super().compile(*args, **kwargs)
 
     @property
     def speed(self) -> SpeedConfig:
@@ -113,14 +130,26 @@ class AuxiliaryLanguageLoss(keras.layers.Layer):
         token_ids: int (batch, row_length).
         segment_ids: int (batch, row_length), 0 is padding.
         segment_lengths: int (batch, max_segments).
+
+    Attributes:
+        weight: float, 0 adds nothing; set by the classifier's `compile`.
     """
 
     def __init__(self, backbone, **kwargs):
         super().__init__(dtype=backbone.dtype_policy, **kwargs)
         self.backbone = backbone
         self.weight = 0.0
-        self.share = 1.0  # labelled reviews per review of the update, in training
+        self._scale = 1.0
         self.built = True  # The backbone is.
+
+    @contextlib.contextmanager
+    def scaled_by(self, scale):
+        """While this holds, the loss is multiplied by `scale`, too."""
+        self._scale = scale
+        try:
+            yield
+        finally:  # Values of a trace must not outlive it.
+            self._scale = 1.0
 
     def call(
         self, hidden_states, token_ids, segment_ids, segment_lengths, training=False
@@ -135,7 +164,7 @@ class AuxiliaryLanguageLoss(keras.layers.Layer):
             weights = has_next / ops.maximum(lengths - 1, 1)
             embedding = ops.convert_to_tensor(self.backbone.token_embedding.embeddings)
             loss = next_token_loss(hidden_states, embedding, targets, weights)
-            self.add_loss(self.weight * self.share * loss)
+            self.add_loss(self.weight * self._scale * loss)
         return hidden_states
 
     def compute_output_spec(self, hidden_states, *_, **__):
@@ -143,37 +172,19 @@ class AuxiliaryLanguageLoss(keras.layers.Layer):
 
 
 def save_language_model(backbone, tokenizer, folder, lowercase=False):
-    """Saves a preset that KerasHub loads without this package.
+    """Saves a preset of a language model.
 
-    `keras_hub.models.GPT2CausalLM.from_preset(folder)` generates from it, and
-    `sentiment train --preset=folder` fine-tunes it.
+    `sentiment train --preset=folder` fine-tunes it. Of GPT-2's,
+    `keras_hub.models.GPT2CausalLM.from_preset(folder)` generates without this package.
 
     Args:
-        backbone: a `keras_hub.models.GPT2Backbone`. An `RNNBackbone` can be saved,
-            too; that preset needs this package.
+        backbone: of a causal kind.
         tokenizer: its `ByteLevelGPT2Tokenizer`; beside a GPT-2 backbone it is saved
             as KerasHub's own class.
         folder: path; made if missing.
         lowercase: whether its texts were lowercased; kept in `cleaning.json`, for
             fine-tuning must read texts in the same way.
     """
-    if isinstance(backbone, RNNBackbone):
-        backbone.save_to_preset(str(folder))
-        RNNTokenizer(dict(tokenizer.vocabulary), tokenizer.merges).save_to_preset(
-            str(folder)
-        )
-    else:
-        _save_gpt2(backbone, tokenizer, folder)
+    kind_of(backbone).save_language_model(backbone, tokenizer, str(folder))
     cleaning = json.dumps({"lowercase": lowercase}) + "\n"
     (Path(folder) / CLEANING_FILE).write_text(cleaning)
-
-
-def _save_gpt2(backbone, tokenizer, folder):
-    preprocessor = keras_hub.models.GPT2CausalLMPreprocessor(
-        keras_hub.models.GPT2Tokenizer(
-            vocabulary=dict(tokenizer.vocabulary), merges=list(tokenizer.merges)
-        ),
-        sequence_length=backbone.max_sequence_length,
-    )
-    causal_lm = keras_hub.models.GPT2CausalLM(backbone, preprocessor)
-    causal_lm.save_to_preset(str(folder))

@@ -1,5 +1,7 @@
-"""What every classifier over packed rows shares: training and prediction."""
+"""A classifier over packed rows, on any kind of backbone."""
 
+import functools
+import math
 import random
 from collections.abc import Sequence
 
@@ -8,44 +10,266 @@ import jax.numpy as jnp
 import keras
 import keras_hub
 import numpy as np
-from tqdm.auto import tqdm
+from keras_hub.src.utils.preset_utils import (
+    TASK_CONFIG_FILE,
+    check_config_class,
+    check_file_exists,
+    get_preset_loader,
+    load_json,
+)
 
-from sentiment.data.packing import RaggedTokens, pack_rows, plan_rows
+from sentiment.bundled import resolve
+from sentiment.config import SpeedConfig
+from sentiment.data.packing import RaggedTokens
 from sentiment.errors import InputError
-from sentiment.models.adversarial import Adversary, Rows
+from sentiment.models.adversarial import Adversary, EmbeddingPerturbation, Rows
+from sentiment.models.backbones import kind_of
+from sentiment.models.backbones.segment_layout import SegmentLayout
+from sentiment.models.gpt2_text_classifier_preprocessor import (
+    DEFAULT_SEQUENCE_LENGTH,
+    GPT2TextClassifierPreprocessor,
+)
 from sentiment.models.losses import MacroF1, ReviewCrossentropy
+from sentiment.models.packed_causal_lm import AuxiliaryLanguageLoss
+from sentiment.models.packed_prediction import packed_batches, progress_bar, windows
 from sentiment.models.packed_training import (
     count_targets,
     packed_train_step,
     update_packed_metrics,
 )
+from sentiment.models.pooling import POOLINGS
 from sentiment.models.raw_texts import LabelledTexts, checked_labels, texts_in
 
-# On a CPU a batch's activations fit its cache, which makes long reviews a fifth
-# faster; elsewhere a batch keeps large products busy, and fits a small memory.
-PREDICT_BATCH_TOKENS = {"cpu": 2048}
-PREDICT_BATCH_TOKENS_ELSEWHERE = 8192
-PREDICT_SHORTEST_ROW = 32
-PREDICT_WINDOW_CHARACTERS = 4_000_000
-PREDICT_SHOW_PROGRESS = 1000
 DEFAULT_FIT_BATCH_SIZE = 32  # as in Keras
 
 
+@keras.saving.register_keras_serializable(package="sentiment")
 class PackedTextClassifier(keras_hub.models.TextClassifier):
-    """Base class of text classifiers that read several reviews per row.
+    """A text classifier that reads several texts per row.
 
-    Inputs are `token_ids` (batch, row_length) and `segment_lengths` (batch,
-    max_segments); the model's output is one row of logits per slot, (batch,
-    max_segments, num_classes). Labels and sample weights are (batch,
-    max_segments), weight 0 in unused slots; float labels (batch, max_segments,
-    num_classes) are probabilities.
+    A backbone reads the text, a pooling layer makes one vector of its hidden states, a
+    Dense softmax head classifies it. Several texts share a row (packing); the
+    backbone's own layers are used and `classifier.backbone` stays as it is.
 
-    Its targets are reviews; see `packed_training`.
+    The model is called on packed rows and returns logits; `predict` takes raw strings
+    and returns probabilities. In training its targets are texts, see
+    `packed_training`: labels and sample weights are (batch, max_segments), weight 0 in
+    unused slots; float labels (batch, max_segments, num_classes) are probabilities.
+
+    Args:
+        backbone: one of a kind in `sentiment.models.backbones`, for instance a
+            `keras_hub.models.GPT2Backbone`.
+        num_classes: int, at least 2.
+        preprocessor: a `GPT2TextClassifierPreprocessor` or `None`.
+        pooling: a name in `POOLINGS` of `sentiment.models.pooling`, for instance
+            `last`, `mean` or `attention`.
+        dropout: float in [0, 1), on the pooled vector.
+        label_names: sequence of str, one per class, or `None` for "0", "1", ...
+        temperature: float above 0; probabilities are softmax(logits / temperature).
+            It calibrates a trained classifier (Guo et al. 2017,
+            https://arxiv.org/abs/1706.04599) and changes no training.
+
+    Inputs:
+        token_ids: int (batch, row_length).
+        segment_lengths: int (batch, max_segments), tokens of each text in the
+            row, 0 in unused slots, which come last.
+
+    Returns:
+        float32 (batch, max_segments, num_classes), logits.
+
+    Raises:
+        InputError: an unknown kind of backbone, an unknown pooling, fewer than two
+            classes, label names that do not fit, a temperature that is not above 0, or
+            a `sequence_length` beyond the backbone's position table (which would give
+            NaN).
     """
 
+    preprocessor_cls = GPT2TextClassifierPreprocessor
     gradient_accumulation_steps = 1
     adversary: Adversary | None = None
-    labelled_share = 1.0
+
+    def __init__(
+        self,
+        backbone,
+        num_classes,
+        preprocessor=None,
+        pooling="last",
+        dropout=0.1,
+        label_names=None,
+        temperature=1.0,
+        **kwargs,
+    ):
+        kind = kind_of(backbone)
+        _check_class(type(self), backbone)
+        label_names = _check_label_names(label_names, num_classes)
+        if pooling not in POOLINGS:
+            raise InputError(
+                f"pooling must be one of {', '.join(POOLINGS)}. Received: {pooling!r}."
+            )
+
+        # === Config ===, before the constructor compiles
+        self.num_classes = num_classes
+        self.pooling = pooling
+        self.dropout = dropout
+        self.label_names = label_names
+        self.temperature = temperature
+
+        # === Layers ===
+        self.backbone = backbone
+        self.preprocessor = preprocessor
+        self.segment_layout = SegmentLayout(name="segment_layout")
+        self.perturbation = EmbeddingPerturbation(name="perturbation")
+        self.decoder = kind.packed_layers(backbone, reads_last=pooling == "last")
+        self.language_loss = AuxiliaryLanguageLoss(backbone, name="language_loss")
+        self.pooler = POOLINGS[pooling](name="pooler")
+        self.pooled_dropout = keras.layers.Dropout(
+            dropout, dtype="float32", name="pooled_dropout"
+        )
+        self.logits_dense = keras.layers.Dense(
+            num_classes,
+            kernel_initializer=keras.initializers.RandomNormal(stddev=0.02),
+            dtype="float32",
+            name="logits",
+        )
+
+        # === Functional Model ===
+        inputs = {
+            "token_ids": keras.Input((None,), dtype="int32", name="token_ids"),
+            "segment_lengths": keras.Input(
+                (None,), dtype="int32", name="segment_lengths"
+            ),
+        }
+        token_ids, segment_lengths = inputs["token_ids"], inputs["segment_lengths"]
+        segment_ids, positions = self.segment_layout(token_ids, segment_lengths)
+        embeddings = kind.embed(backbone, token_ids, positions)
+        embeddings = self.perturbation(embeddings)
+        hidden_states = self.decoder(embeddings, segment_ids, segment_lengths)
+        hidden_states = self.language_loss(
+            hidden_states, token_ids, segment_ids, segment_lengths
+        )
+        pooled = self.pooler(hidden_states, segment_ids, segment_lengths)
+        outputs = self.logits_dense(self.pooled_dropout(pooled))
+        super().__init__(inputs=inputs, outputs=outputs, **kwargs)
+
+    @keras_hub.models.TextClassifier.preprocessor.setter
+    def preprocessor(self, value):
+        if value is not None:
+            fit_sequence_length(value, self.backbone)
+        self._preprocessor = value
+
+    @property
+    def speed(self) -> SpeedConfig:
+        """The fast paths in use; not saved, for they change no prediction."""
+        return self.decoder.speed
+
+    @speed.setter
+    def speed(self, value: SpeedConfig):
+        self.decoder.speed = value
+        # What was compiled took the old paths.
+        self.train_function = self.test_function = self.predict_function = None
+
+    @property
+    def temperature(self) -> float:
+        """What logits are divided by where they become probabilities."""
+        return self._temperature
+
+    @temperature.setter
+    def temperature(self, value: float):
+        if not 0 < value < math.inf:
+            raise InputError(
+                f"temperature must be above 0 and finite. Received: {value}."
+            )
+        self._temperature = float(value)
+        # What was compiled holds the old one.
+        self.train_function = self.test_function = self.predict_function = None
+
+    def probabilities(self, logits):
+        """Class probabilities of logits.
+
+        Args:
+            logits: float (..., num_classes).
+
+        Returns:
+            float32, like `logits`.
+        """
+        return jax.nn.softmax(self._calibrated(logits), axis=-1)
+
+    def _calibrated(self, logits):
+        logits = jnp.asarray(logits, "float32")
+        return logits if self.temperature == 1 else logits / self.temperature
+
+    def with_backbone(self, backbone, preprocessor=None):
+        """A classifier with this one's pooling and head on another backbone.
+
+        Args:
+            backbone: one whose hidden states have the same width.
+            preprocessor: by default this one's.
+
+        Returns:
+            A classifier of the same class, with a copy of pooling and head.
+        """
+        other = type(self)(
+            backbone,
+            self.num_classes,
+            preprocessor=preprocessor or self.preprocessor,
+            pooling=self.pooling,
+            dropout=self.dropout,
+            label_names=self.label_names,
+            temperature=self.temperature,
+        )
+        for mine, its in (
+            (self.pooler, other.pooler),
+            (self.logits_dense, other.logits_dense),
+        ):
+            its.set_weights(mine.get_weights())
+        other.speed = self.speed
+        return other
+
+    @classmethod
+    def from_preset(cls, preset, load_weights=True, **kwargs):
+        """A classifier of a preset: a finished one, or a fresh head on a backbone.
+
+        Args:
+            preset: str, a folder that `save_to_preset` wrote, a name of those that come
+                with this package (`imdb_mini_sentiment`), or what
+                `keras_hub.models.TextClassifier.from_preset` takes.
+            load_weights: bool, whether the backbone has the preset's weights.
+            **kwargs: of the constructor. With `num_classes` the head is a fresh one.
+
+        Raises:
+            InputError: a name of those that come along is also a path here.
+        """
+        preset = resolve(str(preset))
+        if "num_classes" in kwargs:
+            kwargs = {"temperature": 1.0, **kwargs}
+        if cls.backbone_cls is None:
+            loader = get_preset_loader(preset)
+            has_subclass = classifier_class(loader.check_backbone_class()) is not cls
+            if not has_subclass or _saved_class(preset) is cls:
+                # KerasHub wants a subclass for each kind; we need none.
+                has_head = "num_classes" not in kwargs
+                return loader.load_task(cls, load_weights, has_head, **kwargs)
+        return super().from_preset(preset, load_weights, **kwargs)
+
+    @classmethod
+    def from_config(cls, config):
+        names = config.get("label_names")
+        if names is not None and len(names) != config["num_classes"]:
+            # `from_preset(num_classes=...)` puts another number into the saved
+            # config; names and temperature belong to the head that it replaces.
+            config = {**config, "label_names": None, "temperature": 1.0}
+        return super().from_config(config)
+
+    def get_config(self):
+        config = super().get_config()
+        config.update(
+            num_classes=self.num_classes,
+            pooling=self.pooling,
+            dropout=self.dropout,
+            label_names=list(self.label_names),
+            temperature=self.temperature,
+        )
+        return config
 
     def compile(
         self,
@@ -55,9 +279,11 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
         metrics=None,
         weighted_metrics="auto",
         gradient_accumulation_steps=1,
+        adversary=None,
+        lm_loss_weight=0.0,
         **kwargs,
     ):
-        """Configures training; everything has a default.
+        """Configures training; everything has a default, and nothing of it is saved.
 
         Args:
             optimizer: as in `keras.Model.compile`; `"auto"` is Adam at 5e-5.
@@ -69,7 +295,14 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
             gradient_accumulation_steps: int, micro-batches in one update. A
                 batch handed to `fit` is the whole update; the compiled step
                 reads it in this many parts, the last of them filled up.
+            adversary: an `Adversary`, whose loss is added in training.
+            lm_loss_weight: float, weight of the loss of a language model on the same
+                texts, see `AuxiliaryLanguageLoss`.
             **kwargs: see `keras.Model.compile`.
+
+        Raises:
+            InputError: less than one micro-batch, something else than a loss over
+                logits, or `lm_loss_weight` where the backbone is no language model.
         """
         if gradient_accumulation_steps < 1:
             raise InputError(
@@ -88,7 +321,13 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
                 ),
                 MacroF1(self.output_shape[-1]),
             ]
+        if lm_loss_weight:
+            kind_of(self.backbone).check_causal("lm_loss_weight")
         self.gradient_accumulation_steps = gradient_accumulation_steps
+        self.adversary = adversary
+        self.language_loss.weight = lm_loss_weight
+        # A language model reads every hidden state.
+        self.decoder.reads_last = self.pooling == "last" and not lm_loss_weight
         super().compile(
             optimizer=optimizer,
             loss=_summed(loss),
@@ -191,11 +430,12 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
         num_labelled = count_targets(y, sample_weight)
         # For terms over all reviews, labelled or not: the step divides by the labelled.
         share = jnp.maximum(num_labelled, 1) / jnp.maximum(num_reviews, 1)
-        self.labelled_share = self.language_loss.share = share
-        try:
-            return packed_train_step(self, state, data)
-        finally:  # Values of a trace must not outlive it.
-            self.labelled_share = self.language_loss.share = 1.0
+        return packed_train_step(
+            self,
+            state,
+            data,
+            functools.partial(self.compute_loss_and_updates, labelled_share=share),
+        )
 
     def compute_loss_and_updates(
         self,
@@ -207,18 +447,23 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
         sample_weight,
         training=False,
         optimizer_variables=None,
+        labelled_share=1.0,
     ):
-        """As in `keras.Model`; in training the adversary's loss is added."""
-        loss, updates = super().compute_loss_and_updates(
-            trainable_variables,
-            non_trainable_variables,
-            metrics_variables,
-            x,
-            y,
-            sample_weight,
-            training=training,
-            optimizer_variables=optimizer_variables,
-        )
+        """As in `keras.Model`; in training the adversary's loss is added.
+
+        `labelled_share` is that of the update: labelled reviews per review.
+        """
+        with self.language_loss.scaled_by(labelled_share):
+            loss, updates = super().compute_loss_and_updates(
+                trainable_variables,
+                non_trainable_variables,
+                metrics_variables,
+                x,
+                y,
+                sample_weight,
+                training=training,
+                optimizer_variables=optimizer_variables,
+            )
         if not training or self.adversary is None:
             return loss, updates
 
@@ -244,14 +489,17 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
             Rows(segment_ids, x["segment_lengths"]),
             values[id(self.backbone.token_embedding.embeddings)],
             optimizer_variables[0],  # updates made so far
-            self.labelled_share,
+            labelled_share,
         ), updates
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
-        """As in `keras.Model`; labels that are probabilities count as the likeliest."""
+        """As in `keras.Model`; metrics see logits over the temperature.
+
+        Labels that are probabilities count as the likeliest.
+        """
         if len(y.shape) == len(y_pred.shape):
             y = keras.ops.argmax(y, axis=-1)
-        return super().compute_metrics(x, y, y_pred, sample_weight)
+        return super().compute_metrics(x, y, self._calibrated(y_pred), sample_weight)
 
     def _update_metrics_variables(self, *arguments):
         return update_packed_metrics(self, *arguments)
@@ -259,7 +507,7 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
     def predict_step(self, state, data):
         """Probabilities instead of the logits that training reads."""
         logits, non_trainable = super().predict_step(state, data)
-        return jax.nn.softmax(logits.astype("float32"), axis=-1), non_trainable
+        return self.probabilities(logits), non_trainable
 
     def predict(self, x, batch_size=None, verbose="auto", **kwargs):
         """Class probabilities of raw texts.
@@ -306,8 +554,8 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
         """
         probabilities = np.zeros((len(texts), self.num_classes), np.float32)
         is_empty = np.zeros(len(texts), bool)
-        with _progress(len(texts), verbose) as progress:
-            for start, stop in _windows(texts):
+        with progress_bar(len(texts), verbose) as progress:
+            for start, stop in windows(texts):
                 encoded = self.preprocessor.encode(texts[start:stop])
                 is_empty[start:stop] = encoded.is_empty
                 probabilities[start:stop] = self._predict_packed(
@@ -319,12 +567,10 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
         self, tokens: RaggedTokens, batch_size=None, verbose="auto"
     ) -> np.ndarray:
         """Like `predict`, for what `preprocessor.encode` returns as tokens."""
-        with _progress(len(tokens), verbose) as progress:
+        with progress_bar(len(tokens), verbose) as progress:
             return self._predict_packed(tokens, batch_size, progress)
 
     def _predict_packed(self, tokens, batch_size, progress):
-        # Row length and number of rows come from a short list of sizes, so that
-        # any input is served by a few compiled programs.
         if batch_size is not None and batch_size < 1:
             raise InputError(f"batch_size must be at least 1. Received: {batch_size}.")
         if len(tokens) == 0:
@@ -334,21 +580,13 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
                 "This classifier has no preprocessor, which knows how long a row may "
                 "be. Set `classifier.preprocessor`."
             )
-        longest = int(tokens.lengths.max(initial=1))
-        limit = self.preprocessor.sequence_length
-        row_length = min(_round_up(longest, smallest=PREDICT_SHORTEST_ROW), limit)
-        rows = plan_rows(tokens.lengths, row_length, max(1, row_length // 4))
-        max_segments = _round_up(max(map(len, rows), default=1), smallest=8)
-        most = batch_size or max(1, predict_batch_tokens() // row_length)
-        batch_rows = _even_batch_rows(len(rows), most, _num_devices())
         probabilities = np.zeros((len(tokens), self.num_classes), np.float32)
-        for i in range(0, len(rows), batch_rows):
-            chunk = rows[i : i + batch_rows]
-            batch = pack_rows(tokens, chunk, row_length, max_segments, batch_rows)
-            values = self.predict_on_batch(_sharded(batch))
-            for row, row_values in zip(chunk, values, strict=False):
+        longest_row = self.preprocessor.sequence_length
+        for rows, batch in packed_batches(tokens, longest_row, batch_size):
+            values = self.predict_on_batch(batch)
+            for row, row_values in zip(rows, values, strict=False):
                 probabilities[row] = row_values[: len(row)]
-            progress.update(sum(map(len, chunk)))
+            progress.update(sum(map(len, rows)))
         if np.isnan(probabilities).any():
             raise InputError(
                 "The model's probabilities are NaN: its weights are broken, or it was "
@@ -357,10 +595,60 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
         return probabilities
 
 
-def predict_batch_tokens() -> int:
-    """Tokens that prediction computes at once."""
-    backend = jax.default_backend()
-    return PREDICT_BATCH_TOKENS.get(backend, PREDICT_BATCH_TOKENS_ELSEWHERE)
+def classifier_class(backbone_class: type) -> type[PackedTextClassifier]:
+    """The class of classifiers on backbones of a class: a subclass, if there is one."""
+    for cls in PackedTextClassifier.__subclasses__():
+        if cls.backbone_cls and issubclass(backbone_class, cls.backbone_cls):
+            return cls
+    return PackedTextClassifier
+
+
+def _saved_class(preset: str) -> type | None:
+    """What was saved as a preset; `None` if it is no model of KerasHub's or ours."""
+    if not check_file_exists(preset, TASK_CONFIG_FILE):
+        return None
+    return check_config_class(load_json(preset, TASK_CONFIG_FILE))
+
+
+def _check_class(cls, backbone):
+    wanted = cls.backbone_cls
+    if wanted is not None and not isinstance(backbone, wanted):
+        raise InputError(
+            f"A {cls.__name__} reads with a {wanted.__name__}. Received: a "
+            f"{type(backbone).__name__}, for which there is "
+            f"{classifier_class(type(backbone)).__name__}."
+        )
+
+
+def _check_label_names(label_names, num_classes) -> tuple[str, ...]:
+    if num_classes < 2:
+        raise InputError(f"num_classes must be at least 2. Received: {num_classes}.")
+    if label_names is None:
+        return tuple(str(i) for i in range(num_classes))
+    label_names = tuple(label_names)
+    if len(label_names) != num_classes or len(set(label_names)) != num_classes:
+        raise InputError(
+            f"label_names must be {num_classes} different names, one per class. "
+            f"Received: {list(label_names)}."
+        )
+    return label_names
+
+
+def fit_sequence_length(preprocessor, backbone):
+    """Sets a preprocessor's default sequence length, and checks a chosen one.
+
+    Raises:
+        InputError: it is beyond the length that the backbone reads.
+    """
+    max_length = kind_of(backbone).max_length(backbone)
+    if preprocessor.sequence_length is None:
+        preprocessor.sequence_length = min(DEFAULT_SEQUENCE_LENGTH, max_length)
+    if preprocessor.sequence_length > max_length:
+        raise InputError(
+            f"sequence_length={preprocessor.sequence_length} is beyond the backbone's "
+            f"{max_length} positions, which would give NaN. Use at most "
+            f"{max_length}."
+        )
 
 
 def _summed(loss):
@@ -372,59 +660,3 @@ def _summed(loss):
     if loss.reduction == "sum":
         return loss
     return type(loss).from_config({**loss.get_config(), "reduction": "sum"})
-
-
-def _progress(total, verbose):
-    hide = not verbose or (verbose == "auto" and total < PREDICT_SHOW_PROGRESS)
-    return tqdm(total=total, desc="Predicting", unit=" texts", disable=hide)
-
-
-def _windows(texts):
-    """Splits texts into ranges of bounded size, so memory stays bounded."""
-    start, characters = 0, 0
-    for i, text in enumerate(texts):
-        characters += len(text)
-        if characters >= PREDICT_WINDOW_CHARACTERS:
-            yield start, i + 1
-            start, characters = i + 1, 0
-    if start < len(texts):
-        yield start, len(texts)
-
-
-def _round_up(value, smallest):
-    """The least `smallest * 2**n` that holds `value`."""
-    size = smallest
-    while size < value:
-        size *= 2
-    return size
-
-
-def _even_batch_rows(num_rows, limit, num_devices):
-    """Rows of each batch, so that batches of one size hold all with few to spare.
-
-    Sizes come from a short list, the powers of 2 and eighths of `limit`, since
-    each takes a compilation.
-    """
-    num_batches = -(-num_rows // limit)
-    even = -(-num_rows // max(num_batches, 1))
-    eighth = max(limit // 8, 1)
-    size = min(_round_up(even, smallest=1), -(-even // eighth) * eighth)
-    return -(-min(size, limit) // num_devices) * num_devices
-
-
-def _sharded(batch):
-    """Shares the rows out over the devices of the current distribution."""
-    distribution = keras.distribution.distribution()
-    if distribution is None:
-        return batch
-    return {
-        name: keras.distribution.distribute_tensor(
-            array, distribution.get_data_layout(array.shape)
-        )
-        for name, array in batch.items()
-    }
-
-
-def _num_devices():
-    distribution = keras.distribution.distribution()
-    return 1 if distribution is None else distribution.device_mesh.shape[0]

@@ -17,18 +17,21 @@ import jax.numpy as jnp
 import keras
 
 
-def packed_train_step(model, state, data):
+def packed_train_step(model, state, data, compute_loss_and_updates=None):
     """One optimizer update: gradients of all micro-batches, then a step.
 
     Args:
         model: a compiled Keras model with `gradient_accumulation_steps`.
         state: as of `keras.Model.train_step` on JAX.
         data: the batch of the whole update.
+        compute_loss_and_updates: what is called for each micro-batch; by default the
+            model's method of this name.
     """
     trainable, non_trainable, optimizer_variables, metrics_variables = state
     data = keras.utils.unpack_x_y_sample_weight(data)
     steps = model.gradient_accumulation_steps
-    gradient = jax.value_and_grad(model.compute_loss_and_updates, has_aux=True)
+    compute = compute_loss_and_updates or model.compute_loss_and_updates
+    gradient = jax.value_and_grad(compute, has_aux=True)
 
     def micro_step(non_trainable, micro_batch):
         (_, (loss, logits, non_trainable, _)), gradients = gradient(

@@ -1,35 +1,34 @@
-"""Pretrained GPT-2 weights: KerasHub, Kaggle, Hugging Face, local folders."""
+"""Pretrained weights: KerasHub, Kaggle, Hugging Face, local folders."""
 
 import json
 from pathlib import Path
 
-import huggingface_hub
-import keras_hub
+from keras_hub.src.utils.preset_utils import get_preset_loader
 
 from sentiment.bundled import bundled_presets, resolve
 from sentiment.config import BackboneConfig, ModelConfig
 from sentiment.errors import InputError
-from sentiment.models.architectures import with_fewer_layers
-from sentiment.models.gpt2_text_classifier import fit_sequence_length
+from sentiment.models.backbones import (
+    kerashub_presets,
+    kind_of_class,
+    kind_of_config,
+    known_backbones,
+)
+from sentiment.models.backbones.variants import with_fewer_layers
 from sentiment.models.gpt2_text_classifier_preprocessor import (
     GPT2TextClassifierPreprocessor,
 )
 from sentiment.models.gpt2_tokenizer import ByteLevelGPT2Tokenizer
 from sentiment.models.packed_causal_lm import CLEANING_FILE
-from sentiment.models.rnn_backbone import RNNBackbone, RNNTokenizer
+from sentiment.models.packed_text_classifier import fit_sequence_length
 from sentiment.runtime.network import has_network
 
 HF_PREFIX = "hf://"
 HF_HOST = "huggingface.co"
 KAGGLE_PREFIX = "kaggle://"
 PREPROCESSOR_FILE = "preprocessor.json"  # KerasHub's name
-GPT2 = "GPT2Backbone"
-_CLASSES = {
-    GPT2: (keras_hub.models.GPT2Backbone, keras_hub.models.GPT2Tokenizer),
-    "RNNBackbone": (RNNBackbone, RNNTokenizer),
-}
 LOCAL_WAY = (
-    "Without network, download it elsewhere and give the folder: --preset=FOLDER, "
+    "Without network, download it elsewhere and give the folder: `preset=FOLDER`, "
     "either a KerasHub preset (as Kaggle's download or save_to_preset leaves it) or a "
     "Hugging Face folder (config.json, model.safetensors, vocab.json, merges.txt)."
 )
@@ -43,8 +42,9 @@ def load_pretrained(config: ModelConfig, dtype: str = "float32"):
         dtype: dtype policy of the backbone.
 
     Returns:
-        `(backbone, preprocessor)`: a `keras_hub.models.GPT2Backbone` and a
-        `GPT2TextClassifierPreprocessor` with GPT-2's exact tokenizer.
+        `(backbone, preprocessor)`: a `keras_hub.models.GPT2Backbone` or one of another
+        kind of `sentiment.models.backbones`, and a `GPT2TextClassifierPreprocessor`
+        with GPT-2's exact tokenizer.
 
     Raises:
         InputError: see `load_backbone`; or a sequence length beyond the backbone's
@@ -52,7 +52,7 @@ def load_pretrained(config: ModelConfig, dtype: str = "float32"):
     """
     backbone, tokenizer = load_backbone(config, dtype)
     preprocessor = make_preprocessor(config, tokenizer)
-    fit_sequence_length(preprocessor, backbone.max_sequence_length)
+    fit_sequence_length(preprocessor, backbone)
     return backbone, preprocessor
 
 
@@ -85,15 +85,15 @@ def load_backbone(config: BackboneConfig, dtype: str = "float32"):
             are to be kept, or no network.
     """
     preset = resolve(config.preset)
-    kind = _check_preset(preset)
+    _check_preset(preset)
     _check_cleaning(config, Path(preset))
     try:
-        backbone_class, tokenizer_class = _CLASSES[kind]
-        backbone = backbone_class.from_preset(
+        kind = kind_of_class(get_preset_loader(preset).check_backbone_class())
+        backbone = kind.backbone_class.from_preset(
             preset, dropout=config.dropout, dtype=dtype
         )
         tokenizer = ByteLevelGPT2Tokenizer.from_tokenizer(
-            tokenizer_class.from_preset(preset)
+            kind.tokenizer_class.from_preset(preset)
         )
     except Exception as error:  # Each hub and file format fails in its own way.
         raise InputError(
@@ -111,12 +111,8 @@ def load_backbone(config: BackboneConfig, dtype: str = "float32"):
     return backbone, tokenizer
 
 
-def _check_preset(preset: str) -> str:
-    """Checks what can be checked before a library starts to load or to retry.
-
-    Returns:
-        The kind of backbone, a key of `_CLASSES`.
-    """
+def _check_preset(preset: str):
+    """Checks what can be checked before a library starts to load or to retry."""
     if preset.startswith(HF_PREFIX):
         # The Hugging Face client retries for half a minute before it gives up.
         if not (_is_cached(preset) or has_network(HF_HOST)):
@@ -124,20 +120,21 @@ def _check_preset(preset: str) -> str:
                 f"The preset {preset!r} must be downloaded, and {HF_HOST} cannot be "
                 f"reached. {LOCAL_WAY}"
             )
-        return GPT2
-    builtin = keras_hub.models.GPT2Backbone.presets
-    if preset.startswith(KAGGLE_PREFIX) or preset in builtin:
-        return GPT2  # Kaggle's client fails at once.
+        return
+    if preset.startswith(KAGGLE_PREFIX) or preset in kerashub_presets():
+        return  # Kaggle's client fails at once.
     if not Path(preset).is_dir():
         raise InputError(
             f"The preset {preset!r} is no folder here, no kaggle:// or hf:// handle "
-            f"and none of KerasHub's GPT-2 presets: {', '.join(builtin)}; nor of those "
-            f"that come along: {', '.join(bundled_presets()) or 'none'}."
+            f"and none of KerasHub's presets: {', '.join(kerashub_presets())}; nor of "
+            f"those that come along: {', '.join(bundled_presets()) or 'none'}."
         )
-    return _check_folder(Path(preset))
+    _check_folder(Path(preset))
 
 
 def _is_cached(preset: str) -> bool:
+    import huggingface_hub  # A local model is loaded without.
+
     repo = preset.removeprefix(HF_PREFIX)
     try:
         found = huggingface_hub.try_to_load_from_cache(repo, "config.json")
@@ -149,7 +146,7 @@ def _is_cached(preset: str) -> bool:
     return isinstance(found, str)
 
 
-def _check_folder(folder: Path) -> str:
+def _check_folder(folder: Path):
     path = folder / "config.json"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
@@ -162,19 +159,17 @@ def _check_folder(folder: Path) -> str:
         raise InputError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(config, dict):
         raise InputError(f"{path} must hold one JSON object. Received: {config!r}.")
-    kind = config.get("model_type") or config.get("class_name")
-    kind = GPT2 if kind == "gpt2" else kind
-    if kind not in _CLASSES:
+    if kind_of_config(config) is None:
+        held = config.get("model_type") or config.get("class_name")
         raise InputError(
-            f"The preset folder {str(folder)!r} holds {kind!r}, not a GPT-2 backbone "
-            "or a recurrent one of this project."
+            f"The preset folder {str(folder)!r} holds {held!r}. Backbones known are "
+            f"{known_backbones()}."
         )
     if _is_quantized(config):
         raise InputError(
             f"The preset {str(folder)!r} is quantised, and so cannot be trained. Give "
             "the one that it was made of."
         )
-    return kind
 
 
 def _is_quantized(config: dict) -> bool:
@@ -188,8 +183,8 @@ def _check_cleaning(config: BackboneConfig, folder: Path):
     trained = _trained_lowercase(folder)
     if trained not in (None, config.lowercase):
         raise InputError(
-            f"The preset {config.preset!r} was trained with --lowercase={trained}; "
-            f"received --lowercase={config.lowercase}. Give the same."
+            f"The preset {config.preset!r} was trained with `lowercase={trained}`; "
+            f"received `lowercase={config.lowercase}`. Give the same."
         )
 
 

@@ -1,9 +1,13 @@
 """Raw texts in memory, as they are handed to a classifier."""
 
-import grain
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from sentiment.errors import InputError
+
+if TYPE_CHECKING:
+    import grain
 
 
 def texts_in(x) -> list[str] | None:
@@ -54,8 +58,8 @@ def checked_labels(y, num_classes) -> np.ndarray:
     return labels
 
 
-class LabelledTexts(grain.sources.RandomAccessDataSource):
-    """Texts with their labels, and weights if any."""
+class LabelledTexts:
+    """Texts with their labels, and weights if any; a source for Grain."""
 
     def __init__(self, texts: list[str], *arrays: np.ndarray):
         self._columns = (texts, *arrays)
@@ -96,13 +100,15 @@ class LabelledTexts(grain.sources.RandomAccessDataSource):
     def __repr__(self) -> str:
         return f"LabelledTexts of {len(self)} texts"
 
-    def batches(self, size: int, seed: int | None = None) -> grain.MapDataset:
+    def batches(self, size: int, seed: int | None = None) -> "grain.MapDataset":
         """Batches of one epoch, or, repeated, of several.
 
         Args:
             size: texts in each but the last.
             seed: orders them anew in each epoch; `None` keeps the order.
         """
+        import grain  # Predicting does without.
+
         dataset = grain.MapDataset.source(self)
         if seed is not None:
             dataset = dataset.shuffle(seed)

@@ -2,13 +2,13 @@
 
 import keras
 
-from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
-from sentiment.models.rnn_backbone import RNNBackbone
+from sentiment.models.backbones.rnn_backbone import RNNBackbone
+from sentiment.models.packed_text_classifier import PackedTextClassifier
 
 
 @keras.saving.register_keras_serializable(package="sentiment")
-class RNNTextClassifier(GPT2TextClassifier):
-    """`GPT2TextClassifier` on an `RNNBackbone`: all else is the same.
+class RNNTextClassifier(PackedTextClassifier):
+    """A `PackedTextClassifier` on an `RNNBackbone`.
 
     Example:
     ```python

@@ -11,7 +11,7 @@ from sentiment.data.cache import fingerprint
 from sentiment.data.pipeline import EncodedExamples
 from sentiment.errors import InputError
 
-FORMAT = 2  # of what a checkpoint holds
+FORMAT = 3  # of what a checkpoint holds
 # Settings that another machine may have otherwise: they change the run in the last
 # bits of sums at most.
 NOT_COMPARED = ("tfds_data_dir", "num_devices", "cache_dir", "keep_memory")
@@ -46,7 +46,8 @@ def identity(config, preprocessor: str, *data: EncodedExamples) -> dict:
         "format": FORMAT,
         "settings": settings_of(config),
         "files": files,
-        "data": fingerprint(preprocessor, *contents),
+        "preprocessor": preprocessor,
+        "data": fingerprint(*contents),
     }
 
 
@@ -89,6 +90,8 @@ def check_same_run(old: dict, new: dict, folder, holds: str = "checkpoints"):
     ]
     if not lines and old["data"] != new["data"]:
         lines.append("the data have changed since then")
+    if not lines and old.get("preprocessor") != new.get("preprocessor"):
+        lines.append("texts are read by another version of this package")
     if lines:
         raise InputError(
             f"{folder} holds {holds} of another run. Give another --workdir, "

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 # What predicting does without, and Keras and KerasHub only try to import.
 NOT_FOR_PREDICTION = ("grain", "matplotlib", "sklearn")
-HUBS = ("kagglehub",)
+HUBS = ("huggingface_hub", "kagglehub")
 
 
 def import_keras_for_prediction(may_download: bool = False):

@@ -5,74 +5,50 @@ when its module is imported. So `sentiment.models` is imported when Keras has be
 at once where it has been already.
 """
 
-import importlib
+import copy
 import importlib.abc
-import importlib.util
 import sys
+from importlib.machinery import ModuleSpec
 
-# In each other's order: KerasHub imports Keras.
-_LIBRARIES = ("keras_hub", "keras")
+_KERAS, _HUB = "keras", "keras_hub"  # KerasHub imports Keras.
 _MODELS = "sentiment.models"
 
 
 def register_with_keras():
     """Imports our classes when Keras is imported, or now if it has been."""
-    if any(_is_loaded(name) for name in _LIBRARIES) and not _is_loading():
-        importlib.import_module(_MODELS)
+    if _KERAS in sys.modules:
+        __import__(_MODELS)
     elif not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
-
-
-def _is_loaded(name: str) -> bool:
-    return name in sys.modules and not _is_initializing(sys.modules[name])
-
-
-def _is_loading() -> bool:
-    return any(
-        name in sys.modules and _is_initializing(sys.modules[name])
-        for name in _LIBRARIES
-    )
-
-
-def _is_initializing(module) -> bool:
-    return getattr(module.__spec__, "_initializing", False)
 
 
 class _Finder(importlib.abc.MetaPathFinder):
     """Finds Keras and KerasHub where others do, and adds a last step to loading."""
 
-    def __init__(self):
-        self._is_busy = False
-
-    def find_spec(self, fullname, path=None, target=None):
-        if fullname not in _LIBRARIES or self._is_busy:
+    def find_spec(self, fullname, path=None, target=None) -> ModuleSpec | None:
+        if fullname not in (_KERAS, _HUB):
             return None
-        self._is_busy = True
-        try:
-            spec = importlib.util.find_spec(fullname)
-        finally:
-            self._is_busy = False
+        others = (finder for finder in sys.meta_path if finder is not self)
+        specs = (finder.find_spec(fullname, path, target) for finder in others)
+        spec = next((spec for spec in specs if spec is not None), None)
         if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader)
+            spec.loader = _registering(spec.loader)
         return spec
 
 
-class _Loader(importlib.abc.Loader):
-    def __init__(self, loader):
-        self._loader = loader
+def _registering(loader):
+    """A loader that also registers our classes, when the module has been executed."""
+    changed = copy.copy(loader)  # One loader may serve several modules.
 
-    def __getattr__(self, name):  # What else the loader can do.
-        return getattr(self._loader, name)
+    def exec_module(module):
+        loader.exec_module(module)
+        # `__import__` as a statement does it: where two threads wait for each other's
+        # modules it goes on with what there is, and the other thread comes here later.
+        if module.__name__ == _KERAS:
+            __import__(_HUB)
+            if sys.modules[_HUB].__spec__._initializing:
+                return  # Its own turn comes.
+        __import__(_MODELS)
 
-    def create_module(self, spec):
-        return self._loader.create_module(spec)
-
-    def exec_module(self, module):
-        self._loader.exec_module(module)
-        others = [name for name in _LIBRARIES if name != module.__name__]
-        # Where KerasHub is importing Keras, its own turn comes.
-        if not any(
-            name in sys.modules and _is_initializing(sys.modules[name])
-            for name in others
-        ):
-            importlib.import_module(_MODELS)
+    changed.exec_module = exec_module
+    return changed

@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import keras_hub
 import numpy as np
 import tokenizers
 
@@ -12,11 +11,13 @@ from sentiment.data import cleaning, vocabulary
 from sentiment.data.cache import ArrayCache, fingerprint
 from sentiment.data.datasets import Splits
 from sentiment.data.vocabulary import read_vocabulary
-from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
+from sentiment.models.backbones import kind_of_architecture
 from sentiment.models.gpt2_tokenizer import ByteLevelGPT2Tokenizer
+from sentiment.models.packed_text_classifier import (
+    PackedTextClassifier,
+    classifier_class,
+)
 from sentiment.models.presets import load_pretrained, make_preprocessor
-from sentiment.models.rnn_backbone import RNNBackbone
-from sentiment.models.rnn_text_classifier import RNNTextClassifier
 
 
 def prepare_parts(config: ModelConfig, dtype: str):
@@ -42,7 +43,7 @@ def build_classifier(
     splits: Splits,
     pretrained=None,
     cache_dir: str = "",
-) -> GPT2TextClassifier:
+) -> PackedTextClassifier:
     """A fresh classifier: pretrained or random backbone, random head.
 
     Args:
@@ -62,9 +63,7 @@ def build_classifier(
         backbone = make_backbone(
             config, preprocessor.tokenizer.vocabulary_size(), dtype
         )
-    is_recurrent = isinstance(backbone, RNNBackbone)
-    classifier_class = RNNTextClassifier if is_recurrent else GPT2TextClassifier
-    return classifier_class(
+    return classifier_class(type(backbone))(
         backbone,
         num_classes=len(splits.label_names),
         preprocessor=preprocessor,
@@ -76,25 +75,8 @@ def build_classifier(
 
 def make_backbone(config: BackboneConfig, vocabulary_size: int, dtype: str):
     """A backbone with random weights, of the kind and sizes in `config`."""
-    if config.architecture != "gpt2":
-        return RNNBackbone(
-            vocabulary_size,
-            config.num_layers,
-            config.hidden_dim,
-            config.architecture,
-            config.dropout,
-            dtype=dtype,
-        )
-    return keras_hub.models.GPT2Backbone(
-        vocabulary_size=vocabulary_size,
-        num_layers=config.num_layers,
-        num_heads=config.num_heads,
-        hidden_dim=config.hidden_dim,
-        intermediate_dim=config.intermediate_dim,
-        dropout=config.dropout,
-        max_sequence_length=config.max_positions,
-        dtype=dtype,
-    )
+    kind = kind_of_architecture(config.architecture)
+    return kind.fresh(config, vocabulary_size, dtype)
 
 
 def make_tokenizer(

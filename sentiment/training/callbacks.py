@@ -97,7 +97,7 @@ class StopOnDivergence(keras.callbacks.Callback):
             return
         last = self.first_step + step
         # What update n does to the weights shows in the loss of update n + 1.
-        first = self.first_step + max(min(self._looked_at, step) - 1, 0)
+        first = self.first_step + max(self._looked_at - 1, 0)
         if self.counts_epochs:
             place = f"step {last} of epoch {self._epoch + 1}"
         else:
@@ -152,8 +152,13 @@ class KeepBest(keras.callbacks.Callback):
 
     def is_worse(self, value: float) -> bool:
         """Whether `value` is worse than the best; a NaN is."""
-        best = self.kept[0].value
-        return not (value >= best if self.mode == "max" else value <= best)
+        return math.isnan(value) or self._rank(value) > self._rank(self.kept[0].value)
+
+    def _rank(self, value: float) -> float:
+        """The lower, the better; a NaN is worst."""
+        if math.isnan(value):
+            return math.inf
+        return -value if self.mode == "max" else value
 
     def on_test_end(self, logs=None):
         self._validated = self.model.get_weights()
@@ -161,13 +166,12 @@ class KeepBest(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         value = float(logs[self.monitor])
         is_better = not self.kept or (
-            not self.is_worse(value) and value != self.kept[0].value
+            self._rank(value) < self._rank(self.kept[0].value)
         )
         self.wait = 0 if is_better else self.wait + 1
-        sign = -1 if self.mode == "max" else 1
         kept = [*self.kept, Kept(value, epoch, self._validated)]
         # A stable order: of equal ones the earlier is better.
-        self.kept = sorted(kept, key=lambda one: _nan_last(sign * one.value))
+        self.kept = sorted(kept, key=lambda one: self._rank(one.value))
         del self.kept[self.count :]
         if self.wait >= self.patience:
             self.is_over = self.model.stop_training = True
@@ -203,10 +207,6 @@ class KeepBest(keras.callbacks.Callback):
                 zip(about["values"], about["epochs"], strict=True)
             )
         ]
-
-
-def _nan_last(value: float) -> float:
-    return math.inf if math.isnan(value) else value
 
 
 class ProgressBar(keras.callbacks.Callback):

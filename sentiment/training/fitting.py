@@ -8,8 +8,10 @@ import keras
 
 from sentiment.config import MONITORS, RunConfig
 from sentiment.data.pipeline import BatchPlan, EncodedExamples, batches
-from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
+from sentiment.models.adversarial import Adversary
+from sentiment.models.backbones import kind_of
 from sentiment.models.losses import ReviewCrossentropy
+from sentiment.models.packed_text_classifier import PackedTextClassifier
 from sentiment.runs.identity import identity
 from sentiment.training.callbacks import KeepBest, LearningRateLogger, ProgressBar
 from sentiment.training.optimizers import make_optimizer
@@ -38,7 +40,7 @@ class FitResult:
 
 
 def fit(
-    classifier: GPT2TextClassifier,
+    classifier: PackedTextClassifier,
     config: RunConfig,
     plan: BatchPlan,
     validation: EncodedExamples,
@@ -46,6 +48,7 @@ def fit(
     checkpoints: str | Path | None = None,
     on_epoch: OnEpoch | None = None,
     on_update: OnUpdate | None = None,
+    adversary: Adversary | None = None,
 ) -> FitResult:
     """Trains with early stopping; the best weights stay.
 
@@ -60,6 +63,7 @@ def fit(
             after an interruption again with the earlier ones. May raise to stop.
         on_update: is called with the number of updates made, after each of them and
             before a checkpoint is written. May raise to stop.
+        adversary: its loss is added.
 
     Raises:
         InputError: see `ResumableRun.train`.
@@ -69,6 +73,7 @@ def fit(
     classifier.compile(
         make_optimizer(
             training,
+            kind_of(classifier.backbone),
             classifier.backbone.num_layers,
             plan.num_batches * training.epochs,
             round(training.unfreeze_epochs * plan.num_batches),
@@ -78,14 +83,15 @@ def fit(
             training.label_smoothing, class_weight, training.focal_gamma
         ),
         gradient_accumulation_steps=training.gradient_accumulation_steps,
+        adversary=adversary,
+        lm_loss_weight=training.lm_loss_weight,
     )
     run = _Fit(classifier, config, plan, validation, checkpoints, on_epoch, on_update)
     run.train()
     averaged = set_best_weights(classifier, run.best, run.validation_plan)
     state = run.state
-    classifier.adversary = None
     # Frees the optimizer's slots, three times the weights, and keeps them out
-    # of the saved model.
+    # of the saved model; takes back what was added to the loss.
     classifier.compile()
     return FitResult(state.history, averaged, state.seconds, state.num_recoveries)
 

@@ -1,7 +1,5 @@
 """optax optimizers inside `keras.Model.fit`."""
 
-import re
-
 import jax
 import jax.numpy as jnp
 import keras
@@ -9,6 +7,7 @@ import optax
 from optax.contrib import MuonDimensionNumbers
 
 from sentiment.config import OptimizationConfig
+from sentiment.models.backbones.kind import BackboneKind
 
 SGD_MOMENTUM = 0.9
 # Gives Muon's updates the root mean square of Adam's, so that one learning
@@ -97,6 +96,7 @@ class OptaxOptimizer(keras.optimizers.Optimizer):
 
 def make_optimizer(
     config: OptimizationConfig,
+    kind: BackboneKind,
     num_layers: int,
     num_updates: int,
     unfreeze_updates: int = 0,
@@ -106,19 +106,20 @@ def make_optimizer(
 
     Args:
         config: the training settings.
-        num_layers: decoder blocks of the backbone.
+        kind: of the backbone; knows its layers by the paths of their variables.
+        num_layers: blocks of the backbone.
         num_updates: optimizer updates of the whole run.
         unfreeze_updates: updates after which the next layer below learns, too; 0:
             all learn from the start.
         ema_momentum: of an average of the weights over the updates; 0: none.
     """
-    rules = [_update_rule(config)]
+    rules = [_update_rule(config, kind)]
     if config.clip_norm:
         rules.insert(0, optax.clip_by_global_norm(config.clip_norm))
     if config.layerwise_lr_decay != 1.0:
-        rules.append(_layerwise(config.layerwise_lr_decay, num_layers))
+        rules.append(_layerwise(config.layerwise_lr_decay, num_layers, kind))
     if unfreeze_updates:
-        rules.append(gradual_unfreezing(unfreeze_updates, num_layers))
+        rules.append(gradual_unfreezing(unfreeze_updates, num_layers, kind))
     return OptaxOptimizer(
         optax.chain(*rules),
         warmup_cosine(config.learning_rate, num_updates, config.warmup_ratio),
@@ -127,7 +128,9 @@ def make_optimizer(
     )
 
 
-def _update_rule(config: OptimizationConfig) -> optax.GradientTransformation:
+def _update_rule(
+    config: OptimizationConfig, kind: BackboneKind
+) -> optax.GradientTransformation:
     decay = config.weight_decay
     if config.optimizer == "adamw":
         return optax.adamw(1.0, weight_decay=decay, mask=is_decayed)
@@ -140,7 +143,7 @@ def _update_rule(config: OptimizationConfig) -> optax.GradientTransformation:
             optax.contrib.muon(
                 1.0,
                 consistent_rms=MUON_CONSISTENT_RMS,
-                muon_weight_dimension_numbers=_muon_dimensions,
+                muon_weight_dimension_numbers=_muon_dimensions(kind),
             ),
             optax.add_decayed_weights(-decay, is_decayed),
         )
@@ -160,42 +163,33 @@ def is_decayed(params: dict) -> dict:
     }
 
 
-def _muon_dimensions(params: dict) -> dict:
-    """Muon takes the decoder blocks' matrices; Adam the rest (Jordan 2024)."""
+def _muon_dimensions(kind: BackboneKind):
+    """Muon takes the blocks' matrices; Adam the rest (Jordan 2024)."""
 
     def dimensions(path):
-        if not (path.startswith("transformer_layer_") and path.endswith("kernel")):
-            return None
-        if path.endswith("attention_output/kernel"):
-            return MuonDimensionNumbers((0, 1), (2,))
-        if "/self_attention/" in path:
-            return MuonDimensionNumbers((0,), (1, 2))
-        return MuonDimensionNumbers((0,), (1,))
+        axes = kind.matrix_axes(path)
+        return axes and MuonDimensionNumbers(*axes)
 
-    return {path: dimensions(path) for path in params}
+    return lambda params: {path: dimensions(path) for path in params}
 
 
-def layer_depth(path: str, num_layers: int) -> int:
-    """0 for embeddings, i + 1 for decoder block i, num_layers + 1 above."""
-    if "embedding/" in path:
-        return 0
-    block = re.match(r"(?:transformer|recurrent)_layer_(\d+)/", path)
-    return int(block.group(1)) + 1 if block else num_layers + 1
-
-
-def _layerwise(decay: float, num_layers: int) -> optax.GradientTransformation:
+def _layerwise(
+    decay: float, num_layers: int, kind: BackboneKind
+) -> optax.GradientTransformation:
     """Multiplies updates by decay ** (layers between the variable and the head)."""
 
     def scale(updates, params):
         return {
-            path: update * decay ** (num_layers + 1 - layer_depth(path, num_layers))
+            path: update * decay ** (num_layers + 1 - kind.depth(path, num_layers))
             for path, update in updates.items()
         }
 
     return optax.stateless(scale)
 
 
-def gradual_unfreezing(updates: int, num_layers: int) -> optax.GradientTransformation:
+def gradual_unfreezing(
+    updates: int, num_layers: int, kind: BackboneKind
+) -> optax.GradientTransformation:
     """Lets lower layers start to learn later (Howard & Ruder 2018, section 3.3).
 
     The head learns from the start, the block d layers below it after d times
@@ -208,9 +202,8 @@ def gradual_unfreezing(updates: int, num_layers: int) -> optax.GradientTransform
 
     def update(changes, state, params=None):
         def is_free(path):
-            return state.count >= updates * (
-                num_layers + 1 - layer_depth(path, num_layers)
-            )
+            layers_above = num_layers + 1 - kind.depth(path, num_layers)
+            return state.count >= updates * layers_above
 
         changes = {
             path: jnp.where(is_free(path), change, jnp.zeros_like(change))

@@ -19,6 +19,7 @@ from sentiment.data.pipeline import NextTokenPlan
 from sentiment.data.vocabulary import read_vocabulary
 from sentiment.errors import InputError
 from sentiment.evaluation import plots
+from sentiment.models.backbones import kind_of
 from sentiment.models.gpt2_text_classifier_preprocessor import DEFAULT_SEQUENCE_LENGTH
 from sentiment.models.gpt2_tokenizer import ByteLevelGPT2Tokenizer
 from sentiment.models.packed_causal_lm import PackedCausalLM, save_language_model
@@ -144,9 +145,12 @@ def _pretrain(
         model.speed = config.speed
         num_updates = plan.num_batches * training.epochs
         model.compile(
-            make_optimizer(training, backbone.num_layers, num_updates), loss=None
+            make_optimizer(
+                training, kind_of(backbone), backbone.num_layers, num_updates
+            ),
+            loss=None,
+            gradient_accumulation_steps=training.gradient_accumulation_steps,
         )
-        model.gradient_accumulation_steps = training.gradient_accumulation_steps
         run = _Run(
             config, model, tokenizer, plan, validation, folder.checkpoints, on_update
         )
@@ -299,7 +303,7 @@ def _make_parts(config: PretrainRunConfig, corpus: Corpus):
 
 
 def _row_length(config: PretrainRunConfig, backbone) -> int:
-    positions = backbone.max_sequence_length
+    positions = kind_of(backbone).max_length(backbone)
     wanted = config.backbone.sequence_length
     if wanted > positions:
         raise InputError(

@@ -12,10 +12,10 @@ from sentiment.data.examples import Examples
 from sentiment.data.pipeline import as_probabilities
 from sentiment.errors import InputError
 from sentiment.inference.loading import load_classifier
-from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
+from sentiment.models.packed_text_classifier import PackedTextClassifier
 
 
-def load_teacher(config: RunConfig) -> GPT2TextClassifier | None:
+def load_teacher(config: RunConfig) -> PackedTextClassifier | None:
     """The trained model that is the teacher, if there is one.
 
     Raises:
@@ -33,7 +33,7 @@ def load_teacher(config: RunConfig) -> GPT2TextClassifier | None:
         ) from error
 
 
-def copy_head(student: GPT2TextClassifier, teacher: GPT2TextClassifier):
+def copy_head(student: PackedTextClassifier, teacher: PackedTextClassifier):
     """Gives a student the pooling and head of its teacher, if they are alike."""
     fits = (student.pooling, student.backbone.hidden_dim) == (
         teacher.pooling,
@@ -48,7 +48,7 @@ def copy_head(student: GPT2TextClassifier, teacher: GPT2TextClassifier):
 
 
 def soften(
-    config: RunConfig, splits: Splits, teacher: GPT2TextClassifier | None
+    config: RunConfig, splits: Splits, teacher: PackedTextClassifier | None
 ) -> Examples:
     """The training examples, the teacher's probabilities mixed into their labels.
 
@@ -68,7 +68,7 @@ def soften(
     return Examples(train.texts, (1 - share) * certain + share * taught)
 
 
-def classes_of(teacher: GPT2TextClassifier, label_names) -> np.ndarray:
+def classes_of(teacher: PackedTextClassifier, label_names) -> np.ndarray:
     """The teacher's class of each of `label_names`.
 
     Raises:

@@ -23,8 +23,8 @@ from sentiment.data.pipeline import (
 from sentiment.errors import InputError
 from sentiment.evaluation.evaluate import evaluate_encoded, scores_of
 from sentiment.models.adversarial import Adversary
-from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
 from sentiment.models.lora import check_adaptable, enable_lora, merge_lora, save_adapter
+from sentiment.models.packed_text_classifier import PackedTextClassifier
 from sentiment.runs.versions import versions
 from sentiment.runtime.process import prepare_process
 from sentiment.training.build import build_classifier, prepare_parts
@@ -52,7 +52,7 @@ class TrainingResult:
         history: one list of values per logged name, as in `history.csv`.
     """
 
-    classifier: GPT2TextClassifier
+    classifier: PackedTextClassifier
     metrics: dict
     history: dict[str, list[float]]
 
@@ -119,7 +119,7 @@ def train_and_validate(
 class _Trained:
     """What `_train` made, and what of; an adapter is merged and can be written."""
 
-    classifier: GPT2TextClassifier
+    classifier: PackedTextClassifier
     write_adapter: Callable[[Path], None] | None
     num_trained_parameters: int
     fitted: FitResult
@@ -161,7 +161,6 @@ def _train(
     del teacher  # and its weights
     classifier.speed = config.speed
     training = config.training
-    classifier.lm_loss_weight = training.lm_loss_weight
     if training.lora_rank:
         enable_lora(
             classifier,
@@ -177,11 +176,11 @@ def _train(
     train, validation = encode(softened), encode(splits.validation)
     if unlabelled is not None:
         train = train.joined_with(encode(unlabelled.examples), unlabelled.weight)
-    classifier.adversary = _adversary(config, classifier, train)
-    if classifier.adversary:
+    adversary = _adversary(config, classifier, train)
+    if adversary:
         logger.info(
             f"--adversarial={config.adversarial.adversarial}: an update costs "
-            f"{classifier.adversary.cost:.1f} times a plain one."
+            f"{adversary.cost:.1f} times a plain one."
         )
     plan = _plan(config, classifier, train, validation)
     fitted = fit(
@@ -193,6 +192,7 @@ def _train(
         checkpoints,
         on_epoch,
         on_update,
+        adversary,
     )
     num_trained = sum(v.value.size for v in classifier.trainable_variables)
     write_adapter = None
@@ -267,7 +267,7 @@ def _train_and_evaluate(
 
 
 def _adversary(
-    config: RunConfig, classifier: GPT2TextClassifier, train: EncodedExamples
+    config: RunConfig, classifier: PackedTextClassifier, train: EncodedExamples
 ) -> Adversary | None:
     if config.adversarial.adversarial == "none":
         return None
@@ -279,7 +279,7 @@ def _adversary(
 
 def _plan(
     config: RunConfig,
-    classifier: GPT2TextClassifier,
+    classifier: PackedTextClassifier,
     train: EncodedExamples,
     validation: EncodedExamples,
 ) -> BatchPlan:

@@ -4,9 +4,10 @@ import json
 import logging
 from pathlib import Path
 
-from sentiment.config import PretrainRunConfig, RunConfig
+from sentiment.config import ARCHITECTURES, PretrainRunConfig, RunConfig
 from sentiment.data.datasets import load_splits
 from sentiment.errors import InputError
+from sentiment.models.backbones import kind_of_architecture
 from sentiment.runs.files import METRICS_FILE, stage_folders
 from sentiment.runs.workdir import changed_flags
 from sentiment.training.pretrain import pretrain
@@ -81,8 +82,9 @@ def _check_second_stage(pretrain_config: PretrainRunConfig, config: RunConfig):
             f"{first.lowercase} for the language model, {second.lowercase} for the "
             "classifier."
         )
-    is_new_decoder = first.architecture == "gpt2" and not first.preset
-    if is_new_decoder and second.sequence_length > first.max_positions:
+    has_positions = ARCHITECTURES[first.architecture].has_positions
+    is_limited = has_positions and not first.preset
+    if is_limited and second.sequence_length > first.max_positions:
         raise InputError(
             f"The classifier's --sequence_length={second.sequence_length} is beyond "
             f"the language model's --max_positions={first.max_positions}."
@@ -92,10 +94,12 @@ def _check_second_stage(pretrain_config: PretrainRunConfig, config: RunConfig):
             f"The classifier's --keep_layers={second.keep_layers} is more than the "
             f"language model's --num_layers={first.num_layers}."
         )
-    if config.training.lora_rank and first.architecture != "gpt2":
+    is_adaptable = kind_of_architecture(first.architecture).is_adaptable
+    if config.training.lora_rank and not is_adaptable:
         raise InputError(
             f"The classifier's --lora_rank={config.training.lora_rank} adapts the "
-            f"attention of a GPT-2, not --architecture={first.architecture}."
+            f"layers of attention blocks, and --architecture={first.architecture} has "
+            "none."
         )
     splits = load_splits(config.data, config.seed)
     read_unlabelled(config)

@@ -19,7 +19,7 @@ from sentiment.data.labelled_rows import read_texts
 from sentiment.data.mixing import mix_texts
 from sentiment.data.tfds_source import read_tfds_texts
 from sentiment.errors import InputError
-from sentiment.models.gpt2_text_classifier import GPT2TextClassifier
+from sentiment.models.packed_text_classifier import PackedTextClassifier
 from sentiment.training.teachers import teacher_probabilities
 
 logger = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ def label_unlabelled(
     config: RunConfig,
     splits: Splits,
     unlabelled: tuple[list[str], int],
-    teacher: GPT2TextClassifier | None = None,
+    teacher: PackedTextClassifier | None = None,
 ) -> UnlabelledTexts | None:
     """Lets a teacher label the texts; a classical one is fitted here.
 

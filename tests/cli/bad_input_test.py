@@ -6,6 +6,7 @@
 import json
 import time
 
+import huggingface_hub
 import pytest
 
 from sentiment.models import presets
@@ -276,9 +277,7 @@ def test_hugging_face_without_network_names_the_local_way(
 ):
     asked = []
     monkeypatch.setattr(presets, "has_network", lambda host: bool(asked.append(host)))
-    monkeypatch.setattr(
-        presets.huggingface_hub, "try_to_load_from_cache", lambda *_: None
-    )
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_: None)
     message = refused(*files.flags, f"--preset={preset}")
     assert asked == ["huggingface.co"]
     assert repr(preset) in message

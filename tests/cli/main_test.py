@@ -1,6 +1,7 @@
 """How the command line dispatches, and how a command ends."""
 
 import logging
+import os
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -160,8 +161,20 @@ def test_what_is_no_flag_is_refused(name):
 # A mistake costs no seconds.
 
 
-def modules_of(*arguments):
-    """Exit status, and the top-level modules that a command line has imported."""
+# What training needs and predicting does not.
+FOR_TRAINING = {
+    "grain",
+    "matplotlib",
+    "optax",
+    "optuna",
+    "orbax",
+    "sklearn",
+    "tensorflow_datasets",
+}
+
+
+def all_modules_of(*arguments):
+    """Exit status, and the names of all modules that a command line has imported."""
     ended = subprocess.run(
         [sys.executable, "-c", REPORT_MODULES, *arguments],
         capture_output=True,
@@ -171,7 +184,13 @@ def modules_of(*arguments):
     *_, last = ended.stdout.splitlines()
     mark, *modules = last.split()
     assert mark == "MODULES"
-    return ended.returncode, {module.partition(".")[0] for module in modules}
+    return ended.returncode, set(modules)
+
+
+def modules_of(*arguments):
+    """Exit status, and the top-level modules."""
+    status, modules = all_modules_of(*arguments)
+    return status, {module.partition(".")[0] for module in modules}
 
 
 @pytest.mark.parametrize(
@@ -198,6 +217,52 @@ def test_the_report_of_modules_sees_what_is_imported():
     # Were it blind, the test above would say nothing.
     _, modules = modules_of("compare", "a", "b")
     assert {"numpy", "matplotlib"} <= modules
+
+
+def test_predicting_imports_nothing_of_training():
+    status, modules = all_modules_of("predict", "--text=A fine film.")
+    assert status == 0
+    assert {module.partition(".")[0] for module in modules} & FOR_TRAINING == set()
+    parts = {m.split(".")[1] for m in modules if m.startswith("sentiment.")}
+    assert parts & {"training", "search", "compression", "baselines"} == set()
+    assert {"inference", "models"} <= parts
+
+
+def run_module(*arguments, **options):
+    """Runs `python -m sentiment`, its output buffered as a user's is."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
+    command = [sys.executable, "-m", "sentiment", *arguments]
+    return subprocess.run(command, cwd=ROOT, env=environment, text=True, **options)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        (("--help",), 1, ""),
+        (("train", "--help"), 1, ""),  # more than a buffer holds
+        (("configs",), 1, ""),
+        (("predict", "--text=a", "--input=b"), 2, "error: Give either --text or"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_a_reader_that_has_seen_enough_ends_a_command_quietly(
+    arguments, status, message
+):
+    reader, writer = os.pipe()
+    os.close(reader)  # as `head` does
+    ended = run_module(*arguments, stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert ended.returncode == status
+    assert ended.stderr.startswith(message)
+    assert ended.stderr.count("\n") == bool(message)
+
+
+@pytest.mark.parametrize("stream", [1, 2])
+def test_a_stream_that_is_closed_is_no_mistake(stream):
+    options = {"capture_output": True, "preexec_fn": lambda: os.close(stream)}
+    ended = run_module("configs", **options)
+    assert ended.returncode == 0
+    assert ended.stderr == ""
 
 
 def test_version(capsys):

@@ -72,6 +72,16 @@ def test_the_least_recently_used_go_first(tmp_path):
     assert all(cache.load(key, "a") for key in ("one", "three", "four"))
 
 
+def test_entries_may_take_up_all_the_room_there_is(tmp_path):
+    entry = {"a": np.zeros(1000, np.uint8)}
+    ArrayCache(tmp_path).save("one", entry)
+    size = (tmp_path / "one.npz").stat().st_size
+    os.utime(tmp_path / "one.npz", (0, 0))
+    for room, kept in ((2 * size, ["one", "two"]), (2 * size - 1, ["two"])):
+        ArrayCache(tmp_path, max_bytes=room).save("two", entry)
+        assert sorted(path.stem for path in tmp_path.iterdir()) == kept
+
+
 def test_fingerprint_tells_apart_what_differs():
     different = [
         fingerprint("ab"),

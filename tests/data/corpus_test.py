@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 
 from sentiment.config import CorpusConfig
-from sentiment.data.corpus import encode_documents, load_corpus
+from sentiment.data.corpus import encode_documents, load_corpus, without
+from sentiment.data.vocabulary import train_vocabulary
 from sentiment.errors import InputError
+from sentiment.models.gpt2_tokenizer import ByteLevelGPT2Tokenizer
 
 
 @pytest.fixture
@@ -61,6 +63,47 @@ def test_max_documents_and_lowercase(write):
     documents = documents_of(load_corpus(config, 0, lowercase=True))
     assert len(documents) == 10
     assert all(text.startswith("text ") for text in documents)
+
+
+def test_the_documents_that_count_are_drawn_from_all_by_seed(write):
+    path = write("a.txt", [f"text {i}" for i in range(100)])
+    config = CorpusConfig(text_files=(path,), max_documents=10)
+    drawn = [set(documents_of(load_corpus(config, seed))) for seed in (0, 0, 1)]
+    assert drawn[0] == drawn[1] != drawn[2]
+    first = {f"text {i}" for i in range(10)}
+    assert all(len(documents - first) > 5 for documents in drawn)
+    everything = CorpusConfig(text_files=(path,), max_documents=1000)
+    assert len(documents_of(load_corpus(everything, 0))) == 100
+
+
+def test_empty_texts_count_as_repeated_and_excluded_ones_as_excluded():
+    texts = ["", "a", "<br />", "A", "b", "b"]
+    assert without(texts, ["B"]) == (["a"], 2, 3)
+    assert without(texts, [""]) == (["a", "b"], 2, 2)
+
+
+@pytest.mark.parametrize(
+    "fraction, count", [(0.01, 1), (0.1, 1), (0.34, 1), (0.5, 2), (0.9, 2)]
+)
+def test_both_parts_have_a_document(write, fraction, count):
+    path = write("a.txt", ["one", "two", "three"])
+    config = CorpusConfig(text_files=(path,), validation_fraction=fraction)
+    corpus = load_corpus(config, 0)
+    assert (len(corpus.validation), len(corpus.train)) == (count, 3 - count)
+
+
+def test_bad_rows_of_all_files_are_counted(write):
+    config = CorpusConfig(
+        text_files=(
+            write("a.csv", ["text", "One.", '"a",b', "Two.", '"c",d']),
+            write("b.csv", ["text", "Three.", '"e",f']),
+        ),
+        exclude_files=(write("c.csv", ["text", '"g",h', "One."]),),
+        skip_bad_rows=True,
+    )
+    corpus = load_corpus(config, 0)
+    assert documents_of(corpus) == ["Three.", "Two."]
+    assert (corpus.num_skipped_rows, corpus.num_excluded) == (4, 1)
 
 
 def test_bad_rows_are_named_by_line_or_skipped(write):
@@ -123,6 +166,16 @@ def test_tokens_come_from_the_cache(tokenizer, tmp_path, monkeypatch):
     for other in ((tokenizer, ["Other."], 8), (tokenizer, ["A great film."], 4)):
         with pytest.raises(AssertionError, match="tokenized again"):
             encode_documents(*other, str(tmp_path))
+
+
+def test_other_tokens_than_in_the_cache_are_made_for_another_tokenizer(
+    tokenizer, tmp_path
+):
+    other = ByteLevelGPT2Tokenizer(*train_vocabulary(["great film"] * 9, 262))
+    for one in (tokenizer, other, tokenizer):
+        found = encode_documents(one, ["A great film."], 100, str(tmp_path)).tokens
+        expected = encode_documents(one, ["A great film."], 100).tokens
+        np.testing.assert_array_equal(found.flat, expected.flat)
 
 
 def test_no_test_text_of_imdb_is_learnt_from(shared_data):

@@ -1,6 +1,7 @@
 import csv
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from sentiment.config import DataConfig
 from sentiment.data import datasets
 from sentiment.data.datasets import load_split, load_splits, open_source
-from sentiment.data.examples import Examples
+from sentiment.data.examples import Examples, SourceKind
 from sentiment.errors import InputError
 
 # Of the 40 training examples a quarter is 10: 5, 3 and 2 of the classes.
@@ -312,6 +313,33 @@ def test_skipped_rows_of_all_files_are_counted(write):
     assert load_splits(config, seed=0).num_skipped_rows == 4
     with pytest.raises(InputError, match="bad rows: 2"):
         load_splits(dataclasses.replace(config, skip_bad_rows=False), seed=0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "kind"),
+    [
+        ({"dataset": "quickstart"}, datasets.BUNDLED),
+        ({"dataset": "imdb_reviews"}, datasets.TFDS),
+        ({"train_file": "a.csv"}, datasets.OWN_FILES),
+        ({"test_file": "a.csv"}, datasets.OWN_FILES),
+    ],
+)
+def test_settings_name_one_kind_of_source(settings, kind):
+    config = DataConfig(**settings)
+    assert next(k for k in datasets.SOURCES if k.is_named_by(config)) is kind
+
+
+def test_a_new_kind_of_source_takes_part(monkeypatch):
+    source = SimpleNamespace(
+        label_names=("neg", "pos"),
+        splits=("test",),
+        num_skipped_rows=0,
+        read=lambda split: Examples(["x"], np.array([1])),
+    )
+    kind = SourceKind(lambda config: config.dataset == "mine", lambda *_: source)
+    monkeypatch.setattr(datasets, "SOURCES", (kind, *datasets.SOURCES))
+    read = load_split(DataConfig(dataset="mine"), "test", 0, ("pos", "neg"))
+    assert content(read) == (["x"], [0])
 
 
 def test_the_bundled_data_set_has_three_splits_and_three_classes(write, monkeypatch):

@@ -258,3 +258,16 @@ def test_joined_examples_are_all_read_with_their_labels(examples, weight):
     assert found.pop(91) == probabilities[1].tolist()
     certain = np.eye(3).tolist()
     assert found == {i + 1: certain[i % 3] for i in range(NUM_EXAMPLES)}
+
+
+def test_tokens_in_the_cache_are_those_of_the_same_reader(tokenizer, tmp_path):
+    examples = Examples(["A GREAT film", "so boring"], np.array([1, 0]))
+    readers = [
+        sentiment.GPT2TextClassifierPreprocessor(tokenizer, **reading)
+        for reading in ({}, {"lowercase": True}, {"sequence_length": 5}, {})
+    ]
+    for reader in readers:
+        found = encode_examples(reader, examples, str(tmp_path))
+        expected = encode_examples(reader, examples)
+        np.testing.assert_array_equal(found.tokens.flat, expected.tokens.flat)
+        assert found.num_dropped == expected.num_dropped

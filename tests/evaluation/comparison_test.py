@@ -39,6 +39,14 @@ def test_better_run_is_seen_and_an_equal_one_is_not():
     assert (same.difference_interval, same.p_value) == ((0, 0), 1)
 
 
+def test_each_run_has_intervals_of_its_own():
+    found = compare({"weak": made(0.6, 1), "strong": made(0.9, 2)})
+    for run in found:
+        low, high = run.macro_f1_interval
+        assert low < run.macro_f1 < high < low + 0.15
+    assert found[0].macro_f1_interval[1] < found[1].macro_f1_interval[0]
+
+
 def test_interval_is_as_wide_as_the_binomial_says():
     (run, _) = compare({"a": made(0.7, 1, size=2000), "b": made(0.7, 2, size=2000)})
     low, high = run.accuracy_interval
@@ -65,6 +73,8 @@ def test_runs_on_other_texts_or_classes_are_refused():
     one, other = made(0.6, 1), made(0.6, 1, size=300)
     with pytest.raises(InputError, match="a and b were not tested on the same texts"):
         compare({"a": one, "b": other})
+    with pytest.raises(InputError, match="a and c were not tested on the same texts"):
+        compare({"a": one, "b": one, "c": other})
     swapped = Predictions(one.keys, 2 - one.labels, one.probabilities, ("c", "b", "a"))
     with pytest.raises(InputError, match="do not know the same classes: a, b, c and c"):
         compare({"a": one, "b": swapped})

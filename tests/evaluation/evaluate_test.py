@@ -8,11 +8,19 @@ import pytest
 
 import sentiment
 from sentiment.config import DataConfig
-from sentiment.data.datasets import load_splits
+from sentiment.data.datasets import Splits, load_splits
+from sentiment.data.examples import Examples
 from sentiment.data.pipeline import encode_examples
 from sentiment.errors import InputError
-from sentiment.evaluation.evaluate import evaluate_encoded, evaluate_split
+from sentiment.evaluation.evaluate import (
+    Evaluation,
+    evaluate_encoded,
+    evaluate_split,
+    occur_in,
+    scores_of,
+)
 from sentiment.evaluation.metrics import classification_metrics, reliability_bins
+from sentiment.evaluation.predictions import text_keys
 
 LABEL_NAMES = ("bad", "fair", "good")
 
@@ -122,3 +130,62 @@ def test_data_of_other_classes_is_an_input_error(classifier, config):
     other = dataclasses.replace(config, label_names=("bad", "good"))
     with pytest.raises(InputError, match=r"knows 3 classes \(bad, fair, good\)"):
         evaluate_split(classifier, other)
+
+
+# --- Test texts that training has seen
+
+TEXTS = ["one", "two", "three", "four"]
+TRUTH = np.array([0, 1, 1, 0])
+PROBABILITIES = np.array([[0.75, 0.25], [0.25, 0.75], [0.75, 0.25], [0.25, 0.75]])
+
+
+def scores(train, validation, with_test=True):
+    def examples(texts):
+        return Examples(texts, np.zeros(len(texts), int))
+
+    evaluation = Evaluation.of(TRUTH, PROBABILITIES, ("bad", "good"))
+    splits = Splits(
+        examples(train),
+        examples(validation),
+        Examples(TEXTS, TRUTH) if with_test else None,
+        ("bad", "good"),
+    )
+    test = evaluation if with_test else None
+    return scores_of({"validation": evaluation, "test": test}, splits)
+
+
+def test_a_text_is_seen_whatever_its_case_markup_and_spacing():
+    found = occur_in(["A  b", "<i>c</i>", "d"], ["a B", "C", "e"])
+    assert found.dtype == bool
+    assert found.tolist() == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    "train, validation", [(["TWO", "x"], ["three"]), ([], ["three", "two"])]
+)
+def test_scores_without_the_texts_seen_stand_beside_the_others(train, validation):
+    metrics, _ = scores(train, validation)
+    assert list(metrics) == ["validation", "test", "test_unseen"]
+    # Of all four 2 are right; of the first and last, which are new, the first.
+    assert metrics["test"]["num_examples"] == 4
+    assert metrics["test_unseen"]["num_examples"] == 2
+    assert metrics["test_unseen"]["confusion_matrix"] == [[1, 1], [0, 0]]
+
+
+@pytest.mark.parametrize("train", [["x"], TEXTS])
+def test_where_none_or_all_were_seen_there_is_nothing_beside(train):
+    assert list(scores(train, [])[0]) == ["validation", "test"]
+
+
+def test_predictions_are_those_of_the_test_texts():
+    _, predictions = scores([], [])
+    assert predictions.keys == text_keys(TEXTS)
+    assert predictions.label_names == ("bad", "good")
+    np.testing.assert_array_equal(predictions.labels, TRUTH)
+    np.testing.assert_array_equal(predictions.probabilities, PROBABILITIES)
+
+
+def test_without_test_data_there_are_validation_scores_alone():
+    metrics, predictions = scores([], [], with_test=False)
+    assert list(metrics) == ["validation"]
+    assert predictions is None

@@ -25,6 +25,14 @@ def test_predictions_come_back(tmp_path):
         assert loaded.is_correct.tolist() == [True, False]
 
 
+def test_six_digits_of_a_probability_are_kept(tmp_path):
+    exact = np.array([[1 / 3, 2 / 3], [1.23456789e-9, 1 - 1.23456789e-9]])
+    predictions = Predictions(["a", "b"], np.array([0, 1]), exact, ("x", "y"))
+    write_predictions(predictions, tmp_path / "p.csv")
+    found = read_predictions(tmp_path / "p.csv").probabilities
+    np.testing.assert_allclose(found, exact, rtol=5e-6)
+
+
 def test_keys_tell_texts_apart():
     first, second, third, odd = text_keys(["a", "a ", "a", "\ud800"])
     assert first == third != second

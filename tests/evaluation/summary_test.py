@@ -4,11 +4,17 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from sentiment.evaluation.comparison import Compared
 from sentiment.evaluation.metrics import classification_metrics
 from sentiment.evaluation.summary import (
     headline,
+    print_comparison,
+    print_compression,
+    print_pretraining,
     print_run,
+    print_samples,
     print_scores,
+    print_splits,
     print_trials,
 )
 from sentiment.evaluation.trials import TrialResult
@@ -111,3 +117,73 @@ def test_a_row_for_each_trial_and_the_winner_is_marked(console):
         3: ["3", "", "gru", "failed"],
     }
     assert "validation loss" in console.file.getvalue()
+
+
+def test_scores_without_texts_that_were_seen_say_how_many_these_are(console):
+    unseen = {**metrics(), "num_examples": 3}
+    print_splits({"test": metrics(), "test_unseen": unseen}, console)
+    text = console.file.getvalue()
+    assert "Without the 1 test texts that stand in the training data, too: " in text
+    assert lines(console)[-1].endswith(headline(unseen))
+
+
+def test_runs_side_by_side_differ_from_the_first(console):
+    first = Compared("[a]", 0.5, (0.25, 0.75), 0.4, (0, 1), 0.0, (0.0, 0.0), 1.0)
+    second = Compared("b", 0.75, (0.5, 0.9), 0.7, (0, 1), 0.25, (-0.125, 0.5), 0.03125)
+    print_comparison([first, second], console)
+    assert cells(console, "[a]") == [
+        *("[a]", "50.00%", "25.0% to 75.0%", "40.00%", "", "")
+    ]
+    assert cells(console, "b") == [
+        *("b", "75.00%", "50.0% to 90.0%", "70.00%"),
+        *("+25.00% (-12.5% to +50.0%)", "0.031"),
+    ]
+
+
+def test_a_compressed_model_stands_beside_the_one_before(console):
+    def scores(accuracy, megabytes, milliseconds):
+        return {
+            "accuracy": accuracy,
+            "macro_f1": accuracy / 2,
+            "expected_calibration_error": 0.125,
+            "megabytes": megabytes,
+            "milliseconds_per_review": milliseconds,
+            "num_examples": 1234,
+        }
+
+    found = {
+        "method": "int8",
+        "split": "test",
+        "before": scores(0.75, 8.0, 4.0),
+        "after": scores(0.5, 2.0, 3.0),
+    }
+    print_compression(found, "runs/[small]", console)
+    assert cells(console, "before") == [
+        *("before", "75.00%", "37.50%", "0.125", "8.00", "4.00")
+    ]
+    assert cells(console, "after") == [
+        *("after", "50.00%", "25.00%", "0.125", "2.00", "3.00")
+    ]
+    last = "25.0% of the size, -25.00% accuracy on 1,234 examples. Saved in runs/["
+    assert last in console.file.getvalue()
+    assert "int8, test data" in console.file.getvalue()
+
+
+def test_a_language_model_shows_its_figures(console):
+    found = {
+        "validation": {"perplexity": 32.125, "bits_per_byte": 1.25},
+        "corpus": {"num_train_tokens": 9_000_000},
+        "run": {**RUN, "num_updates": 4321},
+    }
+    print_pretraining(found, "runs/[lm]", console)
+    text = console.file.getvalue()
+    assert "validation perplexity 32.12, 1.2500 bits per byte" in text
+    assert "1,234,567 parameters, 4,321 updates on 9,000,000 tokens, 1.5 min" in text
+    assert "--preset=runs/[lm]/preset" in text
+
+
+def test_samples_are_shown_as_they_are(console):
+    print_samples(["[b]one[/b]", "two"], console)
+    text = console.file.getvalue()
+    assert "[b]one[/b]" in text
+    assert text.index("Sample 1") < text.index("one") < text.index("Sample 2")

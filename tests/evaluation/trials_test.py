@@ -41,6 +41,13 @@ def test_the_table_holds_every_trial_exactly():
     assert float(rows[3]["dropout"]) == 1 / 3
 
 
+def test_a_score_of_0_is_a_score():
+    trials = [TrialResult(0, "complete", 0.0, {}), TrialResult(1, "failed", None, {})]
+    rows = list(csv.DictReader(trials_table(trials, "loss").splitlines()))
+    assert [row["loss"] for row in rows] == ["0.0", ""]
+    assert best_of(trials, "loss").number == 0
+
+
 @pytest.mark.parametrize(
     ("value", "monitor", "text"),
     [

@@ -2,6 +2,7 @@
 
 import keras
 import keras_hub
+import numpy as np
 import pytest
 
 import sentiment
@@ -29,3 +30,18 @@ def real_classifier(tokenizer):
         pooling="attention",
         label_names=["bad", "so so", "good"],
     )
+
+
+class LengthClassifier:
+    """Good is as probable as the text has characters, in percent."""
+
+    label_names = ("bad", "good")
+
+    def __init__(self):
+        self.calls = []
+
+    def predict_texts(self, texts, batch_size=None):
+        self.calls.append((len(texts), batch_size))
+        good = np.array([len(text) / 100 for text in texts])
+        is_empty = np.array([not text.strip() for text in texts])
+        return np.stack([1 - good, good], axis=1), is_empty

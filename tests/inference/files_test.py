@@ -1,7 +1,6 @@
 import csv
 import datetime
 import decimal
-import io
 import json
 import tracemalloc
 from pathlib import Path
@@ -10,35 +9,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from rich.console import Console
 
 from sentiment.data.table_reader import read_rows
 from sentiment.errors import InputError
-from sentiment.inference import files as predictor
+from sentiment.inference import rows as rows_module
 from sentiment.inference.files import (
     PredictedFile,
-    label_rows,
     predict_file,
-    print_predictions,
 )
+from tests.inference.conftest import LengthClassifier
 
 SUFFIXES = ("csv", "tsv", "jsonl", "parquet")
 ADDED = ["label", "score", "probability_bad", "probability_good", "note"]
-
-
-class LengthClassifier:
-    """Good is as probable as the text has characters, in percent."""
-
-    label_names = ("bad", "good")
-
-    def __init__(self):
-        self.calls = []
-
-    def predict_texts(self, texts, batch_size=None):
-        self.calls.append((len(texts), batch_size))
-        good = np.array([len(text) / 100 for text in texts])
-        is_empty = np.array([not text.strip() for text in texts])
-        return np.stack([1 - good, good], axis=1), is_empty
 
 
 @pytest.fixture
@@ -195,7 +177,7 @@ def test_parquet_keeps_types_values_and_metadata(classifier, tmp_path):
 def test_parquet_column_that_begins_with_nulls_keeps_its_type(
     classifier, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(predictor, "CHUNK_ROWS", 2)
+    monkeypatch.setattr(rows_module, "CHUNK_ROWS", 2)
     table = pa.table({"text": list("abcd"), "n": pa.array([None, None, 3, 4])})
     pq.write_table(table, tmp_path / "a.parquet")
     predict_file(classifier, tmp_path / "a.parquet", tmp_path / "b.parquet")
@@ -223,7 +205,7 @@ def test_chunks_change_nothing_but_the_calls(
     whole = predicted(text, after=f"whole.{after}")
     assert classifier.calls == [(20, None)]
     for name, value in limit.items():
-        monkeypatch.setattr(predictor, name, value)
+        monkeypatch.setattr(rows_module, name, value)
     assert predicted(text, after=f"parts.{after}") == whole
     sizes = [size for size, _ in classifier.calls[1:]]
     assert len(sizes) > 5
@@ -272,7 +254,7 @@ def test_a_huge_text_among_short_ones_costs_a_few_copies_of_it(
 def test_written_probabilities_are_those_of_predict(
     monkeypatch, real_classifier, write, tmp_path
 ):
-    monkeypatch.setattr(predictor, "CHUNK_ROWS", 15)
+    monkeypatch.setattr(rows_module, "CHUNK_ROWS", 15)
     classifier = real_classifier
     texts = [f"{'great ' * (i % 9)}film {i}" for i in range(40)]
     path = write("a.jsonl", [{"text": text} for text in texts])
@@ -366,7 +348,7 @@ def test_unusable_output_is_refused_before_any_work(
 
 def test_failing_run_keeps_the_old_output(predicted, tmp_path, classifier, monkeypatch):
     (tmp_path / "b.jsonl").write_text("mine")
-    monkeypatch.setattr(predictor, "CHUNK_ROWS", 1)
+    monkeypatch.setattr(rows_module, "CHUNK_ROWS", 1)
 
     def fail(texts, batch_size=None):
         if texts == ["c"]:
@@ -378,66 +360,6 @@ def test_failing_run_keeps_the_old_output(predicted, tmp_path, classifier, monke
         predicted("text\na\nb\nc\n", overwrite=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "b.jsonl"]
     assert (tmp_path / "b.jsonl").read_text() == "mine"
-
-
-# --- Rows and printing
-
-
-def test_label_rows_name_the_most_probable_class(classifier):
-    sure, empty = label_rows(classifier, ["x" * 75, " "])
-    assert sure == {
-        "label": "good",
-        "score": 0.75,
-        "probabilities": {"bad": 0.25, "good": 0.75},
-        "is_empty": False,
-    }
-    assert (empty["label"], empty["is_empty"]) == ("bad", True)
-
-
-def shown(classifier, *texts, width=200):
-    console = Console(file=io.StringIO(), width=width, color_system=None)
-    print_predictions(classifier, texts, console=console)
-    return console.file.getvalue()
-
-
-def test_printed_row_has_text_label_and_probabilities(classifier):
-    header, row = (
-        line
-        for line in shown(classifier, "x" * 75).splitlines()
-        if "┃" in line or "│" in line
-    )
-    assert header.replace("┃", " ").split() == ["text", "label", "bad", "good"]
-    assert row.replace("│", " ").split() == ["x" * 75, "good", "0.250", "0.750"]
-
-
-def test_printed_empty_text_says_so(classifier):
-    assert "bad (empty after cleaning)" in shown(classifier, "ok", "")
-
-
-@pytest.mark.parametrize(
-    "text", ["[bold]x[/bold]", r"\[/b]", "[/]", ":smile:", "[x] \\"]
-)
-def test_printed_text_is_not_read_as_markup(classifier, text):
-    assert text in shown(classifier, text)
-
-
-def test_printed_class_names_are_not_read_as_markup(classifier):
-    classifier.label_names = ("[bad]", "[/good]")
-    out = shown(classifier, "x" * 75)
-    assert out.count("[/good]") == 2
-    assert "[bad]" in out
-
-
-def test_printed_long_text_is_cut(classifier):
-    out = shown(classifier, "x" * 250, width=400)
-    assert "x" * 200 + "…" in out
-
-
-def test_printed_table_fits_a_narrow_terminal_and_keeps_the_label(classifier):
-    out = shown(classifier, "a word " * 20, "", width=60)
-    assert max(map(len, out.splitlines())) <= 60
-    for word in ("empty", "after", "cleaning"):
-        assert word in out
 
 
 def test_paths_may_be_strings(classifier, write, tmp_path):

@@ -1,3 +1,4 @@
+import json
 import shutil
 import zipfile
 
@@ -11,8 +12,10 @@ from sentiment.config import BUNDLED_CLASSIFIER
 from sentiment.errors import InputError
 from sentiment.inference.loading import load_classifier
 from sentiment.models.half_precision import save_half_precision
+from tests.conftest import ROOT
 
 TEXTS = ["A GREAT film!", "bad", ""]
+OLD_MODELS = sorted(ROOT.glob("tests/data_files/saved_models/*/*.keras"))
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +55,23 @@ def test_loaded_classifier_predicts_the_same(saved):
     expected = classifier.predict(TEXTS)
     found = load_classifier(str(folder)).predict(TEXTS)
     np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("path", OLD_MODELS, ids=lambda p: f"{p.parent.name}-{p.stem}")
+def test_a_model_of_an_old_commit_predicts_what_it_did(path):
+    expected = json.loads((path.parent / "expected.json").read_text())
+    loaded = load_classifier(path)
+    found = loaded.predict(expected["texts"])
+    # Processors round otherwise.
+    np.testing.assert_allclose(
+        found, expected["probabilities"][path.name], rtol=0, atol=1e-6
+    )
+    assert loaded.label_names == ("bad", "good")
+    assert loaded.temperature == 1.0
+
+
+def test_there_are_models_of_old_commits():
+    assert {path.stem for path in OLD_MODELS} >= {"gpt2", "gpt2_int8", "lstm"}
 
 
 def test_missing_model_is_named(tmp_path):

@@ -117,7 +117,40 @@ def test_divergence_is_that_of_kullback_and_leibler():
     np.testing.assert_allclose(one, expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_weight_and_share_multiply_the_term(rows, method):
+    def term(share, **settings):
+        labels, present = np.array([[1, 0, 0]]), np.float32([[1, 0, 0]])
+        return adversary(method, **settings).loss(
+            linear_forward,
+            lambda logits: ReviewCrossentropy()(labels, logits, present),
+            linear_forward(jnp.zeros(WEIGHTS.shape)),
+            rows,
+            EMBEDDING,
+            0,
+            share,
+        )
+
+    once = term(1.0)
+    assert once > 0
+    np.testing.assert_allclose(term(1.0, adversarial_weight=3.0), 3 * once, rtol=1e-6)
+    # The share is of the virtual term alone, which counts reviews without label.
+    times = 0.25 if method == "vat" else 1.0
+    np.testing.assert_allclose(term(0.25), times * once, rtol=1e-6)
+
+
 # --- In a classifier
+
+
+@pytest.fixture
+def make_shallow(make_classifier, make_backbone):
+    """Makes a classifier of one layer: as good here as two, at half the time."""
+
+    def make(dropout=0.0):
+        backbone = make_backbone(num_layers=1, dropout=dropout)
+        return make_classifier(backbone=backbone, dropout=dropout)
+
+    return make
 
 
 @pytest.fixture
@@ -130,8 +163,8 @@ def batch():
     return x, np.array([[0, 2, 0], [1, 0, 0]]), np.float32([[1, 1, 0], [1, 0, 0]])
 
 
-def gradients_and_loss(classifier, batch, update=0):
-    classifier.compile(OptaxOptimizer(None, 1.0))
+def gradients_and_loss(classifier, batch, attack=None, update=0):
+    classifier.compile(OptaxOptimizer(None, 1.0), adversary=attack)
 
     def loss(trainable):
         return classifier.compute_loss_and_updates(
@@ -149,13 +182,11 @@ def gradients_and_loss(classifier, batch, update=0):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_without_epsilon_the_gradients_are_the_plain_ones(
-    make_classifier, batch, method
-):
-    classifier = make_classifier()
+def test_without_epsilon_the_gradients_are_the_plain_ones(make_shallow, batch, method):
+    classifier = make_shallow()
     plain, plain_loss = gradients_and_loss(classifier, batch)
-    classifier.adversary = adversary(method, adversarial_epsilon=0.0)
-    found, loss = gradients_and_loss(classifier, batch)
+    attack = adversary(method, adversarial_epsilon=0.0)
+    found, loss = gradients_and_loss(classifier, batch, attack)
     # FGM and PGD see the same loss twice, VAT none.
     times = 1 if method == "vat" else 2
     assert loss == pytest.approx(times * plain_loss, rel=1e-6)
@@ -166,28 +197,25 @@ def test_without_epsilon_the_gradients_are_the_plain_ones(
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("dropout", [0.0, 0.3])
 def test_the_perturbed_loss_is_not_below_the_plain_one(
-    make_classifier, batch, randomize, method, dropout
+    make_shallow, batch, randomize, method, dropout
 ):
-    classifier = randomize(make_classifier(dropout=dropout))
+    classifier = randomize(make_shallow(dropout=dropout))
     _, plain = gradients_and_loss(classifier, batch)
-    classifier.adversary = adversary(method, adversarial_epsilon=0.1)
-    _, loss = gradients_and_loss(classifier, batch)
+    attack = adversary(method, adversarial_epsilon=0.1)
+    _, loss = gradients_and_loss(classifier, batch, attack)
     assert loss > (plain if method == "vat" else 2 * plain)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_review_is_perturbed_as_if_it_were_alone(
-    make_classifier, randomize, batch, method
+    make_shallow, randomize, batch, method
 ):
-    classifier = randomize(make_classifier())
+    classifier = randomize(make_shallow())
     x, y, weights = batch
-    classifier.adversary = adversary(method)
 
-    def term(x, y, weights):
-        _, with_it = gradients_and_loss(classifier, (x, y, weights))
-        attack, classifier.adversary = classifier.adversary, None
-        _, without = gradients_and_loss(classifier, (x, y, weights))
-        classifier.adversary = attack
+    def term(*batch):
+        _, with_it = gradients_and_loss(classifier, batch, adversary(method))
+        _, without = gradients_and_loss(classifier, batch)
         return with_it - without
 
     other = {**x, "token_ids": x["token_ids"].copy()}
@@ -216,15 +244,18 @@ class SumOfEmbeddings:
 @pytest.mark.parametrize("num_labelled", [0, 1, 3])
 @pytest.mark.parametrize("steps", [1, 2])
 def test_terms_over_all_reviews_are_divided_by_all(
-    make_classifier, batch, num_labelled, steps
+    make_shallow, batch, num_labelled, steps
 ):
     x, y, weights = batch
     weights = np.where(np.cumsum(weights).reshape(2, 3) <= num_labelled, weights, 0)
 
     def embedding_after_one_update(adversary):
-        classifier = make_classifier()
-        classifier.compile(keras.optimizers.SGD(1.0), gradient_accumulation_steps=steps)
-        classifier.adversary = adversary
+        classifier = make_shallow()
+        classifier.compile(
+            keras.optimizers.SGD(1.0),
+            gradient_accumulation_steps=steps,
+            adversary=adversary,
+        )
         classifier.train_on_batch(x, y, sample_weight=weights.astype("float32"))
         return np.array(classifier.backbone.token_embedding.embeddings)
 
@@ -234,35 +265,37 @@ def test_terms_over_all_reviews_are_divided_by_all(
     np.testing.assert_allclose(moved, np.full(moved.shape, -steps / 3), atol=1e-5)
 
 
-def test_vat_reads_reviews_without_label(make_classifier, randomize, batch):
-    classifier = randomize(make_classifier())
+def test_vat_reads_reviews_without_label(make_shallow, randomize, batch):
+    classifier = randomize(make_shallow())
     x, y, _ = batch
-    classifier.adversary = adversary("vat", adversarial_epsilon=0.1)
+    attack = adversary("vat", adversarial_epsilon=0.1)
     none = np.zeros((2, 3), np.float32)
-    _, loss = gradients_and_loss(classifier, (x, y, none))
+    _, loss = gradients_and_loss(classifier, (x, y, none), attack)
     assert loss > 0
 
 
-def test_the_weight_multiplies_the_term(make_classifier, randomize, batch):
-    classifier = randomize(make_classifier())
+def test_the_weight_multiplies_the_term(make_shallow, randomize, batch):
+    classifier = randomize(make_shallow())
     _, plain = gradients_and_loss(classifier, batch)
     terms = []
     for weight in (1.0, 0.25):
-        classifier.adversary = adversary("fgm", adversarial_weight=weight)
-        terms.append(gradients_and_loss(classifier, batch)[1] - plain)
+        attack = adversary("fgm", adversarial_weight=weight)
+        terms.append(gradients_and_loss(classifier, batch, attack)[1] - plain)
     assert terms[1] == pytest.approx(terms[0] / 4, rel=1e-4)
 
 
 @pytest.mark.parametrize("method", ["pgd", "vat"])
 def test_each_update_starts_somewhere_else_by_seed(
-    make_classifier, randomize, batch, method
+    make_shallow, randomize, batch, method
 ):
-    classifier = randomize(make_classifier())
-    classifier.adversary = adversary(method, adversarial_steps=1)
-    losses = [gradients_and_loss(classifier, batch, update)[1] for update in (0, 0, 1)]
+    classifier = randomize(make_shallow())
+    attack = adversary(method, adversarial_steps=1)
+    losses = [
+        gradients_and_loss(classifier, batch, attack, update)[1] for update in (0, 0, 1)
+    ]
     assert losses[0] == losses[1] != losses[2]
-    classifier.adversary.seed = 1
-    assert gradients_and_loss(classifier, batch)[1] != losses[0]
+    attack.seed = 1
+    assert gradients_and_loss(classifier, batch, attack)[1] != losses[0]
 
 
 @pytest.mark.parametrize(
@@ -273,13 +306,12 @@ def test_the_cost_is_what_xla_counts(make_classifier, make_backbone, method, set
     # Wide enough that products of matrices outweigh the rest.
     backbone = make_backbone(hidden_dim=128, intermediate_dim=512)
     classifier = make_classifier(backbone=backbone)
-    classifier.compile(OptaxOptimizer(None, 1.0))
     lengths = np.array([[40, 24, 0], [64, 0, 0]])
     x = {"token_ids": np.full((2, 64), 5), "segment_lengths": lengths}
     y, weights = np.zeros((2, 3), int), np.float32(lengths > 0)
 
     def operations(adversary):
-        classifier.adversary = adversary
+        classifier.compile(OptaxOptimizer(None, 1.0), adversary=adversary)
 
         def loss(trainable):
             return classifier.compute_loss_and_updates(
@@ -305,7 +337,7 @@ def test_the_cost_is_what_xla_counts(make_classifier, make_backbone, method, set
 def test_prediction_is_not_perturbed(make_classifier):
     classifier = make_classifier()
     plain = classifier.predict(["lovely"])
-    classifier.adversary = adversary("fgm")
+    classifier.compile(adversary=adversary("fgm"))
     np.testing.assert_array_equal(classifier.predict(["lovely"]), plain)
 
 

@@ -13,7 +13,7 @@ import pytest
 import sentiment
 from sentiment.config import SpeedConfig
 from sentiment.errors import InputError
-from sentiment.models import packed_decoder
+from sentiment.models.backbones import packed_decoder
 from sentiment.models.gpt2_text_classifier_preprocessor import DEFAULT_SEQUENCE_LENGTH
 from sentiment.models.pooling import POOLINGS
 from tests.conftest import ROOT
@@ -203,6 +203,7 @@ def test_config_holds_every_argument(make_classifier, make_backbone):
         "pooling": "gru",
         "dropout": 0.25,
         "label_names": ("no", "so", "la", "la la"),
+        "temperature": 0.5,
         "name": "judge",
     }
     preprocessor = make_classifier(truncation="tail").preprocessor
@@ -240,6 +241,7 @@ def describe(classifier):
         "sequence_length": preprocessor.sequence_length,
         "pooling": classifier.pooling,
         "dropout": classifier.dropout,
+        "temperature": classifier.temperature,
     }
 
 def predictions(classifier):
@@ -273,7 +275,7 @@ def saved(tokenizer, randomize, tmp_path_factory):
         tokenizer, sequence_length=24, truncation="tail", lowercase=True
     )
     classifier = sentiment.GPT2TextClassifier(
-        backbone, 3, preprocessor, "lstm", dropout=0.2, label_names=LABEL_NAMES
+        backbone, 3, preprocessor, "lstm", 0.2, LABEL_NAMES, temperature=0.5
     )
     randomize(classifier, 0.1)
     classifier.compile(weighted_metrics=[])
@@ -335,6 +337,7 @@ def test_fresh_process_finds_class_names_and_preprocessing(saved, source):
         "sequence_length": 24,
         "pooling": "lstm",
         "dropout": 0.2,
+        "temperature": 0.5,
     }
 
 
@@ -364,6 +367,7 @@ def test_new_number_of_classes_gives_a_fresh_head_on_the_same_backbone(saved):
         assert type(other) is sentiment.GPT2TextClassifier
         assert other.logits_dense.kernel.shape == (16, 5)
         assert other.label_names == ("0", "1", "2", "3", "4")
+        assert other.temperature == 1.0
         assert other.pooling == "lstm"
         assert other.preprocessor.sequence_length == 24
         for a, b in zip(
@@ -378,6 +382,7 @@ def test_same_number_of_classes_given_anew_keeps_names_but_not_the_head(saved):
         str(folder / "preset"), num_classes=3
     )
     assert other.label_names == LABEL_NAMES
+    assert other.temperature == 1.0
     assert not np.asarray(other.logits_dense.bias.value).any()
     assert np.asarray(classifier.logits_dense.bias.value).any()
 

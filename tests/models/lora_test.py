@@ -12,6 +12,7 @@ import sentiment
 from sentiment.config import LORA_TARGETS, ModelConfig
 from sentiment.errors import InputError
 from sentiment.models.lora import (
+    METADATA,
     enable_lora,
     load_adapter,
     merge_lora,
@@ -172,11 +173,13 @@ def test_an_adapter_restores_the_tuned_model_in_a_fresh_process(
     classifier = on_preset()
     enable_lora(classifier, 2, ("query", "key", "output"), alpha=3.0)
     tune(classifier)
+    classifier.temperature = 1.5
     monkeypatch.chdir(tmp_path)
     relative = dataclasses.replace(model_config, preset="preset")
     save_adapter(classifier, relative, tmp_path / "a.safetensors")
     monkeypatch.chdir("/")
     merged = merge_lora(classifier)
+    assert merged.temperature == 1.5
     command = [sys.executable, "-c", RELOAD, tmp_path / "a.safetensors"]
     subprocess.run([*command, tmp_path / "out.npz", *TOY_TEXTS], check=True, cwd=ROOT)
     found = dict(np.load(tmp_path / "out.npz"))
@@ -270,23 +273,33 @@ def test_other_safetensors_are_refused(tmp_path):
         load_adapter(path)
 
 
+def header_of(path):
+    with open(path, "rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        return json.loads(file.read(size))["__metadata__"]
+
+
+def test_an_adapter_of_before_there_was_a_temperature_has_1(
+    on_preset, model_config, tmp_path
+):
+    classifier = on_preset()
+    classifier.temperature = 2.0
+    enable_lora(classifier, 1)
+    path = tmp_path / "a.safetensors"
+    save_adapter(classifier, model_config, path)
+    about = json.loads(header_of(path)[METADATA])
+    assert about.pop("temperature") == 2.0
+    save_file(load_file(path), path, metadata={METADATA: json.dumps(about)})
+    assert load_adapter(path).temperature == 1.0
+
+
 def test_missing_arrays_are_named(on_preset, model_config, tmp_path):
     classifier = on_preset()
     enable_lora(classifier, 1)
     path = tmp_path / "a.safetensors"
     save_adapter(classifier, model_config, path)
-    arrays = load_file(path)
+    arrays, metadata = load_file(path), header_of(path)
     arrays.pop("logits/kernel")
-    with open(path, "rb") as file:
-        size = int.from_bytes(file.read(8), "little")
-        metadata = json.loads(file.read(size))["__metadata__"]
     save_file(arrays, path, metadata=metadata)
     with pytest.raises(InputError, match="damaged: it lacks logits/kernel"):
         load_adapter(path)
-
-
-def test_recurrent_layers_have_nothing_to_adapt(tokenizer):
-    backbone = sentiment.RNNBackbone(tokenizer.vocabulary_size(), 1, 8)
-    classifier = sentiment.RNNTextClassifier(backbone, 2)
-    with pytest.raises(InputError, match=r"RNNBackbone.*--lora_rank"):
-        enable_lora(classifier, 2)

@@ -1,3 +1,5 @@
+import jax
+import jax.numpy as jnp
 import keras
 import numpy as np
 import pytest
@@ -33,6 +35,34 @@ def test_class_weight_multiplies_by_the_weight_of_the_label():
     np.testing.assert_allclose(weighted, expected, rtol=1e-6)
 
 
+def test_a_focus_multiplies_each_log_probability_by_what_is_missed():
+    expected = [[-(0.3**2) * np.log(0.7), -(0.5**2) * np.log(0.5)]]
+    np.testing.assert_allclose(per_review(focal_gamma=2.0), expected, rtol=1e-5)
+
+
+def test_smoothing_and_class_weight_together():
+    # The weight is that of the label, whatever smoothing moves to other classes.
+    first = -(0.8 * np.log(0.7) + 0.1 * np.log(0.2) + 0.1 * np.log(0.1))
+    second = -(0.8 * np.log(0.5) + 0.2 * np.log(0.25))
+    both = per_review(label_smoothing=0.3, class_weight=[0.5, 9.0, 2.0])
+    np.testing.assert_allclose(both, [[0.5 * first, 2.0 * second]], rtol=1e-6)
+
+
+def test_a_focus_with_smoothing_and_class_weight():
+    # Each class is multiplied by what is missed of its own probability.
+    first = -(
+        0.8 * 0.3**2 * np.log(0.7)
+        + 0.1 * 0.8**2 * np.log(0.2)
+        + 0.1 * 0.9**2 * np.log(0.1)
+    )
+    second = -(0.8 * 0.5**2 * np.log(0.5) + 0.2 * 0.75**2 * np.log(0.25))
+    smoothed = per_review(label_smoothing=0.3, focal_gamma=2.0)
+    np.testing.assert_allclose(smoothed, [[first, second]], rtol=1e-5)
+    weights = [0.5, 9.0, 2.0]
+    both = per_review(label_smoothing=0.3, focal_gamma=2.0, class_weight=weights)
+    np.testing.assert_allclose(both, [[0.5 * first, 2.0 * second]], rtol=1e-5)
+
+
 def test_a_label_may_be_a_distribution():
     labels = np.array([[[0.6, 0.4, 0.0], [0.0, 0.0, 1.0]]], np.float32)
     first = -(0.6 * np.log(0.7) + 0.4 * np.log(0.2))
@@ -63,13 +93,35 @@ def test_extreme_logits_give_a_finite_loss():
     np.testing.assert_allclose(loss, [[2e4]])
 
 
+def test_logits_of_half_precision_give_a_float32_loss():
+    # 7.75 of 0 and 7.75: sums of such are rounded to 1/32 in bfloat16.
+    logits = jnp.asarray([[[0.0, 7.75]]], "bfloat16")
+    loss = ReviewCrossentropy().call(np.array([[0]]), logits)
+    assert loss.dtype == "float32"
+    np.testing.assert_allclose(loss, [[np.log1p(np.exp(7.75))]], rtol=1e-6)
+
+
+@pytest.mark.parametrize("gamma", [0.5, 2.0])
+def test_a_focus_is_exact_and_has_a_slope_where_the_label_is_nearly_certain(gamma):
+    def loss(logit):
+        logits = jnp.stack([logit, 0.0])[None, None]
+        return ReviewCrossentropy(focal_gamma=gamma).call(np.array([[0]]), logits)[0, 0]
+
+    miss = 1 / (1 + np.exp(5.0))
+    expected = miss**gamma * -np.log1p(-miss)
+    np.testing.assert_allclose(loss(jnp.float32(5.0)), expected, rtol=1e-4)
+    # There p is 1 in float32, and the slope of 0 ** 0.5 would be infinite.
+    assert np.isfinite(jax.grad(loss)(jnp.float32(60.0)))
+
+
 def test_loss_config_holds_every_argument():
     config = ReviewCrossentropy(
-        0.2, (1.0, 2.0), name="n", reduction="mean"
+        0.2, (1.0, 2.0), 1.5, name="n", reduction="mean"
     ).get_config()
     again = ReviewCrossentropy.from_config(config)
     assert again.get_config() == config
     assert (again.label_smoothing, again.class_weight) == (0.2, [1.0, 2.0])
+    assert again.focal_gamma == 1.5
     assert (again.name, again.reduction) == ("n", "mean")
 
 

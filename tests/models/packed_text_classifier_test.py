@@ -8,15 +8,13 @@ import pytest
 from sklearn.metrics import f1_score
 
 import sentiment
-from sentiment.data.packing import RaggedTokens, pack_rows
+from sentiment.data.packing import RaggedTokens, one_per_row, pack_rows
 from sentiment.data.pipeline import BatchPlan, EncodedExamples, batches
 from sentiment.errors import InputError
-from sentiment.models import packed_text_classifier
+from sentiment.models import packed_prediction
 from sentiment.models.losses import ReviewCrossentropy
-from sentiment.models.packed_text_classifier import (
-    PackedTextClassifier,
-    _even_batch_rows,
-)
+from sentiment.models.packed_prediction import even_batch_rows
+from sentiment.models.packed_text_classifier import PackedTextClassifier
 
 TEXTS = [
     "A great film! I loved it.",
@@ -163,7 +161,7 @@ def test_windows_cover_all_texts_in_order_whatever_their_size(
 ):
     sizes = []
     encode = classifier.preprocessor.encode
-    monkeypatch.setattr(packed_text_classifier, "PREDICT_WINDOW_CHARACTERS", 30)
+    monkeypatch.setattr(packed_prediction, "WINDOW_CHARACTERS", 30)
     monkeypatch.setattr(
         classifier.preprocessor,
         "encode",
@@ -221,10 +219,10 @@ def test_any_prediction_takes_few_compiled_programs(classifier, monkeypatch):
     ],
 )
 def test_rows_are_shared_out_evenly_over_batches(num_rows, size):
-    assert _even_batch_rows(num_rows, 16, num_devices=1) == size
+    assert even_batch_rows(num_rows, 16, num_devices=1) == size
     spare = -(-num_rows // size) * size - num_rows
     assert spare <= max(size // 4, 1) * -(-num_rows // size)
-    assert _even_batch_rows(num_rows, 16, num_devices=8) % 8 == 0
+    assert even_batch_rows(num_rows, 16, num_devices=8) % 8 == 0
 
 
 @pytest.mark.parametrize("batch_size", [0, -1])
@@ -270,6 +268,81 @@ def test_preprocessor_that_comes_later_is_fitted_to_the_positions(make, tokenize
     too_long = sentiment.GPT2TextClassifierPreprocessor(tokenizer, 33)
     with pytest.raises(InputError, match="32 positions"):
         classifier.preprocessor = too_long
+
+
+# --- Temperature
+
+
+def test_a_temperature_divides_the_logits(make):
+    classifier = make()
+    logits = np.log(np.float32([[4.0, 1.0, 1.0]]))
+    expected = [[4 / 6, 1 / 6, 1 / 6]]
+    np.testing.assert_allclose(classifier.probabilities(logits), expected, rtol=1e-6)
+    classifier.temperature = 2.0  # the square roots of 4, 1 and 1
+    expected = [[0.5, 0.25, 0.25]]
+    np.testing.assert_allclose(classifier.probabilities(logits), expected, rtol=1e-6)
+
+
+def test_by_default_not_a_bit_changes(make):
+    classifier = make()
+    logits = np.random.default_rng(0).normal(0, 3, (5, 4, NUM_CLASSES)).astype("f4")
+    expected = jax.nn.softmax(logits, axis=-1)
+    np.testing.assert_array_equal(classifier.probabilities(logits), expected)
+    program = jax.make_jaxpr(classifier.probabilities)(logits)
+    assert str(program) == str(jax.make_jaxpr(jax.nn.softmax)(logits))
+
+
+def test_every_way_to_predict_uses_the_temperature(make, one_by_one):
+    classifier = make()
+    classifier.predict(TEXTS)  # What is compiled now must not be used again.
+    classifier.temperature = 2.0
+    expected = np.sqrt(one_by_one)
+    expected /= expected.sum(axis=1, keepdims=True)
+    tokens = classifier.preprocessor.encode(TEXTS).tokens
+    batch = pack_rows(tokens, one_per_row(len(TEXTS)), 32, 1)
+    for found in (
+        classifier.predict(TEXTS),
+        classifier.predict_texts(TEXTS)[0],
+        classifier.predict_tokens(tokens),
+        classifier.predict(batch, verbose=0)[:, 0],
+    ):
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+
+def test_a_temperature_changes_no_update_and_no_loss(make):
+    batch = make_batch(UNEQUAL)
+    steps = []
+    for temperature in (1.0, 3.0):
+        classifier = make()
+        classifier.compile(keras.optimizers.SGD(1.0))
+        classifier.temperature = temperature
+        steps.append(sgd_step(classifier, batch))
+    (change, logs), (other_change, other_logs) = steps
+    for one, other in zip(change, other_change, strict=True):
+        # Two programs, so sums may be in another order.
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+    for name in ("loss", "accuracy", "macro_f1"):
+        np.testing.assert_allclose(logs[name], other_logs[name], rtol=1e-6)
+    assert other_logs["cross_entropy"] != pytest.approx(logs["cross_entropy"], rel=0.01)
+
+
+def test_metrics_are_those_of_the_probabilities(make):
+    classifier = make()
+    classifier.temperature = 3.0
+    labels = np.arange(len(TEXTS)) % NUM_CLASSES
+    scores = classifier.evaluate(TEXTS, labels, verbose=0, return_dict=True)
+    of_label = classifier.predict(TEXTS)[np.arange(len(TEXTS)), labels]
+    expected = -np.log(of_label).mean()
+    assert scores["cross_entropy"] == pytest.approx(expected, rel=1e-5)
+    assert scores["loss"] != pytest.approx(expected, rel=0.01)
+
+
+@pytest.mark.parametrize("value", [0, -1.0, float("inf"), float("nan")])
+def test_a_temperature_is_above_0_and_finite(make, make_backbone, value):
+    with pytest.raises(InputError, match=f"above 0 and finite. Received: {value}"):
+        make().temperature = value
+    with pytest.raises(InputError, match="temperature"):
+        sentiment.PackedTextClassifier(make_backbone(), 2, temperature=value)
 
 
 # --- Training
@@ -437,6 +510,22 @@ def test_sample_weights_scale_a_reviews_loss_but_not_the_count(in_parts):
     loss = -np.log(np.take_along_axis(probabilities, y[..., None], -1)[..., 0])
     _, logs = sgd_step(in_parts[1], (x, y, weight.astype(np.float32)))
     assert logs["loss"] == pytest.approx((weight * loss).sum() / used.sum(), rel=1e-5)
+
+
+def test_a_language_models_loss_is_a_mean_over_all_reviews(make, in_parts):
+    x, y, used = make_batch(UNEQUAL)
+    weighted = make()
+    weighted.compile(
+        keras.optimizers.SGD(1.0), gradient_accumulation_steps=4, lm_loss_weight=0.5
+    )
+    terms = []
+    for count in (0, 10, int(used.sum())):  # so many are labelled
+        weight = np.where(np.cumsum(used).reshape(used.shape) <= count, used, 0)
+        changes = [sgd_step(c, (x, y, weight))[0] for c in (weighted, in_parts[4])]
+        terms.append([a - b for a, b in zip(*changes, strict=True)])
+    none, *others = terms
+    for term in others:
+        assert_same_update(term, none)
 
 
 def test_fit_compiles_each_step_once_and_draws_dropout_in_every_micro_batch(
@@ -681,6 +770,19 @@ def test_settings_of_a_loss_survive_its_summation(make):
     )
     assert classifier.loss.label_smoothing == 0.2
     assert classifier.loss.class_weight == [1.0, 2.0, 3.0]
+
+
+def test_compiling_anew_takes_back_what_was_added_to_the_loss(make):
+    classifier = make()
+    assert classifier.decoder.reads_last
+    classifier.compile(adversary=object(), lm_loss_weight=0.5)
+    assert classifier.adversary is not None
+    assert classifier.language_loss.weight == 0.5
+    assert not classifier.decoder.reads_last
+    classifier.compile()
+    assert classifier.adversary is None
+    assert classifier.language_loss.weight == 0
+    assert classifier.decoder.reads_last
 
 
 @pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", None, len])

@@ -2,11 +2,12 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import keras
 import numpy as np
 import pytest
 
 from sentiment.config import POOLING_NAMES
-from sentiment.models.packed_backbone import SegmentLayout
+from sentiment.models.backbones.segment_layout import SegmentLayout
 from sentiment.models.pooling import POOLINGS, segment_membership, segment_starts
 
 HIDDEN = 4
@@ -139,6 +140,30 @@ def test_bfloat16_hidden_states_are_pooled_in_float32():
     ids = np.ones((1, 300), np.int32)
     output = POOLINGS["mean"]()(ones, ids, np.array([[300]]))
     np.testing.assert_allclose(np.asarray(output), 1.0078125, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", POOLINGS)
+def test_pooling_is_in_float32_whatever_the_policy_of_the_process(name):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        layer = POOLINGS[name]()
+        layer.build((1, 9, HIDDEN), (1, 9), (1, 4))
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert layer.compute_dtype == "float32"
+    assert {weight.dtype for weight in layer.weights} <= {"float32"}
+
+
+def test_attention_weighs_no_padding_however_low_its_scores_are(hidden_states):
+    layer = POOLINGS["attention"]()
+    layer.build(hidden_states.shape, segment_ids().shape, LENGTHS.shape)
+    # Each token scores tanh(9) * -500 * HIDDEN: alike, and far below those of no one.
+    projection = np.zeros((HIDDEN, HIDDEN)), np.full(HIDDEN, 9.0)
+    layer.set_weights([*projection, np.full((HIDDEN, 1), -500.0)])
+    output = np.asarray(layer(hidden_states, segment_ids(), LENGTHS))
+    mean = np.asarray(POOLINGS["mean"]()(hidden_states, segment_ids(), LENGTHS))
+    np.testing.assert_allclose(output[USED], mean[USED], rtol=1e-5)
 
 
 def test_membership_and_starts_of_a_row():

@@ -1,6 +1,7 @@
 import json
 import time
 
+import huggingface_hub
 import jax
 import kagglehub
 import keras_hub
@@ -12,8 +13,9 @@ from sentiment import bundled
 from sentiment.config import ModelConfig
 from sentiment.errors import InputError
 from sentiment.models import presets
-from sentiment.models.packed_backbone import SegmentLayout, embed_tokens
-from sentiment.models.packed_decoder import PackedDecoder
+from sentiment.models.backbones import kind_of
+from sentiment.models.backbones.packed_decoder import PackedDecoder
+from sentiment.models.backbones.segment_layout import SegmentLayout
 from sentiment.models.presets import load_pretrained
 
 TEXT = "not  good\n\nat all <|endoftext|>!!!"
@@ -64,7 +66,7 @@ def packed_hidden_states(backbone, reviews):
     @jax.jit
     def run(token_ids, lengths):
         segment_ids, positions = SegmentLayout()(token_ids, lengths)
-        embeddings = embed_tokens(backbone, token_ids, positions)
+        embeddings = kind_of(backbone).embed(backbone, token_ids, positions)
         return PackedDecoder(backbone)(embeddings, segment_ids, lengths)
 
     return np.asarray(run(token_ids, lengths))[0]
@@ -215,7 +217,7 @@ def test_broken_config_is_an_input_error(tmp_path, content):
 )
 def test_config_of_another_model_is_an_input_error(tmp_path, config, kind):
     (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(InputError, match=f"holds {kind}, not a GPT-2"):
+    with pytest.raises(InputError, match=f"holds {kind}. Backbones known are GPT2B"):
         load(tmp_path)
 
 
@@ -247,14 +249,14 @@ def offline(monkeypatch):
         raise AssertionError("the hub's client was started")
 
     monkeypatch.setattr(presets, "has_network", lambda host: False)
-    cache = presets.huggingface_hub
+    cache = huggingface_hub
     monkeypatch.setattr(cache, "try_to_load_from_cache", lambda *_: None)
     monkeypatch.setattr(cache, "hf_hub_download", not_reached)
 
 
 def test_huggingface_handle_without_network_names_the_local_way_at_once(offline):
     start = time.monotonic()
-    with pytest.raises(InputError, match=r"huggingface\.co cannot.*--preset=FOLDER"):
+    with pytest.raises(InputError, match=r"huggingface\.co cannot.*`preset=FOLDER`"):
         load("hf://openai-community/gpt2")
     assert time.monotonic() - start < 1
 
@@ -265,7 +267,7 @@ def test_huggingface_handle_of_another_form_is_an_input_error():
 
 
 def test_cached_huggingface_preset_needs_no_network(offline, monkeypatch, folder):
-    cache = presets.huggingface_hub
+    cache = huggingface_hub
     monkeypatch.setattr(
         cache, "try_to_load_from_cache", lambda repo, name: str(folder / name)
     )
@@ -292,7 +294,7 @@ def test_kaggle_without_network_names_the_local_way(monkeypatch, preset):
         raise ConnectionError("Name or service not known")
 
     monkeypatch.setattr(kagglehub, "model_download", refuse)
-    with pytest.raises(InputError, match=r"Name or service.*\n.*--preset=FOLDER"):
+    with pytest.raises(InputError, match=r"Name or service.*\n.*`preset=FOLDER`"):
         load(preset)
     assert all("gpt2_base_en" in handle for handle in handles)
     assert len(handles) == 1

@@ -1,3 +1,4 @@
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -23,13 +24,16 @@ def model(make_backbone, randomize):
 
 
 def test_least_top_p_takes_the_likeliest_token_each_time(model, tokenizer):
+    @jax.jit
+    def logits(ids, length):
+        x = {"token_ids": ids[None], "segment_lengths": length[None, None]}
+        return model.logits(model(x))[0, length - 1]
+
     ids = [tokenizer.start_token_id]
     for _ in range(6):
-        x = {
-            "token_ids": np.array([ids]),
-            "segment_lengths": np.array([[len(ids)]]),
-        }
-        ids.append(int(model.logits(model(x))[0, -1].argmax()))
+        # As long in each step, so that it is compiled once.
+        padded = np.pad(ids, (0, 7 - len(ids)))
+        ids.append(int(logits(padded, np.int32(len(ids))).argmax()))
     ends = [i for i in range(1, 7) if ids[i] == tokenizer.end_token_id]
     wanted = tokenizer.decode_batch([ids[1 : ends[0] if ends else 7]])[0]
     drawn = sample_texts(model, tokenizer, 2, seed=0, max_tokens=6, top_p=1e-6)
@@ -40,6 +44,33 @@ def test_seed_decides(model, tokenizer):
     def draw(seed):
         return sample_texts(model, tokenizer, 3, seed, max_tokens=8)
 
-    assert draw(1) == draw(1)
-    assert draw(1) != draw(2)
-    assert len(set(draw(1))) == 3
+    first, again, other = draw(1), draw(1), draw(2)
+    assert first == again != other
+    assert len(set(first)) == 3
+
+
+class Scripted:
+    """A language model that says one token after the other, whatever it has read."""
+
+    def __init__(self, ids, vocabulary_size):
+        self.table = jnp.log(jnp.eye(vocabulary_size)[jnp.asarray(ids)] + 1e-9)
+
+    def __call__(self, x, training):
+        assert not training
+        positions = jnp.arange(x["token_ids"].shape[1])
+        return jnp.broadcast_to(positions[None, :, None], (*x["token_ids"].shape, 1))
+
+    def logits(self, states):
+        return self.table[states[:, 0]]
+
+
+def test_a_text_ends_before_its_first_end_token(tokenizer):
+    (ids,) = tokenizer.encode_batch(["A great film"])
+    end = tokenizer.end_token_id
+    script = [*ids, end, *ids, end, end]
+    model = Scripted(script, tokenizer.vocabulary_size())
+    whole = sample_texts(model, tokenizer, 2, seed=0, max_tokens=len(script))
+    assert whole == ["A great film"] * 2
+    # Cut before any end token: as many tokens as asked for.
+    cut = sample_texts(model, tokenizer, 1, seed=0, max_tokens=len(ids) - 1)
+    assert cut == tokenizer.decode_batch([ids[:-1]])

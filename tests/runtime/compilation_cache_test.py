@@ -54,17 +54,18 @@ def test_a_second_process_finds_what_the_first_compiled(
 ):
     make_classifier().save(tmp_path / "model.keras")
     command = (f"--model={tmp_path}/model.keras", "--text=a", f"--cache_dir={tmp_path}")
-    outputs = []
+    answers, used = [], []
     for _ in range(2):
         result = run_script("predict.py", *command)
         assert result.returncode == 0, result.stderr
-        written = {
-            path: path.stat().st_mtime_ns for path in tmp_path.glob("xla-*/*-cache")
-        }
-        outputs.append((result.stdout, written))
-    (first, kept), (second, present) = outputs
-    assert first == second
-    assert kept
-    # None is compiled again. What took just less than `MIN_SECONDS` in the first
-    # process may take a little more in the second, and is then kept, too.
-    assert kept.items() <= present.items()
+        answers.append(result.stdout)
+        # JAX notes beside each program when it was last written or read.
+        notes = tmp_path.glob("xla-*/*-atime")
+        used.append(
+            {path.name: int.from_bytes(path.read_bytes(), "little") for path in notes}
+        )
+    first, second = used
+    assert first
+    # The second may keep more: on a busy machine others take long to compile.
+    assert all(second[name] > moment for name, moment in first.items())
+    assert answers[0] == answers[1]

@@ -71,7 +71,7 @@ with sharding_scope(training):
 def trained(num_devices):
     environment = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"}
     environment["PYTHONPATH"] = str(ROOT)
-    environment["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"
+    environment["XLA_FLAGS"] += " --xla_force_host_platform_device_count=8"
     result = subprocess.run(
         [sys.executable, "-c", TRAIN, str(num_devices), str(STEPS)],
         env=environment,

@@ -8,16 +8,17 @@ import pytest
 
 import sentiment
 from sentiment.config import OPTIMIZERS, TrainingConfig
+from sentiment.models.backbones import KINDS
 from sentiment.models.pooling import POOLINGS
 from sentiment.training import optimizers
 from sentiment.training.optimizers import (
     OptaxOptimizer,
     is_decayed,
-    layer_depth,
     make_optimizer,
     warmup_cosine,
 )
 
+GPT2 = KINDS["gpt2"]
 NUM_LAYERS = 2
 BLOCK_KERNELS = (
     "self_attention/query/kernel",
@@ -146,7 +147,9 @@ def test_schedule_by_hand(step, rate):
 
 @pytest.mark.parametrize(("num_updates", "ratio"), [(100, 0.1), (37, 0.25), (8, 0.0)])
 def test_schedule_is_its_closed_form_in_every_step(num_updates, ratio):
-    schedule = warmup_cosine(3e-4, num_updates, ratio)
+    # All at once: called step by step, Keras compiles each branch anew.
+    schedule = jax.jit(jax.vmap(warmup_cosine(3e-4, num_updates, ratio)))
+    rates = schedule(jnp.arange(num_updates + 1))
     warmup = int(ratio * num_updates)
     for t in range(num_updates + 1):
         if t < warmup:
@@ -154,7 +157,7 @@ def test_schedule_is_its_closed_form_in_every_step(num_updates, ratio):
         else:
             angle = np.pi * (t - warmup) / (num_updates - warmup)
             rate = 3e-4 * (1 + np.cos(angle)) / 2
-        assert float(schedule(t)) == pytest.approx(rate, rel=1e-5, abs=1e-10)
+        assert float(rates[t]) == pytest.approx(rate, rel=1e-5, abs=1e-10)
 
 
 def test_schedule_without_warm_up_starts_at_its_peak():
@@ -171,7 +174,7 @@ def test_the_first_update_reads_the_schedule_at_0_and_the_next_at_1(variables):
     config = settings(learning_rate=1.0, warmup_ratio=0.5)
     zeros = constant(values_of(variables), 0.0)
     ones = constant(zeros, 1.0)
-    optimizer = make_optimizer(config, NUM_LAYERS, num_updates=8)
+    optimizer = make_optimizer(config, GPT2, NUM_LAYERS, num_updates=8)
     # Rates 0 and 1/4, momenta 1 and 1.9.
     after = updated(optimizer, variables, [ones, ones], start=zeros)
     assert_close(after, constant(zeros, -0.475))
@@ -214,14 +217,14 @@ def direct(name, schedule, decay):
 def test_adamw_and_lion_match_optax(variables, gradients, name):
     config = settings(optimizer=name, learning_rate=0.01, weight_decay=0.1)
     schedule = warmup_cosine(0.01, 10, 0.0)
-    actual = updated(make_optimizer(config, NUM_LAYERS, 10), variables, gradients)
+    actual = updated(make_optimizer(config, GPT2, NUM_LAYERS, 10), variables, gradients)
     values = values_of(variables)
     assert_close(actual, optax_updated(direct(name, schedule, 0.1), values, gradients))
 
 
 def test_sgd_is_momentum_then_decoupled_decay(variables, gradients):
     config = settings(learning_rate=0.1, weight_decay=0.2)
-    actual = updated(make_optimizer(config, NUM_LAYERS, 10), variables, gradients)
+    actual = updated(make_optimizer(config, GPT2, NUM_LAYERS, 10), variables, gradients)
     expected = values_of(variables)
     momentum = constant(expected, 0.0)
     for t, gradient in enumerate(gradients):
@@ -235,7 +238,7 @@ def test_sgd_is_momentum_then_decoupled_decay(variables, gradients):
 
 def test_muon_matches_optax_on_matrices_and_adam_on_the_rest(variables, gradients):
     config = settings(optimizer="muon", learning_rate=0.01, weight_decay=0.1)
-    actual = updated(make_optimizer(config, NUM_LAYERS, 10), variables, gradients)
+    actual = updated(make_optimizer(config, GPT2, NUM_LAYERS, 10), variables, gradients)
 
     def as_matrix(path, array):
         # From hidden_dim to (heads, head_dim), and for the output back.
@@ -268,7 +271,7 @@ def test_muon_matches_optax_on_matrices_and_adam_on_the_rest(variables, gradient
 
 
 def test_muon_covers_exactly_the_kernels_of_the_decoder_blocks(all_variables):
-    dimensions = optimizers._muon_dimensions(values_of(all_variables))
+    dimensions = optimizers._muon_dimensions(GPT2)(values_of(all_variables))
     assert {path for path, value in dimensions.items() if value is not None} == {
         f"transformer_layer_{i}/{name}"
         for i in range(NUM_LAYERS)
@@ -295,7 +298,7 @@ def test_decay_shrinks_every_kernel_and_nothing_else(variables_of_several_heads,
     variables = variables_of_several_heads
     config = settings(optimizer=name, weight_decay=0.25)
     start = constant(values_of(variables), 3.0)
-    optimizer = make_optimizer(config, NUM_LAYERS, 10)
+    optimizer = make_optimizer(config, GPT2, NUM_LAYERS, 10)
     after = updated(optimizer, variables, [constant(start, 0.0)], start)
     for path, value in after.items():
         # 0.5 * 0.25 of it goes, exactly.
@@ -338,18 +341,13 @@ def test_depth_of_every_variable(backbone, pooling):
     paths = [v.path for v in variables_of(backbone, pooling)]
     assert len(set(paths)) == len(paths)  # updates are looked up by path
     for path in paths:
-        assert layer_depth(path, NUM_LAYERS) == expected_depth(path), path
-
-
-def test_depth_of_a_block_with_two_digits():
-    assert layer_depth("transformer_layer_11/self_attention/key/bias", 12) == 12
-    assert layer_depth("transformer_layer_1/self_attention/key/bias", 12) == 2
+        assert GPT2.depth(path, NUM_LAYERS) == expected_depth(path), path
 
 
 def test_layerwise_rates_fall_by_one_factor_per_layer(all_variables):
     config = settings(layerwise_lr_decay=0.5)
     zeros = constant(values_of(all_variables), 0.0)
-    optimizer = make_optimizer(config, NUM_LAYERS, 10)
+    optimizer = make_optimizer(config, GPT2, NUM_LAYERS, 10)
     after = updated(optimizer, all_variables, [constant(zeros, 1.0)], zeros)
     for path, value in after.items():
         assert (value == -0.5 * 0.5 ** (3 - expected_depth(path))).all(), path
@@ -358,7 +356,7 @@ def test_layerwise_rates_fall_by_one_factor_per_layer(all_variables):
 def test_layerwise_rates_come_after_clipping_and_adam(variables):
     config = settings(optimizer="adamw", layerwise_lr_decay=0.5, clip_norm=1.0)
     zeros = constant(values_of(variables), 0.0)
-    optimizer = make_optimizer(config, NUM_LAYERS, 10)
+    optimizer = make_optimizer(config, GPT2, NUM_LAYERS, 10)
     after = updated(optimizer, variables, [constant(zeros, 1.0)], zeros)
     # Adam's first update is 1 whatever the gradient is.
     for path, value in after.items():
@@ -378,7 +376,7 @@ def test_clipping_scales_all_gradients_to_one_global_norm(variables, gradients):
     zeros = constant(values_of(variables), 0.0)
     gradient = gradients[0]
     assert global_norm(gradient) > 0.5
-    optimizer = make_optimizer(config, NUM_LAYERS, 10)
+    optimizer = make_optimizer(config, GPT2, NUM_LAYERS, 10)
     after = updated(optimizer, variables, [gradient], zeros)
     scale = -0.5 * 0.5 / global_norm(gradient)
     assert_close(after, {p: scale * g for p, g in gradient.items()}, atol=1e-8)
@@ -388,7 +386,7 @@ def test_clipping_comes_before_the_momentum(variables, gradients):
     config = settings(clip_norm=0.5)
     zeros = constant(values_of(variables), 0.0)
     # So many updates that the second rate is the first, to 1e-9.
-    optimizer = make_optimizer(config, NUM_LAYERS, 100_000)
+    optimizer = make_optimizer(config, GPT2, NUM_LAYERS, 100_000)
     after = updated(optimizer, variables, [gradients[0]] * 2, zeros)
     assert global_norm(after) == pytest.approx(0.5 * 0.5 * (1 + 1.9), rel=1e-5)
 
@@ -398,7 +396,7 @@ def test_small_gradients_and_clip_norm_0_are_not_clipped(
     variables, gradients, clip_norm
 ):
     zeros = constant(values_of(variables), 0.0)
-    optimizer = make_optimizer(settings(clip_norm=clip_norm), NUM_LAYERS, 10)
+    optimizer = make_optimizer(settings(clip_norm=clip_norm), GPT2, NUM_LAYERS, 10)
     after = updated(optimizer, variables, [gradients[0]], zeros)
     assert_close(after, {path: -0.5 * g for path, g in gradients[0].items()}, atol=1e-8)
 
@@ -407,7 +405,7 @@ def test_small_gradients_and_clip_norm_0_are_not_clipped(
 
 
 def test_state_holds_each_value_under_its_own_type(variables):
-    optimizer = make_optimizer(settings(optimizer="adamw"), NUM_LAYERS, 10)
+    optimizer = make_optimizer(settings(optimizer="adamw"), GPT2, NUM_LAYERS, 10)
     optimizer.build(variables)
     state = optimizer._state_variables
     shapes = sorted(v.shape for v in variables)
@@ -417,3 +415,86 @@ def test_state_holds_each_value_under_its_own_type(variables):
     number = len(optimizer.variables)
     optimizer.build(variables)
     assert len(optimizer.variables) == number
+
+
+# --- Gradual unfreezing
+
+
+@pytest.fixture(scope="module")
+def one_of_each_depth(all_variables):
+    """A variable of each depth, by path."""
+    by_depth = {expected_depth(v.path): v for v in all_variables}
+    return [by_depth[depth] for depth in sorted(by_depth)]
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_lower_layers_learn_after_more_updates(one_of_each_depth, name):
+    config = settings(optimizer=name)
+    start = values_of(one_of_each_depth)
+    ones = constant(start, 1.0)
+    moved = []
+    for updates in range(1, 8):
+        optimizer = make_optimizer(config, GPT2, NUM_LAYERS, 1000, unfreeze_updates=2)
+        after = updated(optimizer, one_of_each_depth, [ones] * updates)
+        moved.append([bool((after[path] != start[path]).all()) for path in start])
+    # From embeddings to head; the head learns at once, each layer below two later.
+    assert np.sum(moved, axis=0).tolist() == [1, 3, 5, 7]
+
+
+def test_moments_of_held_layers_gather(one_of_each_depth):
+    # After six updates momentum is 1 + 0.9 + ... + 0.9 ** 6; it holds from the first.
+    zeros = constant(values_of(one_of_each_depth), 0.0)
+    ones = constant(zeros, 1.0)
+    optimizer = make_optimizer(settings(), GPT2, NUM_LAYERS, 10**6, unfreeze_updates=2)
+    after = updated(optimizer, one_of_each_depth, [ones] * 7, start=zeros)
+    lowest = min(after, key=lambda path: GPT2.depth(path, NUM_LAYERS))
+    expected = np.full_like(after[lowest], -0.5 * (1 - 0.9**7) / 0.1)
+    np.testing.assert_allclose(after[lowest], expected, rtol=1e-5)
+
+
+def test_depths_of_recurrent_layers():
+    depth = KINDS["recurrent"].depth
+    assert depth("recurrent_layer_1/kernel", 2) == 2
+    assert depth("token_embedding/embeddings", 2) == 0
+
+
+def test_adapters_are_decayed_and_the_scales_of_quantised_kernels_are_not():
+    paths = {"a/lora_kernel_a": 1, "a/lora_kernel_b": 1, "a/kernel_scale": 0}
+    assert is_decayed(paths) == {path: bool(yes) for path, yes in paths.items()}
+
+
+# --- After divergence, and the average of the weights
+
+
+def test_a_lowered_rate_scales_the_whole_update(variables, gradients):
+    config = settings(weight_decay=0.1)
+    values = values_of(variables)
+    moves = []
+    for factor in (1.0, 0.25):
+        optimizer = make_optimizer(config, GPT2, NUM_LAYERS, 10)
+        optimizer.build(variables)
+        assert float(optimizer.rate_factor) == 1.0
+        optimizer.rate_factor.assign(factor)
+        after = updated(optimizer, variables, gradients[:1])
+        moves.append({path: after[path] - values[path] for path in values})
+    assert_close(moves[1], {path: move / 4 for path, move in moves[0].items()})
+
+
+def test_the_average_of_the_weights_stands_beside_them():
+    optimizer = make_optimizer(settings(), GPT2, NUM_LAYERS, 10**6, ema_momentum=0.75)
+    weight = keras.Variable([8.0], name="bias")
+    optimizer.build([weight])
+    optimizer.apply([np.float32([2.0])])
+    # 8 - 0.5 * 2; the average begins as the first weights.
+    assert weight.numpy().tolist() == [7.0]
+    (average,) = optimizer._model_variables_moving_average
+    assert average.numpy().tolist() == [7.0]
+    optimizer.apply([np.float32([0.0])])
+    np.testing.assert_allclose(weight, [7.0 - 0.5 * 0.9 * 2.0], rtol=1e-6)
+    np.testing.assert_allclose(average, [0.75 * 7.0 + 0.25 * 6.1], rtol=1e-6)
+    optimizer.finalize_variable_values([weight])
+    np.testing.assert_allclose(weight, [6.1], rtol=1e-6)
+
+
+def test_without_momentum_no_average_is_kept():
+    assert not make_optimizer(settings(), GPT2, NUM_LAYERS, 10).use_ema

@@ -11,8 +11,10 @@ import jax
 import numpy as np
 import pytest
 
+import sentiment
 from sentiment.cli import main as cli
 from sentiment.config import (
+    AdversarialConfig,
     DataConfig,
     ModelConfig,
     RunConfig,
@@ -248,6 +250,29 @@ def test_the_saved_model_holds_no_optimizer_slots(base):
     slots = [size for name, size in sizes.items() if name.startswith("optimizer/")]
     assert set(slots) <= {1}  # its rate and its count of updates
     assert sum(sizes.values()) - sum(slots) < base.classifier.count_params() + 20
+
+
+def test_nothing_that_training_adds_to_the_loss_stays(
+    make_config, tmp_path, monkeypatch
+):
+    config = make_config(epochs=1, pooling="last", lm_loss_weight=0.5)
+    adversarial = AdversarialConfig(adversarial="fgm")
+    config = dataclasses.replace(config, adversarial=adversarial)
+    fit, seen = sentiment.PackedTextClassifier.fit, []
+
+    def terms(classifier):
+        method = classifier.adversary and classifier.adversary.config.adversarial
+        reads_last = classifier.decoder.reads_last
+        return method, classifier.language_loss.weight, reads_last
+
+    def watching(self, *arguments, **options):
+        seen.append(terms(self))
+        return fit(self, *arguments, **options)
+
+    monkeypatch.setattr(sentiment.PackedTextClassifier, "fit", watching)
+    classifier = train_and_evaluate(config, tmp_path / "run").classifier
+    assert set(seen) == {("fgm", 0.5, False)}
+    assert terms(classifier) == (None, 0.0, True)
 
 
 def test_the_test_scores_are_those_of_the_saved_model(base):

@@ -8,6 +8,7 @@ from sentiment.config import (
     TEACHERS,
     AdversarialConfig,
     BaselineConfig,
+    DataConfig,
     ModelConfig,
     RunConfig,
     TrainingConfig,
@@ -17,7 +18,7 @@ from sentiment.data.datasets import Splits, load_splits
 from sentiment.data.examples import Examples
 from sentiment.data.mixing import mix_texts
 from sentiment.errors import InputError
-from sentiment.training import teachers
+from sentiment.training import teachers, unlabelled_texts
 from sentiment.training.teachers import copy_head, load_teacher, soften
 from sentiment.training.unlabelled_texts import label_unlabelled, read_unlabelled
 
@@ -35,6 +36,44 @@ def config(tmp_path, write_data):
     path.write_text("\n".join(texts))
     unlabelled = UnlabelledConfig(teacher="nb_svm", unlabelled_file=str(path))
     return RunConfig(data, ModelConfig(), TrainingConfig(), unlabelled=unlabelled)
+
+
+def test_texts_are_read_from_the_datas_column_and_bad_rows_counted(config, tmp_path):
+    path = tmp_path / "more.csv"
+    path.write_text('review\nOne.\n"a",b\nTwo.\n"c",d\n')
+    data = dataclasses.replace(config.data, text_column="review", skip_bad_rows=True)
+    unlabelled = dataclasses.replace(config.unlabelled, unlabelled_file=str(path))
+    config = dataclasses.replace(config, data=data, unlabelled=unlabelled)
+    assert read_unlabelled(config) == (["One.", "Two."], 2)
+    strict = dataclasses.replace(data, skip_bad_rows=False)
+    with pytest.raises(InputError, match="line 3"):
+        read_unlabelled(dataclasses.replace(config, data=strict))
+
+
+def test_bad_rows_are_passed_on(config):
+    splits = load_splits(config.data, 0)
+    assert label_unlabelled(config, splits, (NEW, 7)).num_skipped_rows == 7
+
+
+def test_a_split_of_a_tfds_set_is_read_from_the_datas_column(config, monkeypatch):
+    received = []
+
+    def read(*arguments):
+        received.append(arguments)
+        return {"unsupervised": ["One.", "Two."]}
+
+    monkeypatch.setattr(unlabelled_texts, "read_tfds_texts", read)
+    data = DataConfig(dataset="imdb", tfds_data_dir="folder", text_column="review")
+    unlabelled = UnlabelledConfig(teacher="nb_svm", unlabelled_split="unsupervised")
+    config = dataclasses.replace(config, data=data, unlabelled=unlabelled)
+    assert read_unlabelled(config) == (["One.", "Two."], 0)
+    assert received == [("imdb", "folder", ["unsupervised"], "review")]
+
+
+def test_nothing_unlabelled_is_nothing(config):
+    config = dataclasses.replace(config, unlabelled=UnlabelledConfig())
+    assert read_unlabelled(config) == ([], 0)
+    assert label_unlabelled(config, load_splits(config.data, 0), ([], 0)) is None
 
 
 def test_labelled_and_repeated_texts_are_not_taught_again(config):
@@ -125,6 +164,30 @@ def test_mixed_texts_are_counted_apart_from_the_unlabelled_ones(config, tmp_path
     assert made[0] not in taught.examples.texts[2:]
 
 
+def test_mixed_texts_that_are_labelled_already_are_left_out(config):
+    train = Examples(["good", "bad"] * 6, np.array([1, 0] * 6))
+    known = Examples(["good good", "bad good"], np.array([1, 0]))
+    splits = Splits(train, known, None, ("bad", "good"))
+    mixing = UnlabelledConfig(teacher="nb_svm", mixed_texts=200)
+    config = dataclasses.replace(config, unlabelled=mixing)
+    assert {"good good", "bad good"} < set(mix_texts(train.texts, 200, config.seed))
+    texts = label_unlabelled(config, splits, ([], 0)).examples.texts
+    assert {"good bad", "bad bad"} < set(texts)
+    assert not {"good good", "bad good"} & set(texts)
+
+
+def test_the_seed_decides_what_is_mixed(config):
+    splits = load_splits(config.data, 0)
+    mixing = UnlabelledConfig(teacher="nb_svm", mixed_texts=20)
+    found = [
+        label_unlabelled(
+            dataclasses.replace(config, unlabelled=mixing, seed=seed), splits, ([], 0)
+        ).examples.texts
+        for seed in (0, 0, 1)
+    ]
+    assert found[0] == found[1] != found[2]
+
+
 @pytest.fixture
 def with_teacher(config, make_classifier, tmp_path):
     """The config with a trained teacher of these classes, its share, and it."""
@@ -193,6 +256,24 @@ def test_a_teacher_of_other_classes_is_refused(with_teacher, names):
 def test_a_classical_teacher_is_not_looked_for_on_disk(config, monkeypatch):
     monkeypatch.setattr(teachers, "load_classifier", None)
     assert load_teacher(config) is None
+
+
+def test_the_runs_speed_and_seed_reach_the_teacher(with_teacher, monkeypatch):
+    config, _ = with_teacher(("bad", "good"))
+    received = []
+    monkeypatch.setattr(teachers, "load_classifier", lambda *x: received.append(x))
+    load_teacher(config)
+    assert received == [(config.unlabelled.teacher, config.speed)]
+
+    def fit(baseline, splits, seed):
+        received.append((baseline, seed))
+        return fit_baseline(baseline, splits, seed)
+
+    monkeypatch.setattr(unlabelled_texts, "fit_baseline", fit)
+    unlabelled = UnlabelledConfig(teacher="nb_svm", mixed_texts=5)
+    config = dataclasses.replace(config, unlabelled=unlabelled, seed=7)
+    label_unlabelled(config, load_splits(config.data, 0), (NEW, 0))
+    assert received[1:] == [(BaselineConfig(method="nb_svm"), 7)]
 
 
 def test_a_teacher_that_is_not_there_is_named(config):

@@ -20,6 +20,6 @@ def run(command: DoctorCommand):
         print(f"{MARKS[finding.state]} {finding.name}: {finding.text}", flush=True)
         findings.append(finding)
     is_ready, text = verdict(findings)
-    print(text)
+    print(text, flush=True)
     if not is_ready:
         sys.exit(1)

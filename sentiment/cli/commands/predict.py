@@ -5,18 +5,26 @@ sentiment predict --model=runs/imdb --input=new.csv --output=scored.csv
 """
 
 from sentiment.config import PredictCommand
+from sentiment.runs.files import ADAPTER_FILE
 
 CONFIG = PredictCommand
 
 
 def run(command: PredictCommand):
     """Predicts texts or a file."""
-    from sentiment.inference.files import predict_file, print_predictions
+    from sentiment.runtime.light_imports import import_keras_for_prediction
+
+    import_keras_for_prediction(may_download=command.model.endswith(ADAPTER_FILE))
+
+    from sentiment.cli.tables import print_predictions
+    from sentiment.inference.files import predict_file
     from sentiment.inference.loading import load_classifier
+    from sentiment.inference.rows import label_rows
 
     classifier = load_classifier(command.model, command.speed)
     if command.text:
-        print_predictions(classifier, command.text, command.batch_size or None)
+        predictions = label_rows(classifier, command.text, command.batch_size or None)
+        print_predictions(command.text, predictions)
     else:
         predicted = predict_file(
             classifier,

@@ -1,21 +1,12 @@
 import numpy as np
 import pytest
 
-import sentiment
 from sentiment.errors import InputError
-from sentiment.models.architectures import remade, with_fewer_layers
+from sentiment.models.backbones.variants import with_fewer_layers, with_weights
 
 
 def weights(backbone):
     return {v.path: np.array(v.value) for v in backbone.weights}
-
-
-@pytest.fixture
-def make_recurrent(tokenizer):
-    def make(num_layers):
-        return sentiment.RNNBackbone(tokenizer.vocabulary_size(), num_layers, 8, "gru")
-
-    return make
 
 
 @pytest.mark.parametrize(
@@ -36,27 +27,18 @@ def test_kept_layers_are_evenly_spaced(make_backbone, randomize, num_layers, kep
         np.testing.assert_array_equal(value, expected[path])
 
 
-def test_recurrent_layers_are_kept_likewise(make_recurrent, randomize):
-    backbone = randomize(make_recurrent(3))
-    found, expected = weights(with_fewer_layers(backbone, 2)), weights(backbone)
-    for place, layer in ((0, 0), (1, 2)):
-        for name in ("kernel", "recurrent_kernel", "bias"):
-            np.testing.assert_array_equal(
-                found[f"recurrent_layer_{place}/{name}"],
-                expected[f"recurrent_layer_{layer}/{name}"],
-            )
-
-
 @pytest.mark.parametrize("num_layers", [0, 3])
 def test_there_must_be_so_many_layers(make_backbone, num_layers):
     with pytest.raises(InputError, match=f"from 1 to 2,.*Received: {num_layers}"):
         with_fewer_layers(make_backbone(), num_layers)
 
 
-def test_a_remade_backbone_has_given_weights_and_copies_of_the_others(make_backbone):
+def test_a_backbone_with_other_weights_has_given_weights_and_copies_of_the_others(
+    make_backbone,
+):
     backbone = make_backbone()
     path = "layer_norm/gamma"
-    found = weights(remade(backbone, {path: np.full(16, 7.0)}))
+    found = weights(with_weights(backbone, {path: np.full(16, 7.0)}))
     np.testing.assert_array_equal(found.pop(path), np.full(16, 7.0))
     for name, value in found.items():
         np.testing.assert_array_equal(value, weights(backbone)[name])

@@ -2,9 +2,12 @@ import keras
 import numpy as np
 import pytest
 
-import sentiment
 from sentiment.errors import InputError
-from sentiment.models.rnn_backbone import CELLS, RNNBackbone, SegmentRecurrence
+from sentiment.models.backbones.rnn_backbone import (
+    CELLS,
+    RNNBackbone,
+    SegmentRecurrence,
+)
 
 KERAS_LAYERS = {
     "rnn": keras.layers.SimpleRNN,
@@ -75,30 +78,3 @@ def test_backbone_round_trips(cell, randomize, tmp_path):
     ids = np.array([[3, 1, 4, 1, 5, 0, 0]])
     x = {"token_ids": ids, "padding_mask": (ids > 0).astype("int32")}
     np.testing.assert_array_equal(loaded(x), backbone(x))
-
-
-@pytest.mark.parametrize("pooling", ["last", "concat"])
-@each_cell
-def test_classifier_predicts_packed_as_alone_and_reloads(
-    cell, pooling, tokenizer, randomize, tmp_path
-):
-    backbone = RNNBackbone(tokenizer.vocabulary_size(), 1, UNITS, cell, dropout=0.0)
-    classifier = sentiment.RNNTextClassifier(
-        backbone,
-        3,
-        sentiment.GPT2TextClassifierPreprocessor(tokenizer, sequence_length=32),
-        pooling=pooling,
-    )
-    randomize(classifier)
-    texts = ["A great film!", "", "Boring plot, bad acting, no end", "!!!"]
-    together = classifier.predict(texts)
-    alone = np.concatenate([classifier.predict([text]) for text in texts])
-    np.testing.assert_allclose(together, alone, atol=1e-6)
-    assert np.ptp(together, axis=0).max() > 0.01
-    classifier.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
-    assert type(loaded) is sentiment.RNNTextClassifier
-    np.testing.assert_array_equal(loaded.predict(texts), together)
-    classifier.save_to_preset(str(tmp_path / "preset"))
-    loaded = sentiment.RNNTextClassifier.from_preset(str(tmp_path / "preset"))
-    np.testing.assert_array_equal(loaded.predict(texts), together)

@@ -252,7 +252,8 @@ class PackedRecurrence(keras.layers.Layer):
     def __init__(self, backbone, **kwargs):
         super().__init__(dtype=backbone.dtype_policy, **kwargs)
         self.backbone = backbone
-        self.speed = SpeedConfig()  # There are no fast paths to choose.
+        self.speed = SpeedConfig()  # There are no fast paths to choose,
+        self.reads_last = False  # and no state that could be left out.
         self.built = True  # The backbone is.
 
     def call(self, embeddings, segment_ids, segment_lengths, training=False):

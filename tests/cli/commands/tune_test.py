@@ -12,6 +12,7 @@ from sentiment.errors import InputError
 from sentiment.evaluation.metrics import classification_metrics
 from sentiment.evaluation.trials import TrialResult
 from sentiment.search import study as tuning
+from sentiment.search import worker
 from tests.cli.conftest import TINY
 from tests.evaluation.summary_test import RUN
 
@@ -200,7 +201,7 @@ def test_bad_data_are_refused_before_there_is_a_study(
     def never(*_):
         raise AssertionError("training started")
 
-    monkeypatch.setattr(tuning, "train_and_validate", never)
+    monkeypatch.setattr(worker, "train_and_validate", never)
     result = call_script(
         "tune", "--train_file=/none/a.csv", *TINY, f"--workdir={tmp_path}"
     )

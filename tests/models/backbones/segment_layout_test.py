@@ -2,7 +2,10 @@ import inspect
 
 import numpy as np
 
-from sentiment.models.packed_backbone import SegmentLayout, segment_attention_mask
+from sentiment.models.backbones.segment_layout import (
+    SegmentLayout,
+    segment_attention_mask,
+)
 
 LENGTHS = np.array([[3, 2, 0]], np.int32)
 ROW_LENGTH = 6

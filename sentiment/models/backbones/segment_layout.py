@@ -1,10 +1,9 @@
-"""What makes a GPT-2 backbone read packed rows: segments, positions, mask.
+"""What makes a backbone read packed rows: segments, positions, mask.
 
-`keras_hub.models.GPT2Backbone` reads one text per row. Its layers accept more:
-the position embedding takes `positions`, the decoder blocks take an attention
-mask. Calling them again with these two (see `PackedDecoder`) reads several
-reviews per row, shares every weight, and leaves the backbone a plain
-`GPT2Backbone`.
+A backbone of KerasHub's reads one text per row. Its layers accept more: a position
+embedding takes `positions`, a decoder block takes an attention mask. Calling them again
+with these two (see `PackedDecoder`) reads several reviews per row, shares every weight,
+and leaves the backbone as it is.
 """
 
 import keras
@@ -60,16 +59,3 @@ def segment_attention_mask(segment_ids):
         padding, so that no query is left without a key.
     """
     return segment_ids[:, :, None] == segment_ids[:, None, :]
-
-
-def embed_tokens(backbone, token_ids, positions):
-    """Token plus position embeddings, (batch, row_length, hidden_dim).
-
-    A recurrent backbone has no positions.
-    """
-    tokens = backbone.token_embedding(token_ids)
-    if not hasattr(backbone, "position_embedding"):
-        return tokens
-    return backbone.embeddings_add(
-        (tokens, backbone.position_embedding(tokens, positions=positions))
-    )

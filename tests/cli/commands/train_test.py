@@ -35,7 +35,7 @@ from sentiment.config import (
 )
 from sentiment.data import datasets, tfds_source, vocabulary
 from sentiment.errors import InputError
-from sentiment.models import packed_decoder
+from sentiment.models.backbones import KINDS, packed_decoder
 from sentiment.models.packed_causal_lm import PackedCausalLM
 from sentiment.runtime import process as runtime
 from sentiment.training import resumable_run, train, unlabelled_texts
@@ -59,7 +59,7 @@ def start(monkeypatch, tmp_path, files):
     def stop(classifier, x, **options):
         raise Started(classifier, x, options)
 
-    monkeypatch.setattr(sentiment.GPT2TextClassifier, "fit", stop, raising=False)
+    monkeypatch.setattr(sentiment.PackedTextClassifier, "fit", stop)
 
     def run(*arguments):
         workdir = f"--workdir={tmp_path / 'workdir'}"
@@ -391,7 +391,8 @@ def updates(*arguments, gradients=(1.0,), weight=0.0, shape=(2, 2)):
         "--weight_decay=0",
         "--clip_norm=0",
     )
-    optimizer = make_optimizer(parse(*plain, *arguments).run.training, 2, 10**6)
+    training = parse(*plain, *arguments).run.training
+    optimizer = make_optimizer(training, KINDS["gpt2"], 2, 10**6)
     variables = []
     for path in PATHS:
         scope, name = path.rsplit("/", 1)
@@ -414,7 +415,7 @@ def test_warmup_ratio__is_the_share_in_which_the_rate_rises():
     training = parse(
         "--train_file=a", "--workdir=w", "--warmup_ratio=0.2", "--learning_rate=0.5"
     ).run.training
-    rate = make_optimizer(training, 2, 50)._learning_rate
+    rate = make_optimizer(training, KINDS["gpt2"], 2, 50)._learning_rate
     rates = [float(rate(step)) for step in (0, 5, 10, 30, 50)]
     np.testing.assert_allclose(rates, [0, 0.25, 0.5, 0.25, 0], atol=1e-7)
 
@@ -532,7 +533,7 @@ def test_keep_layers__takes_some_of_the_presets(start, trained):
     preset = (f"--preset={trained.workdir}/preset", "--lowercase")
     assert start(*preset, "--keep_layers=1").classifier.backbone.num_layers == 1
     with pytest.raises(
-        InputError, match=r"--keep_layers must be from 1 to 1,.*Received"
+        InputError, match=r"`keep_layers` must be from 1 to 1,.*Received"
     ):
         start(*preset, "--keep_layers=2")
 

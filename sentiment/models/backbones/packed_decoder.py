@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import keras
 
 from sentiment.config import SpeedConfig
+from sentiment.models.backbones.segment_layout import segment_attention_mask
 from sentiment.models.hash_dropout import hash_dropout
-from sentiment.models.packed_backbone import segment_attention_mask
 from sentiment.models.pooling import pool_last
 from sentiment.models.segment_attention import (
     CHUNK_LENGTH,

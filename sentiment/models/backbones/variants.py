@@ -1,34 +1,16 @@
-"""Where the kinds of backbone differ: packed rows, other sizes."""
+"""Backbones made of others: with other weights, of other sizes."""
 
-import re
-
-import keras_hub
 import numpy as np
 
 from sentiment.errors import InputError
-from sentiment.models.packed_decoder import PackedDecoder
-from sentiment.models.rnn_backbone import PackedRecurrence, RNNBackbone
-
-BACKBONES = (keras_hub.models.GPT2Backbone, RNNBackbone)
+from sentiment.models.backbones import kind_of
 
 
-def packed_layers(backbone, reads_last: bool = False):
-    """The layer from embeddings to hidden states over packed rows.
-
-    Args:
-        backbone: one of `BACKBONES`; its weights are shared.
-        reads_last: whether only the last hidden state of each segment is read.
-    """
-    if isinstance(backbone, RNNBackbone):
-        return PackedRecurrence(backbone, name="decoder")
-    return PackedDecoder(backbone, reads_last=reads_last, name="decoder")
-
-
-def remade(backbone, weights: dict[str, np.ndarray], **sizes):
+def with_weights(backbone, weights: dict[str, np.ndarray], **sizes):
     """A backbone of the same kind with other weights, and other sizes if given.
 
     Args:
-        backbone: one of `BACKBONES`.
+        backbone: one of a kind in `KINDS`.
         weights: arrays by `path` of the new backbone's variables; the others are
             copied from `backbone`.
         **sizes: arguments of its constructor.
@@ -48,7 +30,7 @@ def with_fewer_layers(backbone, num_layers: int):
     2019, https://arxiv.org/abs/1910.01108).
 
     Args:
-        backbone: one of `BACKBONES`.
+        backbone: one of a kind in `KINDS`.
         num_layers: int, how many are kept.
 
     Raises:
@@ -56,14 +38,16 @@ def with_fewer_layers(backbone, num_layers: int):
     """
     if not 1 <= num_layers <= backbone.num_layers:
         raise InputError(
-            f"--keep_layers must be from 1 to {backbone.num_layers}, the layers of the "
+            f"`keep_layers` must be from 1 to {backbone.num_layers}, the layers of the "
             f"preset. Received: {num_layers}."
         )
     kept = np.linspace(0, backbone.num_layers - 1, num_layers).round().astype(int)
+    kind = kind_of(backbone)
+    places = {layer: place for place, layer in enumerate(kept.tolist())}
     weights = {}
     for variable in backbone.weights:
-        layer = re.match(r"((?:transformer|recurrent)_layer_)(\d+)(/.*)", variable.path)
-        if layer and int(layer[2]) in kept:
-            place = kept.tolist().index(int(layer[2]))
-            weights[f"{layer[1]}{place}{layer[3]}"] = variable.value
-    return remade(backbone, weights, num_layers=num_layers)
+        layer = kind.block_number(variable.path)
+        if layer in places:
+            old, new = (f"{kind.block_name}{i}/" for i in (layer, places[layer]))
+            weights[variable.path.replace(old, new, 1)] = variable.value
+    return with_weights(backbone, weights, num_layers=num_layers)

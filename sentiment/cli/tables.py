@@ -1,0 +1,37 @@
+"""Predictions as a person likes to read them."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from sentiment.inference.rows import EMPTY_NOTE
+
+SHOWN_CHARACTERS = 200
+
+
+def print_predictions(
+    texts: Sequence[str],
+    predictions: Sequence[dict[str, object]],
+    console: Console | None = None,
+):
+    """Prints a table of texts with label and probabilities.
+
+    Args:
+        texts: raw texts.
+        predictions: of each, as of `label_rows`.
+        console: where to; the terminal by default.
+    """
+    table = Table()
+    # Text, for rich reads [markup] and :emoji: in a string.
+    table.add_column("text", overflow="fold")
+    for name in ("label", *predictions[0]["probabilities"]):
+        table.add_column(Text(name))
+    for text, row in zip(texts, predictions, strict=True):
+        is_long = len(text) > SHOWN_CHARACTERS
+        shown = f"{text[:SHOWN_CHARACTERS]}…" if is_long else text
+        label = f"{row['label']} ({EMPTY_NOTE})" if row["is_empty"] else row["label"]
+        values = (f"{value:.3f}" for value in row["probabilities"].values())
+        table.add_row(Text(shown), Text(label), *values)
+    (console or Console()).print(table)

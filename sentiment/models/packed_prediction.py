@@ -1,0 +1,110 @@
+"""Prediction over packed rows: which texts share a batch.
+
+Row length and number of rows come from a short list of sizes, so that any input is
+served by a few compiled programs.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import jax
+import keras
+import numpy as np
+from tqdm.auto import tqdm
+
+from sentiment.data.packing import RaggedTokens, pack_rows, plan_rows
+
+# On a CPU a batch's activations fit its cache, which makes long reviews a fifth
+# faster; elsewhere a batch keeps large products busy, and fits a small memory.
+BATCH_TOKENS = {"cpu": 2048}
+BATCH_TOKENS_ELSEWHERE = 8192
+SHORTEST_ROW = 32
+WINDOW_CHARACTERS = 4_000_000
+SHOW_PROGRESS = 1000  # texts
+
+
+def batch_tokens() -> int:
+    """Tokens that prediction computes at once."""
+    return BATCH_TOKENS.get(jax.default_backend(), BATCH_TOKENS_ELSEWHERE)
+
+
+def packed_batches(
+    tokens: RaggedTokens, longest_row: int, batch_size: int | None = None
+) -> Iterator[tuple[list[np.ndarray], dict]]:
+    """Batches that hold each text once.
+
+    Args:
+        tokens: at least one text.
+        longest_row: int, tokens that a row may have.
+        batch_size: int, rows in a batch; `None`: as many as `batch_tokens` fill.
+
+    Yields:
+        `(rows, batch)`: indices of the texts in each row, in the order of its slots,
+        and what the model reads, shared out over the devices.
+    """
+    longest = int(tokens.lengths.max(initial=1))
+    row_length = min(_round_up(longest, smallest=SHORTEST_ROW), longest_row)
+    rows = plan_rows(tokens.lengths, row_length, max(1, row_length // 4))
+    max_segments = _round_up(max(map(len, rows), default=1), smallest=8)
+    most = batch_size or max(1, batch_tokens() // row_length)
+    batch_rows = even_batch_rows(len(rows), most, _num_devices())
+    for i in range(0, len(rows), batch_rows):
+        chunk = rows[i : i + batch_rows]
+        batch = pack_rows(tokens, chunk, row_length, max_segments, batch_rows)
+        yield chunk, _sharded(batch)
+
+
+def progress_bar(total: int, verbose) -> tqdm:
+    """A bar over texts; `"auto"` shows it for many, 0 never."""
+    hide = not verbose or (verbose == "auto" and total < SHOW_PROGRESS)
+    return tqdm(total=total, desc="Predicting", unit=" texts", disable=hide)
+
+
+def windows(texts: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Splits texts into ranges of bounded size, so memory stays bounded."""
+    start, characters = 0, 0
+    for i, text in enumerate(texts):
+        characters += len(text)
+        if characters >= WINDOW_CHARACTERS:
+            yield start, i + 1
+            start, characters = i + 1, 0
+    if start < len(texts):
+        yield start, len(texts)
+
+
+def _round_up(value, smallest):
+    """The least `smallest * 2**n` that holds `value`."""
+    size = smallest
+    while size < value:
+        size *= 2
+    return size
+
+
+def even_batch_rows(num_rows, limit, num_devices):
+    """Rows of each batch, so that batches of one size hold all with few to spare.
+
+    Sizes come from a short list, the powers of 2 and eighths of `limit`, since
+    each takes a compilation.
+    """
+    num_batches = -(-num_rows // limit)
+    even = -(-num_rows // max(num_batches, 1))
+    eighth = max(limit // 8, 1)
+    size = min(_round_up(even, smallest=1), -(-even // eighth) * eighth)
+    return -(-min(size, limit) // num_devices) * num_devices
+
+
+def _sharded(batch):
+    """Shares the rows out over the devices of the current distribution."""
+    distribution = keras.distribution.distribution()
+    if distribution is None:
+        return batch
+    return {
+        name: keras.distribution.distribute_tensor(
+            array, distribution.get_data_layout(array.shape)
+        )
+        for name, array in batch.items()
+    }
+
+
+def _num_devices():
+    distribution = keras.distribution.distribution()
+    return 1 if distribution is None else distribution.device_mesh.shape[0]
