@@ -22,6 +22,7 @@ from sentiment.errors import InputError
 from sentiment.runtime.network import has_network
 
 GIB = 2**30
+PYPROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 EXTRA = "train"  # of the package
 MIN_MEMORY = 4 * GIB
 HOSTS = ("www.kaggle.com", "huggingface.co", "storage.googleapis.com")
@@ -47,9 +48,8 @@ class Finding:
 
 def requirements() -> list[str]:
     """What the package needs to train, as in `pyproject.toml`."""
-    project = Path(__file__).resolve().parent.parent / "pyproject.toml"
-    if project.is_file():  # a checkout, which need not be installed
-        project = tomllib.loads(project.read_text(encoding="utf-8"))["project"]
+    if PYPROJECT.is_file():  # a checkout, which need not be installed
+        project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
         return [*project["dependencies"], *project["optional-dependencies"][EXTRA]]
     needed = map(Requirement, importlib.metadata.requires("sentiment") or [])
     return [
@@ -115,7 +115,9 @@ def _packages(requirements: list[str]):
                 f"{requirement.name} is {version}, wanted {requirement.specifier}"
             )
     if wrong:
-        how = "pip install --no-deps -r requirements.txt"
+        how = f'pip install "sentiment[{EXTRA}]"'
+        if PYPROJECT.is_file():
+            how = "pip install --no-deps -r requirements.txt"
         return "fault", f"{'; '.join(wrong)}. Mend it: {how}"
     shown = ("jax ", "keras ", "keras-hub ", "grain ")
     few = [line for line in seen if line.startswith(shown)]

@@ -55,7 +55,15 @@ def test_wrong_versions_are_a_fault(find, quick, requirement, text):
     finding = find([*REQUIREMENTS, requirement])["packages"]
     assert finding.state == "fault"
     assert re.search(text, finding.text)
-    assert "requirements.txt" in finding.text
+    assert finding.text.endswith("pip install --no-deps -r requirements.txt")
+
+
+def test_without_a_checkout_packages_come_with_an_extra(
+    find, quick, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(diagnosis, "PYPROJECT", tmp_path / "pyproject.toml")
+    finding = find(["no-such-thing>=1"])["packages"]
+    assert finding.text.endswith('Mend it: pip install "sentiment[train]"')
 
 
 def test_no_network_is_a_note_that_names_the_way_round(find, quick, monkeypatch):

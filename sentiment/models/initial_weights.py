@@ -5,6 +5,7 @@ shapes; for a model of a few million weights that takes longer than reading them
 """
 
 import contextlib
+import functools
 import threading
 from collections.abc import Iterator
 
@@ -37,6 +38,7 @@ def without_initial_weights() -> Iterator[None]:
 
 
 def _unless_blank(draw):
+    @functools.wraps(draw)
     def __call__(self, shape, dtype=None, **options):
         if not getattr(_thread, "is_blank", False):
             return draw(self, shape, dtype=dtype, **options)
