@@ -80,7 +80,14 @@ def test_logged_loss_is_the_mean_over_targets(backbone):
     assert loss == pytest.approx(total / (3 + 2 + 1), rel=1e-5)
 
 
-def test_accumulation_changes_no_update(backbone):
+def test_accumulation_changes_no_update(backbone, monkeypatch):
+    rows, compute_loss = [], PackedCausalLM.compute_loss
+
+    def watched(self, x=None, y=None, *arguments, **options):
+        rows.append(y.shape[0])
+        return compute_loss(self, x, y, *arguments, **options)
+
+    monkeypatch.setattr(PackedCausalLM, "compute_loss", watched)
     documents = [[3, 5, 7, 9], [4, 4, 6, 1], [8, 2], [1, 2, 3]]
     weights = []
     start = backbone.get_weights()
@@ -92,6 +99,7 @@ def test_accumulation_changes_no_update(backbone):
         )
         plan = plan_of(documents, batch_rows=4, row_length=4)
         model.fit(batches(plan), steps_per_epoch=1, verbose=0)
+        assert rows[-1] == 4 // steps
         weights.append(backbone.get_weights())
     for one, two in zip(*weights, strict=True):
         np.testing.assert_allclose(one, two, atol=1e-6)
