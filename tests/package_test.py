@@ -50,8 +50,9 @@ def imports(path):
         if isinstance(node, ast.Import):
             yield from ((name.name, node in inner) for name in node.names)
         elif isinstance(node, ast.ImportFrom):
-            yield node.module, node in inner
-            full = (f"{node.module}.{name.name}" for name in node.names)
+            module = "." * node.level + (node.module or "")
+            yield module, node in inner
+            full = (f"{module}.{name.name}" for name in node.names)
             yield from ((name, node in inner) for name in full)
 
 
@@ -179,10 +180,14 @@ def layer_of(path):
 
 
 def forbidden(layer, source_imports):
-    """Imports that a layer may not have."""
-    parts = [(name, (name or "").split(".")) for name, _ in source_imports]
+    """Imports that a layer may not have; relative ones hide what they name."""
+    parts = [(name, name.split(".")) for name, _ in source_imports]
     others = set(LAYERS) - {layer} - LAYERS[layer]
-    return [n for n, part in parts if part[0] == "sentiment" and others & {*part[1:2]}]
+    return [
+        name
+        for name, (package, *part) in parts
+        if not package or (package == "sentiment" and others & {*part[:1]})
+    ]
 
 
 def test_every_part_of_the_package_has_its_place():
@@ -206,6 +211,8 @@ def test_imports_point_one_way(layer):
         ("applications", "from sentiment.training import train"),
         ("bundled", "from sentiment.config import RunConfig"),
         ("runs", "from sentiment.evaluation.plots import plot_search"),
+        ("inference", "from ..training import train"),
+        ("models", "from .. import training"),
     ],
 )
 def test_an_import_against_the_layers_is_found(tmp_path, layer, line):

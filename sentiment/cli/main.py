@@ -97,6 +97,7 @@ def main(arguments: list[str] | None = None):
         extra = EXTRAS.get((error.name or "").partition(".")[0])
         if extra is None:
             raise
+        extra = getattr(command_module(arguments[0]), "EXTRA", extra)
         _fail(
             f"error: This command needs {error.name}, which is not installed: "
             f'pip install "sentiment[{extra}]"',

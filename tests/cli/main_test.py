@@ -43,9 +43,13 @@ main(sys.argv[1:])
 def run(monkeypatch):
     """Runs a command that does what it is told to."""
 
-    def run(act, *arguments):
+    def run(act, *arguments, **attributes):
         module = SimpleNamespace(
-            __doc__="Acts.", CONFIG=PredictCommand, parse=lambda rest: rest, run=act
+            __doc__="Acts.",
+            CONFIG=PredictCommand,
+            parse=lambda rest: rest,
+            run=act,
+            **attributes,
         )
         monkeypatch.setattr(cli, "command_module", lambda name: module)
         cli.main(["train", *arguments])
@@ -95,6 +99,37 @@ def test_what_a_command_logs_is_printed(run, capsys):
     assert capsys.readouterr().out == "Going on.\n"
 
 
+@pytest.mark.parametrize(
+    ("missing", "attributes", "extra"),
+    [
+        ("sklearn.svm", {}, "train"),
+        ("optuna", {}, "tune"),
+        ("sklearn", {"EXTRA": "tune"}, "tune"),  # which brings that one, too
+    ],
+)
+def test_a_missing_library_is_named_with_the_extra_that_brings_it(
+    run, capsys, missing, attributes, extra
+):
+    def act(_):
+        raise ModuleNotFoundError("No module", name=missing)
+
+    with pytest.raises(SystemExit) as stop:
+        run(act, **attributes)
+    assert stop.value.code == 2
+    assert capsys.readouterr().err == (
+        f"error: This command needs {missing}, which is not installed: "
+        f'pip install "sentiment[{extra}]"\n'
+    )
+
+
+def test_a_missing_library_of_no_extra_is_a_defect(run):
+    def act(_):
+        raise ModuleNotFoundError("No module", name="sentiment.no_such")
+
+    with pytest.raises(ModuleNotFoundError):
+        run(act)
+
+
 def test_a_defect_is_not_dressed_as_a_user_error(run):
     def act(_):
         raise ValueError("defect")
@@ -135,6 +170,11 @@ def test_a_command_says_what_it_does_and_shows_how(name):
     assert summary.endswith(".")
     assert empty == ""
     assert example.split()[:2] == ["sentiment", name]
+
+
+def test_an_extra_that_a_command_names_is_one_of_the_package(name):
+    extra = getattr(cli.command_module(name), "EXTRA", "train")
+    assert extra in cli.EXTRAS.values()
 
 
 def test_help_names_every_flag(name, capsys):

@@ -8,6 +8,7 @@ from pathlib import Path
 from sentiment.config import TuneCommand
 
 CONFIG = TuneCommand
+EXTRA = "tune"  # of the package, whichever module of it is missed first
 
 
 def run(command: TuneCommand):
