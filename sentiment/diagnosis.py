@@ -19,10 +19,10 @@ from sentiment.config import (
     DoctorCommand,
 )
 from sentiment.errors import InputError
+from sentiment.runtime.extras import how_to_install, pyproject
 from sentiment.runtime.network import has_network
 
 GIB = 2**30
-PYPROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 EXTRA = "train"  # of the package
 MIN_MEMORY = 4 * GIB
 HOSTS = ("www.kaggle.com", "huggingface.co", "storage.googleapis.com")
@@ -48,8 +48,8 @@ class Finding:
 
 def requirements() -> list[str]:
     """What the package needs to train, as in `pyproject.toml`."""
-    if PYPROJECT.is_file():  # a checkout, which need not be installed
-        project = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]
+    if path := pyproject():  # A checkout need not be installed.
+        project = tomllib.loads(path.read_text(encoding="utf-8"))["project"]
         return [*project["dependencies"], *project["optional-dependencies"][EXTRA]]
     needed = map(Requirement, importlib.metadata.requires("sentiment") or [])
     return [
@@ -115,10 +115,7 @@ def _packages(requirements: list[str]):
                 f"{requirement.name} is {version}, wanted {requirement.specifier}"
             )
     if wrong:
-        how = f'pip install "sentiment[{EXTRA}]"'
-        if PYPROJECT.is_file():
-            how = "pip install --no-deps -r requirements.txt"
-        return "fault", f"{'; '.join(wrong)}. Mend it: {how}"
+        return "fault", f"{'; '.join(wrong)}. Mend it: {how_to_install(EXTRA)}"
     shown = ("jax ", "keras ", "keras-hub ", "grain ")
     few = [line for line in seen if line.startswith(shown)]
     return "ok", f"{len(seen)} as wanted, among them {', '.join(few)}"

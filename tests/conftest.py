@@ -28,8 +28,12 @@ USUAL_COMPILATION = {
     "XLA_FLAGS": os.environ.get("XLA_FLAGS", ""),
 }
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
-os.environ["XLA_FLAGS"] = (
-    f"{USUAL_COMPILATION['XLA_FLAGS']} --xla_cpu_use_fusion_emitters=false"
+os.environ["XLA_FLAGS"] = " ".join(
+    (
+        USUAL_COMPILATION["XLA_FLAGS"],
+        "--xla_cpu_use_fusion_emitters=false",
+        "--xla_cpu_parallel_codegen_split_count=1",
+    )
 )
 
 import jax  # noqa: E402
@@ -37,7 +41,6 @@ import keras  # noqa: E402
 import keras_hub  # noqa: E402
 import numpy as np  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
-from jax.experimental.compilation_cache import compilation_cache  # noqa: E402
 
 import sentiment  # noqa: E402
 from sentiment.data.vocabulary import train_vocabulary  # noqa: E402
@@ -52,6 +55,15 @@ settings.register_profile(
 )
 settings.load_profile("tests")
 
+# Tiny models are compiled again and again. The cache is for this process alone: one
+# that a test kills could leave half an entry to all others.
+jax.config.update("jax_compilation_cache_dir", f"{CACHES.name}/compiled")
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+# Tracing makes so many objects that the collector's usual 700 cost a twentieth of all.
+gc.set_threshold(50_000, 20, 50)
+
 # "!" matters: GPT-2's pad id 0 is also its "!".
 TOY_TEXTS = [
     "A great film! I loved every minute of it.",
@@ -63,6 +75,12 @@ TOY_TEXTS = [
     "中文很好 😀",
     "The battery lasted two days <|endoftext|> then it broke.",
 ]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup():
+    """Every test draws the same numbers, whichever tests came before."""
+    keras.utils.set_random_seed(0)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -148,23 +166,6 @@ def randomize():
     return randomize
 
 
-@pytest.fixture(scope="module")
-def compile_once(tmp_path_factory):
-    """Lets the runs of this module share what they compile."""
-    settings = {
-        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
-        "jax_persistent_cache_min_compile_time_secs": 0,
-        "jax_persistent_cache_min_entry_size_bytes": -1,
-    }
-    before = {name: getattr(jax.config, name) for name in settings}
-    for values in (settings, before):
-        for name, value in values.items():
-            jax.config.update(name, value)
-        compilation_cache.reset_cache()
-        if values is settings:
-            yield
-
-
 @pytest.fixture
 def logged(caplog):
     """What the package logs, as `caplog`."""
@@ -220,7 +221,8 @@ def forkserver_ends_with_the_tests():
     multiprocessing.forkserver._forkserver._stop()  # or its time is nobody's
 
 
-def _run_and_print_to(output, function, arguments):
+def _run_and_print_to(output, function, arguments, env):
+    os.environ.update(env)
     for number, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(output.fileno(), number)
         setattr(sys, name, os.fdopen(number, "w", buffering=1))
@@ -242,29 +244,40 @@ class FreshProcess:
     Args:
         function: of a module; an exception is printed and ends with status 1.
         *arguments: can be pickled.
+        env: environment variables to be set first.
 
     Attributes:
         status: how it ended, once `wait` has returned; a signal counts negative.
     """
 
-    def __init__(self, function, *arguments):
+    def __init__(self, function, *arguments, env=None):
         self._output, output = FORKED.Pipe(duplex=False)
         self._process = FORKED.Process(
-            target=_run_and_print_to, args=(output, function, arguments)
+            target=_run_and_print_to, args=(output, function, arguments, env or {})
         )
         self._process.start()
         output.close()
 
     def wait(self):
         """What it printed, when it has ended."""
-        timer = threading.Timer(600, self._process.kill)
+        is_late = threading.Event()  # or a test for SIGKILL would be content
+        timer = threading.Timer(600, lambda: (is_late.set(), self._process.kill()))
         timer.start()
         with open(self._output.fileno(), closefd=False, errors="replace") as stream:
             printed = stream.read()
         self._process.join()
         timer.cancel()
+        assert not is_late.is_set(), f"It does not end. It printed: {printed}"
         self.status = self._process.exitcode
         return printed
+
+
+def call_fresh(function, *arguments, **options):
+    """What a function prints in a fresh process, which must succeed."""
+    process = FreshProcess(function, *arguments, **options)
+    printed = process.wait()
+    assert process.status == 0, printed
+    return printed
 
 
 @pytest.fixture

@@ -61,7 +61,7 @@ def test_wrong_versions_are_a_fault(find, quick, requirement, text):
 def test_without_a_checkout_packages_come_with_an_extra(
     find, quick, monkeypatch, tmp_path
 ):
-    monkeypatch.setattr(diagnosis, "PYPROJECT", tmp_path / "pyproject.toml")
+    monkeypatch.setattr("sentiment.runtime.extras.CHECKOUT", tmp_path)
     finding = find(["no-such-thing>=1"])["packages"]
     assert finding.text.endswith('Mend it: pip install "sentiment[train]"')
 
@@ -108,8 +108,7 @@ def test_what_breaks_while_looking_is_a_fault_and_the_rest_is_seen(find, monkeyp
     assert verdict(list(findings.values())) == (False, "not ready: train step")
 
 
-def test_the_script_says_so(run_script, tmp_path):
-    result = run_script("doctor.py", f"--workdir={tmp_path}")
-    assert result.stdout.splitlines()[-1] == "ready"
-    assert result.returncode == 0, result.stderr
-    assert importlib.metadata.version("jax") in result.stdout
+def test_the_command_says_so(tmp_path):
+    printed = call_fresh(cli.main, ["doctor", f"--workdir={tmp_path}"])
+    assert printed.splitlines()[-1] == "ready"
+    assert importlib.metadata.version("jax") in printed

@@ -19,6 +19,7 @@ from typing import Any
 from sentiment import __version__
 from sentiment.cli.flags import HelpAsked, help_text, parse_flags, sections
 from sentiment.errors import InputError, is_out_of_memory
+from sentiment.runtime.extras import how_to_install
 
 # To add a command, write a module of its name in commands/ and name it here.
 COMMANDS = (
@@ -74,8 +75,9 @@ def parse(name: str, arguments: list[str]) -> Any:
         InputError: there is no such command, a flag is unknown or a value wrong.
     """
     command = command_module(name)
-    own = getattr(command, "parse", None)  # where flags alone do not do
-    return own(arguments) if own else parse_flags(command.CONFIG, arguments)
+    if hasattr(command, "parse"):  # It takes more than flags.
+        return command.parse(arguments)
+    return parse_flags(command.CONFIG, arguments)
 
 
 def main(arguments: list[str] | None = None):
@@ -100,7 +102,7 @@ def main(arguments: list[str] | None = None):
         extra = getattr(command_module(arguments[0]), "EXTRA", extra)
         _fail(
             f"error: This command needs {error.name}, which is not installed: "
-            f'pip install "sentiment[{extra}]"',
+            f"{how_to_install(extra)}",
             EXIT_INPUT_ERROR,
         )
     except KeyboardInterrupt:

@@ -32,11 +32,13 @@ def quantize(classifier: PackedTextClassifier, mode: str):
     }
     # Keras collects garbage after each matrix. Frozen, what was there before is not
     # looked through: 12 layers take a tenth of a second instead of 16.
+    is_frozen = gc.get_freeze_count() > 0  # by the caller, who may want it so
     gc.freeze()
     try:
         classifier.quantize(mode, filters=lambda layer: id(layer) in layers)
     finally:
-        gc.unfreeze()
+        if not is_frozen:
+            gc.unfreeze()
     if not is_quantized(classifier):
         raise InputError(
             f"No layer of a {type(classifier.backbone).__name__} can be quantised."

@@ -6,11 +6,11 @@ import keras
 
 from sentiment.bundled import bundled_presets, resolve
 from sentiment.config import SpeedConfig
-from sentiment.errors import InputError
+from sentiment.errors import InputError, is_out_of_memory
 from sentiment.models.initial_weights import without_initial_weights
 from sentiment.models.lora import load_adapter
 from sentiment.models.packed_text_classifier import PackedTextClassifier
-from sentiment.runs.files import ADAPTER_FILE, MODEL_FILE
+from sentiment.runs.files import MODEL_FILE, is_adapter
 from sentiment.runtime.process import prepare_process
 
 TASK_FILE = "task.json"
@@ -54,9 +54,11 @@ def load_classifier(
     try:
         with without_initial_weights():
             classifier = _load(path)
-    except InputError:
+    except (InputError, ModuleNotFoundError):
         raise
     except Exception as error:  # A damaged archive can fail anywhere in Keras.
+        if is_out_of_memory(error):
+            raise
         raise InputError(
             f"{path} cannot be loaded; it is damaged, incomplete or no Keras model "
             f"({type(error).__name__}: {error}). Train again or copy it again."
@@ -74,7 +76,7 @@ def load_classifier(
 def _load(path: Path) -> PackedTextClassifier:
     if path.is_dir():
         return _load_preset(path)
-    if path.suffix == Path(ADAPTER_FILE).suffix:
+    if is_adapter(path):
         return load_adapter(path)
     return keras.saving.load_model(path)
 

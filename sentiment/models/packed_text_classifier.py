@@ -536,11 +536,6 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
         texts = texts_in(x)
         if texts is None:
             return super().predict(x, batch_size=batch_size, verbose=verbose, **kwargs)
-        if self.preprocessor is None:
-            raise InputError(
-                "This classifier has no preprocessor, so it cannot read strings. "
-                "Pass packed rows, or set `classifier.preprocessor`."
-            )
         return self.predict_texts(texts, batch_size, verbose)[0]
 
     def predict_texts(
@@ -552,6 +547,7 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
             `(probabilities, is_empty)`: float32 (num_texts, num_classes) and
             bool (num_texts,).
         """
+        self._check_preprocessor()
         probabilities = np.zeros((len(texts), self.num_classes), np.float32)
         is_empty = np.zeros(len(texts), bool)
         with progress_bar(len(texts), verbose) as progress:
@@ -570,16 +566,20 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
         with progress_bar(len(tokens), verbose) as progress:
             return self._predict_packed(tokens, batch_size, progress)
 
+    def _check_preprocessor(self):
+        if self.preprocessor is None:
+            raise InputError(
+                "This classifier has no preprocessor, which makes tokens of strings "
+                "and knows how long a row may be. Pass packed rows, or set "
+                "`classifier.preprocessor`."
+            )
+
     def _predict_packed(self, tokens, batch_size, progress):
         if batch_size is not None and batch_size < 1:
             raise InputError(f"batch_size must be at least 1. Received: {batch_size}.")
         if len(tokens) == 0:
             return np.zeros((0, self.num_classes), np.float32)
-        if self.preprocessor is None:
-            raise InputError(
-                "This classifier has no preprocessor, which knows how long a row may "
-                "be. Set `classifier.preprocessor`."
-            )
+        self._check_preprocessor()
         probabilities = np.zeros((len(tokens), self.num_classes), np.float32)
         longest_row = self.preprocessor.sequence_length
         for rows, batch in packed_batches(tokens, longest_row, batch_size):

@@ -17,6 +17,11 @@ CHECKPOINTS_FOLDER = "checkpoints"
 LOCK_FILE = ".lock"
 
 
+def is_adapter(path: str | Path) -> bool:
+    """Whether a file is read as an adapter, whose preset may be a hub's."""
+    return Path(path).suffix == Path(ADAPTER_FILE).suffix
+
+
 def stage_folders(workdir: str | Path) -> dict[str, Path]:
     """The workdir of each stage of a two-stage run."""
     return {name: Path(workdir) / name for name in ("language_model", "classifier")}

@@ -30,7 +30,7 @@ def identity(config, preprocessor: str, *data: EncodedExamples) -> dict:
         for field, value in _compared(config)
         if field.metadata["is_path"]
         for path in ([value] if isinstance(value, str) else value)
-        if (read := _files_of(Path(path)))
+        if path and (read := _files_of(Path(path)))
     }
     arrays = [
         array

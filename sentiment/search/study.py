@@ -38,7 +38,7 @@ from sentiment.evaluation.trials import (
     trials_table,
 )
 from sentiment.runs.files import CONFIG_FILE, METRICS_FILE, PLOTS_FOLDER
-from sentiment.runs.identity import check_same_run, settings_of
+from sentiment.runs.identity import FORMAT, check_same_run, settings_of
 from sentiment.runs.workdir import InUse, Workdir
 from sentiment.runtime.signals import HeldSignal
 from sentiment.search.report import draw_plots, progress, trial_results
@@ -220,6 +220,7 @@ class _Study:
                 parts += [examples.texts, labels.tobytes()]
         space = {f"space={one.name}": one.values for one in self.space}
         return {
+            "format": FORMAT,
             "settings": settings_of(config) | space,
             "data": fingerprint(*parts),
         }

@@ -31,7 +31,7 @@ SETTINGS = {
         zle -N show && bindkey '^X' show""",
 }
 OPTIONS = {"bash": ("--norc", "--noprofile", "-i"), "zsh": ("-f", "-i")}
-SECONDS = 60  # until a shell has answered
+SECONDS = 300  # until a shell has answered
 
 
 class Terminal:
@@ -68,9 +68,10 @@ class Terminal:
     def _read(self, pattern):
         text, end = "", time.monotonic() + SECONDS
         while not (found := re.search(pattern, text)):
-            ready, *_ = select.select([self._file], [], [], end - time.monotonic())
+            left = max(0, end - time.monotonic())
+            ready, *_ = select.select([self._file], [], [], left)
             assert ready, text
-            text += os.read(self._file, 1 << 16).decode()
+            text += os.read(self._file, 1 << 16).decode(errors="replace")
         return found
 
 

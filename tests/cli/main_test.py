@@ -108,8 +108,10 @@ def test_what_a_command_logs_is_printed(run, capsys):
     ],
 )
 def test_a_missing_library_is_named_with_the_extra_that_brings_it(
-    run, capsys, missing, attributes, extra
+    run, capsys, monkeypatch, tmp_path, missing, attributes, extra
 ):
+    monkeypatch.setattr("sentiment.runtime.extras.CHECKOUT", tmp_path)
+
     def act(_):
         raise ModuleNotFoundError("No module", name=missing)
 

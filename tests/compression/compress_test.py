@@ -22,8 +22,6 @@ from sentiment.inference.loading import load_classifier
 from tests.conftest import Stop, stop_at
 from tests.training.conftest import TRAINING
 
-pytestmark = pytest.mark.usefixtures("compile_once")
-
 LABELS = ("bad", "good")
 TEXTS = ["Lovely and superb!", "dull the film", "a boring one"]
 

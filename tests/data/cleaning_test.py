@@ -162,9 +162,9 @@ def benign_seconds(size):
 
 
 def seconds(text):
-    start = time.perf_counter()
+    start = time.thread_time()  # The clock counts whatever else runs, too.
     clean_text(text)
-    return time.perf_counter() - start
+    return time.thread_time() - start
 
 
 @pytest.mark.parametrize(

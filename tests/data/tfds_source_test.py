@@ -1,6 +1,5 @@
 import dataclasses
 import shutil
-import time
 from types import MappingProxyType
 
 import numpy as np
@@ -163,11 +162,9 @@ def test_without_network_an_unprepared_set_is_an_input_error_at_once(
         raise AssertionError("a download was tried")
 
     monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", download)
-    start = time.monotonic()
     with pytest.raises(InputError, match="no network to download") as error:
         open_toy(str(tmp_path), "imdb_reviews")
     assert str(tmp_path) in str(error.value)
-    assert time.monotonic() - start < 5
 
 
 def test_an_unprepared_set_is_prepared_as_array_record(tmp_path, monkeypatch):

@@ -21,12 +21,13 @@ def test_random_initializers_give_zeros_and_then_random_numbers_again(name, dtyp
     initializer = getattr(keras.initializers, name)()
     with without_initial_weights():
         blank = initializer((3, 2), dtype=dtype)
-    drawn = initializer((3, 2), dtype=dtype)
+    drawn = initializer((30, 20), dtype=dtype)
     assert keras.backend.standardize_dtype(blank.dtype) == (dtype or "float32")
     assert blank.dtype == drawn.dtype
     assert blank.shape == (3, 2)
     assert not np.any(np.array(blank, "float32"))
-    assert np.all(np.array(drawn, "float32") != 0)
+    # In bfloat16 a uniform number is 0 more often than once in a thousand.
+    assert np.mean(np.array(drawn, "float32") != 0) > 0.9
 
 
 def test_orthogonal_ones_too():

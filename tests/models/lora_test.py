@@ -1,7 +1,5 @@
 import dataclasses
 import json
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -11,6 +9,7 @@ from safetensors.numpy import load_file, save_file
 import sentiment
 from sentiment.config import LORA_TARGETS, ModelConfig
 from sentiment.errors import InputError
+from sentiment.inference.loading import load_classifier
 from sentiment.models.lora import (
     METADATA,
     enable_lora,
@@ -19,7 +18,7 @@ from sentiment.models.lora import (
     save_adapter,
 )
 from sentiment.models.presets import load_pretrained
-from tests.conftest import ROOT, TOY_TEXTS
+from tests.conftest import TOY_TEXTS, call_fresh
 
 LABELS = np.arange(len(TOY_TEXTS)) % 3
 PATHS = {
@@ -151,20 +150,13 @@ def test_merging_changes_no_prediction_and_leaves_no_adapter(on_preset):
     assert len(merged.trainable_variables) == len(fresh.trainable_variables)
 
 
-RELOAD = """
-import sys
-import numpy as np
-import sentiment
-from sentiment.models.lora import load_adapter
-from sentiment.inference.loading import load_classifier
-
-texts = sys.argv[3:]
-one = load_adapter(sys.argv[1])
-other = load_classifier(sys.argv[1])
-same = all(np.array_equal(a, b) for a, b in zip(one.get_weights(), other.get_weights()))
-weights = {f"{i:03d}": w for i, w in enumerate(one.get_weights())}
-np.savez(sys.argv[2], same=same, predictions=one.predict(texts), **weights)
-"""
+def save_reloaded(adapter, path):
+    """What an adapter's file gives, loaded as an adapter and as a classifier."""
+    one, other = load_adapter(adapter), load_classifier(adapter)
+    pairs = zip(one.get_weights(), other.get_weights(), strict=True)
+    same = all(np.array_equal(a, b) for a, b in pairs)
+    weights = {f"{i:03d}": weight for i, weight in enumerate(one.get_weights())}
+    np.savez(path, same=same, predictions=one.predict(TOY_TEXTS), **weights)
 
 
 def test_an_adapter_restores_the_tuned_model_in_a_fresh_process(
@@ -180,8 +172,7 @@ def test_an_adapter_restores_the_tuned_model_in_a_fresh_process(
     monkeypatch.chdir("/")
     merged = merge_lora(classifier)
     assert merged.temperature == 1.5
-    command = [sys.executable, "-c", RELOAD, tmp_path / "a.safetensors"]
-    subprocess.run([*command, tmp_path / "out.npz", *TOY_TEXTS], check=True, cwd=ROOT)
+    call_fresh(save_reloaded, tmp_path / "a.safetensors", tmp_path / "out.npz")
     found = dict(np.load(tmp_path / "out.npz"))
     assert found.pop("same")
     np.testing.assert_allclose(

@@ -2,84 +2,83 @@
 
 import json
 import os
-import subprocess
-import sys
 
-import pytest
-
-from tests.conftest import ROOT
-
-STEPS = 20
-TRAIN = """
-import json, sys
-import sentiment
 import keras
 import keras_hub
 import numpy as np
+import pytest
+
+import sentiment
 from sentiment.config import DataConfig, ModelConfig, RunConfig, TrainingConfig
 from sentiment.data.packing import RaggedTokens
 from sentiment.data.pipeline import BatchPlan, EncodedExamples
+from sentiment.data.vocabulary import train_vocabulary
 from sentiment.training import fitting
 from sentiment.training.devices import device_name, sharding_scope
-from tests.conftest import TOY_TEXTS
-from sentiment.data.vocabulary import train_vocabulary
+from tests.conftest import TOY_TEXTS, call_fresh
 
-num_devices, steps = map(int, sys.argv[1:])
-training = TrainingConfig(
-    batch_size=8, epochs=1, learning_rate=0.01, gradient_accumulation_steps=2,
-    num_devices=num_devices,
-)
-config = RunConfig(DataConfig(dataset="quickstart"), ModelConfig(), training)
-rng = np.random.default_rng(0)
+STEPS = 20
 
-def examples(count):
-    sequences = [rng.integers(1, 200, rng.integers(9, 24)) for _ in range(count)]
-    return EncodedExamples(
-        RaggedTokens.from_sequences(sequences), rng.integers(0, 3, count), 0
+
+def train(num_devices):
+    """Trains in a fresh process on some of eight devices, and prints what came out."""
+    training = TrainingConfig(
+        batch_size=8,
+        epochs=1,
+        learning_rate=0.01,
+        gradient_accumulation_steps=2,
+        num_devices=num_devices,
     )
+    config = RunConfig(DataConfig(dataset="quickstart"), ModelConfig(), training)
+    rng = np.random.default_rng(0)
 
-class Losses(keras.callbacks.Callback):
-    def on_train_batch_end(self, batch, logs=None):
-        losses.append(float(logs["loss"]))
+    def examples(count):
+        sequences = [rng.integers(1, 200, rng.integers(9, 24)) for _ in range(count)]
+        return EncodedExamples(
+            RaggedTokens.from_sequences(sequences), rng.integers(0, 3, count), 0
+        )
 
-losses = []
-keras.utils.set_random_seed(0)
-with sharding_scope(training):
-    tokenizer = sentiment.ByteLevelGPT2Tokenizer(*train_vocabulary(TOY_TEXTS * 3, 300))
-    backbone = keras_hub.models.GPT2Backbone(
-        vocabulary_size=tokenizer.vocabulary_size(), num_layers=2, num_heads=2,
-        hidden_dim=16, intermediate_dim=32, max_sequence_length=32, dropout=0.0,
-    )
-    classifier = sentiment.GPT2TextClassifier(
-        backbone, 3, sentiment.GPT2TextClassifierPreprocessor(tokenizer), dropout=0.0
-    )
-    plan = BatchPlan(examples(16 * steps * 2 - 5), 16, 32, seed=0)
-    assert plan.num_batches >= steps, plan.num_batches
-    fitting.ProgressBar = lambda *_, **__: Losses()
-    history = fitting.fit(classifier, config, plan, examples(37)).history
-    probabilities = classifier.predict(TOY_TEXTS)
-    print(json.dumps({
-        "losses": losses[:steps],
-        "validation": history["val_loss"],
-        "probabilities": probabilities.tolist(),
-        "device": device_name(),
-        "placed": len(classifier.logits_dense.kernel.value.sharding.device_set),
-    }))
-"""
+    class Losses(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            losses.append(float(logs["loss"]))
+
+    losses = []
+    keras.utils.set_random_seed(0)
+    vocabulary = train_vocabulary(TOY_TEXTS * 3, 300)
+    with sharding_scope(training):
+        tokenizer = sentiment.ByteLevelGPT2Tokenizer(*vocabulary)
+        backbone = keras_hub.models.GPT2Backbone(
+            vocabulary_size=tokenizer.vocabulary_size(),
+            num_layers=2,
+            num_heads=2,
+            hidden_dim=16,
+            intermediate_dim=32,
+            max_sequence_length=32,
+            dropout=0.0,
+        )
+        preprocessor = sentiment.GPT2TextClassifierPreprocessor(tokenizer)
+        classifier = sentiment.GPT2TextClassifier(
+            backbone, 3, preprocessor, dropout=0.0
+        )
+        plan = BatchPlan(examples(16 * STEPS * 2 - 5), 16, 32, seed=0)
+        assert plan.num_batches >= STEPS, plan.num_batches
+        fitting.ProgressBar = lambda *_, **__: Losses()
+        history = fitting.fit(classifier, config, plan, examples(37)).history
+        probabilities = classifier.predict(TOY_TEXTS)
+        found = {
+            "losses": losses[:STEPS],
+            "validation": history["val_loss"],
+            "probabilities": probabilities.tolist(),
+            "device": device_name(),
+            "placed": len(classifier.logits_dense.kernel.value.sharding.device_set),
+        }
+    print(json.dumps(found))
 
 
 def trained(num_devices):
-    environment = {k: v for k, v in os.environ.items() if k != "KERAS_BACKEND"}
-    environment["PYTHONPATH"] = str(ROOT)
-    environment["XLA_FLAGS"] += " --xla_force_host_platform_device_count=8"
-    result = subprocess.run(
-        [sys.executable, "-c", TRAIN, str(num_devices), str(STEPS)],
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert result.returncode == 0, result.stderr
-    return json.loads(result.stdout.splitlines()[-1])
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=8"
+    printed = call_fresh(train, num_devices, env={"XLA_FLAGS": flags})
+    return json.loads(printed.splitlines()[-1])
 
 
 @pytest.fixture(scope="module")

@@ -34,8 +34,6 @@ from sentiment.training.optimizers import warmup_cosine
 from sentiment.training.train import train_and_evaluate
 from tests.training.conftest import MODEL, TRAINING
 
-pytestmark = pytest.mark.usefixtures("compile_once")
-
 DATA = {"validation_fraction": 0.3}
 MONITORED = {
     "accuracy": "val_accuracy",

@@ -20,8 +20,6 @@ from sentiment.runs.files import stage_folders
 from sentiment.training import two_stage as module
 from sentiment.training.two_stage import train_in_two_stages
 
-pytestmark = pytest.mark.usefixtures("compile_once")
-
 SIZES = {
     "num_layers": 1,
     "num_heads": 2,

@@ -5,7 +5,7 @@ sentiment predict --model=runs/imdb --input=new.csv --output=scored.csv
 """
 
 from sentiment.config import PredictCommand
-from sentiment.runs.files import ADAPTER_FILE
+from sentiment.runs.files import is_adapter
 
 CONFIG = PredictCommand
 
@@ -14,7 +14,7 @@ def run(command: PredictCommand):
     """Predicts texts or a file."""
     from sentiment.runtime.light_imports import import_keras_for_prediction
 
-    import_keras_for_prediction(may_download=command.model.endswith(ADAPTER_FILE))
+    import_keras_for_prediction(may_download=is_adapter(command.model))
 
     from sentiment.cli.tables import print_predictions
     from sentiment.inference.files import predict_file

@@ -98,6 +98,8 @@ class BackboneKind(abc.ABC):
     def save_language_model(self, backbone, tokenizer, folder: str):
         """Saves a preset of a language model, without its cleaning.
 
+        A causal kind must say how; others are refused here.
+
         Args:
             backbone: one of this kind.
             tokenizer: its `ByteLevelGPT2Tokenizer`.

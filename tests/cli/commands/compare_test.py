@@ -2,6 +2,7 @@ import pytest
 
 from sentiment.cli import main as cli
 from sentiment.errors import InputError
+from tests.conftest import FreshProcess, call_fresh
 
 
 @pytest.fixture(scope="module")
@@ -19,32 +20,24 @@ def runs(tmp_path_factory, files):
     return made
 
 
-def test_baseline_script_saves_and_prints(run_script, files, tmp_path):
-    result = run_script(
-        "baseline.py", *files.flags, "--method=lexicon", f"--workdir={tmp_path / 'a'}"
-    )
-    assert result.returncode == 0, result.stderr
-    assert "Test: accuracy" in result.stdout
+def test_baseline_saves_and_prints(files, tmp_path):
+    workdir = f"--workdir={tmp_path / 'a'}"
+    command = ["baseline", *files.flags, "--method=lexicon", workdir]
+    assert "Test: accuracy" in call_fresh(cli.main, command)
     assert (tmp_path / "a" / "metrics.json").is_file()
 
 
-def test_a_training_run_compares_with_a_baseline(run_script, runs, trained, tmp_path):
-    chart = tmp_path / "chart.png"
-    result = run_script(
-        "compare.py",
-        *runs,
-        trained.workdir,
-        f"--output={chart}",
-        env={"COLUMNS": "150"},
-    )
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.count("95%") >= 1
-    for path in (*runs, trained.workdir):
-        assert path.name in result.stdout
+def test_a_training_run_compares_with_a_baseline(runs, trained, tmp_path):
+    chart, paths = tmp_path / "chart.png", (*runs, trained.workdir)
+    command = ["compare", *map(str, paths), f"--output={chart}"]
+    printed = call_fresh(cli.main, command, env={"COLUMNS": "150"})
+    assert "95%" in printed
+    for path in paths:
+        assert path.name in printed
     assert chart.stat().st_size > 5000
-    again = run_script("compare.py", *runs, f"--output={chart}")
-    assert again.returncode == 2
-    assert "--overwrite" in again.stderr
+    again = FreshProcess(cli.main, ["compare", *map(str, runs), f"--output={chart}"])
+    assert "--overwrite" in again.wait()
+    assert again.status == 2
 
 
 @pytest.mark.parametrize("arguments", [(), ("a",), ("a", "a")])

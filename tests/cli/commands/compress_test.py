@@ -8,6 +8,7 @@ import pytest
 from sentiment.cli import main as cli
 from sentiment.config import CompressionConfig
 from sentiment.errors import InputError
+from tests.conftest import call_fresh
 
 # A value that differs from the default, and what else must be said with it.
 OTHER = {
@@ -47,21 +48,19 @@ def test_a_model_must_be_named():
         parse(model="")
 
 
-def test_a_model_is_compressed_and_predicts(run_script, trained, files, tmp_path):
-    result = run_script(
-        "compress.py",
+def test_a_model_is_compressed_and_predicts(trained, files, tmp_path):
+    command = [
+        "compress",
         *files.flags,
         f"--model={trained.workdir}",
         "--method=int8",
         f"--workdir={tmp_path / 'small'}",
-    )
-    assert result.returncode == 0, result.stderr
+    ]
+    printed = call_fresh(cli.main, command)
     metrics = json.loads((tmp_path / "small" / "metrics.json").read_text())
-    assert f"{metrics['before']['accuracy']:.2%}" in result.stdout
-    assert f"Saved in {tmp_path / 'small'}" in result.stdout.replace("\n", "")
-    model = f"--model={tmp_path / 'small'}"
-    result = run_script("predict.py", model, "--text=Lovely film")
-    assert result.returncode == 0, result.stderr
-    assert "Lovely film" in result.stdout
+    assert f"{metrics['before']['accuracy']:.2%}" in printed
+    assert f"Saved in {tmp_path / 'small'}" in printed.replace("\n", "")
+    command = ["predict", f"--model={tmp_path / 'small'}", "--text=Lovely film"]
+    assert "Lovely film" in call_fresh(cli.main, command)
     again = (tmp_path / "small" / "config.cfg").read_text()
     assert f"--model={trained.workdir}\n" in again

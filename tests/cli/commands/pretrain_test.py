@@ -7,6 +7,7 @@ from sentiment.errors import InputError
 from sentiment.training import pretrain as module
 from sentiment.training import resumable_run
 from tests.cli.conftest import TINY, reviews
+from tests.conftest import FreshProcess, call_fresh
 
 
 @pytest.fixture(scope="module")
@@ -16,8 +17,8 @@ def text_file(tmp_path_factory):
     return path
 
 
-def test_pretrain_then_fine_tune_and_predict(run_script, text_file, files, tmp_path):
-    """The whole way, in fresh processes, from another folder."""
+def test_pretrain_then_fine_tune_and_predict(text_file, files, tmp_path):
+    """The whole way, in fresh processes."""
     command = (
         f"--text_files={text_file}",
         *TINY,
@@ -27,37 +28,33 @@ def test_pretrain_then_fine_tune_and_predict(run_script, text_file, files, tmp_p
         f"--workdir={tmp_path / 'lm'}",
         "--sample=2",
     )
-    result = run_script("pretrain.py", *command)
-    assert result.returncode == 0, result.stderr
-    assert "bits per byte" in result.stdout
-    assert "Sample 2" in result.stdout
-    assert "tokens/s" in result.stderr
+    printed = call_fresh(cli.main, ["pretrain", *command])
+    assert "bits per byte" in printed
+    assert "Sample 2" in printed
+    assert "tokens/s" in printed
     preset = f"--preset={tmp_path / 'lm' / 'preset'}"
     workdir = f"--workdir={tmp_path / 'run'}"
-    result = run_script("train.py", *files.flags, preset, workdir)
-    assert result.returncode == 2
-    assert "--lowercase=True" in result.stderr
-    flags = ("--lowercase", "--epochs=1", "--batch_size=4")
-    result = run_script("train.py", *files.flags, preset, workdir, *flags)
-    assert result.returncode == 0, result.stderr
-    model = f"--model={tmp_path / 'run'}"
-    result = run_script("predict.py", model, "--text=Lovely film")
-    assert result.returncode == 0, result.stderr
-    assert "Lovely film" in result.stdout
+    command = ["train", *files.flags, preset, workdir, "--epochs=1", "--batch_size=4"]
+    refused = FreshProcess(cli.main, command)
+    assert "--lowercase=True" in refused.wait()
+    assert refused.status == 2
+    call_fresh(cli.main, [*command, "--lowercase"])
+    command = ["predict", f"--model={tmp_path / 'run'}", "--text=Lovely film"]
+    assert "Lovely film" in call_fresh(cli.main, command)
 
 
-def test_two_stages_in_one_command(run_script, text_file, files, tmp_path):
+def test_two_stages_in_one_command(text_file, files, tmp_path):
     sizes = [*TINY, "--batch_size=4", "--epochs=1"]
     (tmp_path / "lm.cfg").write_text("\n".join([f"--text_files={text_file}", *sizes]))
     lines = [*files.flags, "--batch_size=4", "--epochs=1"]
     (tmp_path / "classifier.cfg").write_text("\n".join(lines))
-    result = run_script(
-        "two_stage.py",
+    command = [
+        "two_stage",
         f"--language_model={tmp_path / 'lm.cfg'}",
         f"--classifier={tmp_path / 'classifier.cfg'}",
         f"--workdir={tmp_path / 'run'}",
-    )
-    assert result.returncode == 0, result.stderr
+    ]
+    call_fresh(cli.main, command)
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert set(metrics) == {"language_model", "classifier"}
     config = (tmp_path / "run" / "classifier" / "config.cfg").read_text()
@@ -73,7 +70,7 @@ def test_two_stage_names_what_is_missing(missing):
         cli.parse("two_stage", [*arguments])
 
 
-def test_lstm_goes_the_same_way(run_script, text_file, files, tmp_path):
+def test_lstm_goes_the_same_way(text_file, files, tmp_path):
     command = (
         f"--text_files={text_file}",
         *TINY,
@@ -83,17 +80,13 @@ def test_lstm_goes_the_same_way(run_script, text_file, files, tmp_path):
         f"--workdir={tmp_path / 'lm'}",
         "--sample=1",
     )
-    result = run_script("pretrain.py", *command)
-    assert result.returncode == 0, result.stderr
-    assert "Sample 1" in result.stdout
+    assert "Sample 1" in call_fresh(cli.main, ["pretrain", *command])
     preset = f"--preset={tmp_path / 'lm' / 'preset'}"
     workdir = f"--workdir={tmp_path / 'run'}"
-    result = run_script(
-        "train.py", *files.flags, preset, workdir, "--epochs=1", "--batch_size=4"
-    )
-    assert result.returncode == 0, result.stderr
-    result = run_script("evaluate.py", f"--model={tmp_path / 'run'}", files.flags[1])
-    assert result.returncode == 0, result.stderr
+    command = ["train", *files.flags, preset, workdir, "--epochs=1", "--batch_size=4"]
+    call_fresh(cli.main, command)
+    model = f"--model={tmp_path / 'run'}"
+    assert "Test: accuracy" in call_fresh(cli.main, ["evaluate", model, files.flags[1]])
 
 
 def test_sample_is_off_by_default(monkeypatch, text_file):
