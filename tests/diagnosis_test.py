@@ -6,8 +6,10 @@ from types import SimpleNamespace
 import pytest
 
 from sentiment import diagnosis
+from sentiment.cli import main as cli
 from sentiment.config import DoctorCommand
 from sentiment.diagnosis import Finding, diagnose, verdict
+from tests.conftest import call_fresh
 
 REQUIREMENTS = ["numpy>=2.0", "jax>=0.10.2,<0.12"]
 

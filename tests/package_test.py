@@ -247,6 +247,22 @@ def test_version_is_that_of_pyproject():
     assert sentiment.__version__ == project["version"]
 
 
+def test_checkers_of_types_see_the_public_names():
+    tree = ast.parse((ROOT / "sentiment" / "__init__.py").read_text(encoding="utf-8"))
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    seen = {name.asname: line.module for line in block.body for name in line.names}
+    assert seen == sentiment._MODULE_OF
+
+
+def test_parts_of_the_package_are_its_attributes():
+    program = "import sentiment; print(sentiment.config.__name__)"
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "sentiment.config"
+    assert not hasattr(sentiment, "no_such_part")
+
+
 def test_public_names_exist_and_input_error_is_a_value_error():
     assert all(hasattr(sentiment, name) for name in sentiment.__all__)
     assert issubclass(sentiment.InputError, ValueError)

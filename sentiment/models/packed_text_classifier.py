@@ -119,7 +119,9 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
         self.preprocessor = preprocessor
         self.segment_layout = SegmentLayout(name="segment_layout")
         self.perturbation = EmbeddingPerturbation(name="perturbation")
-        self.decoder = kind.packed_layers(backbone, reads_last=pooling == "last")
+        self.decoder = kind.packed_layers(
+            backbone, reads_last=POOLINGS[pooling].reads_last
+        )
         self.language_loss = AuxiliaryLanguageLoss(backbone, name="language_loss")
         self.pooler = POOLINGS[pooling](name="pooler")
         self.pooled_dropout = keras.layers.Dropout(
@@ -327,7 +329,7 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
         self.adversary = adversary
         self.language_loss.weight = lm_loss_weight
         # A language model reads every hidden state.
-        self.decoder.reads_last = self.pooling == "last" and not lm_loss_weight
+        self.decoder.reads_last = self.pooler.reads_last and not lm_loss_weight
         super().compile(
             optimizer=optimizer,
             loss=_summed(loss),

@@ -69,9 +69,15 @@ class SegmentPooling(keras.layers.Layer):
     Returns:
         float32 (batch, max_segments, features), features being `hidden_dim`
         times `width`; finite, but without meaning, in unused slots.
+
+    Attributes:
+        width: int, features for each dimension of the hidden states.
+        reads_last: whether only the hidden states of last tokens are read, so that
+            the last block need not compute others.
     """
 
     width = 1
+    reads_last = False
 
     def __init__(self, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})
@@ -90,6 +96,8 @@ class LastTokenPooling(SegmentPooling):
     What GPT-1 does (Radford et al. 2018): in a causal model it is the only
     position that has read the whole review.
     """
+
+    reads_last = True
 
     def call(self, hidden_states, segment_ids, segment_lengths):
         return pool_last(hidden_states, segment_lengths)

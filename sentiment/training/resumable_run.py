@@ -61,7 +61,7 @@ class ResumableRun:
         identity: of the run, as of `sentiment.runs.identity`.
         checkpoints: folder to go on from and to write to; `None`: neither.
         best: keeps the best weights, also in the checkpoints, and may stop the run.
-        on_update: see `OnUpdate`; weights and optimizer are the device's meanwhile.
+        on_update: see `OnUpdate`; it must not read or change weights or optimizer.
 
     Attributes:
         state: where the run stands.

@@ -57,6 +57,19 @@ def test_loaded_classifier_predicts_the_same(saved):
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("RESOURCE_EXHAUSTED"), ModuleNotFoundError()]
+)
+def test_what_is_no_fault_of_the_file_is_not_called_damaged(saved, monkeypatch, error):
+    def fail(_):
+        raise error
+
+    monkeypatch.setattr(keras.saving, "load_model", fail)
+    with pytest.raises(type(error)) as raised:
+        load_classifier(saved[0])
+    assert raised.value is error
+
+
 @pytest.mark.parametrize("path", OLD_MODELS, ids=lambda p: f"{p.parent.name}-{p.stem}")
 def test_a_model_of_an_old_commit_predicts_what_it_did(path):
     expected = json.loads((path.parent / "expected.json").read_text())

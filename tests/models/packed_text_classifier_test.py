@@ -257,8 +257,9 @@ def test_a_loss_scale_is_not_in_the_logged_loss(make):
 
 def test_classifier_without_preprocessor_says_so(classifier, monkeypatch):
     monkeypatch.setattr(classifier, "preprocessor", None)
-    with pytest.raises(InputError, match="no preprocessor"):
-        classifier.predict(["a"])
+    for call in (classifier.predict, classifier.predict_texts):
+        with pytest.raises(InputError, match="no preprocessor"):
+            call(["a"])
 
 
 def test_preprocessor_that_comes_later_is_fitted_to_the_positions(make, tokenizer):

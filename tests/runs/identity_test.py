@@ -51,6 +51,13 @@ def test_all_that_differs_is_listed(corpus, tmp_path):
     ]
 
 
+def test_a_path_that_is_not_given_reads_nothing_here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "another.h5").touch()
+    config = config_of(UnlabelledConfig(unlabelled_file=""))
+    assert identity(config, "p", documents((1,)))["files"] == {}
+
+
 @pytest.mark.parametrize(
     "change",
     [{"data": ((1, 2), (4,))}, {"data": ((1,), (2, 3))}],
