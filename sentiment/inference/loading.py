@@ -1,7 +1,11 @@
 """Loading a trained classifier, wherever it was saved."""
 
+import io
+import json
+import zipfile
 from pathlib import Path
 
+import h5py
 import keras
 
 from sentiment.bundled import bundled_presets, resolve
@@ -12,9 +16,13 @@ from sentiment.models.lora import load_adapter
 from sentiment.models.packed_text_classifier import PackedTextClassifier
 from sentiment.runs.files import MODEL_FILE, is_adapter
 from sentiment.runtime.process import prepare_process
+from sentiment.runtime.threads import check_not_forked
 
 TASK_FILE = "task.json"
 HEAD_FILE = "task.weights.h5"
+# What Keras and KerasHub write, whatever the model is.
+MODEL_FILES = ("metadata.json", "config.json", "model.weights.h5")
+PRESET_FILES = ("metadata.json", "config.json", TASK_FILE, HEAD_FILE)
 
 
 def load_classifier(
@@ -30,8 +38,9 @@ def load_classifier(
 
     Raises:
         InputError: nothing is there, the file is damaged, or it holds something
-            else than a classifier.
+            else than a classifier; or this process is a fork, see `check_not_forked`.
     """
+    check_not_forked()
     path = Path(resolve(str(path)))
     speed = speed or SpeedConfig()
     prepare_process(speed)
@@ -59,9 +68,16 @@ def load_classifier(
     except Exception as error:  # A damaged archive can fail anywhere in Keras.
         if is_out_of_memory(error):
             raise
+        cause = f"({type(error).__name__}: {error})"
+        if not isinstance(error, FileNotFoundError) and is_whole(path):
+            raise InputError(
+                f"{path} cannot be loaded {cause}, although all of it can be read. Was "
+                "it saved by another version of this package or of Keras? Otherwise "
+                "something on this machine is in the way."
+            ) from error
         raise InputError(
             f"{path} cannot be loaded; it is damaged, incomplete or no Keras model "
-            f"({type(error).__name__}: {error}). Train again or copy it again."
+            f"{cause}. Train again or copy it again."
         ) from error
     if not isinstance(classifier, PackedTextClassifier):
         raise InputError(
@@ -71,6 +87,34 @@ def load_classifier(
         raise InputError(f"{path} was saved without preprocessor, so it reads no text.")
     classifier.speed = speed
     return classifier
+
+
+def is_whole(path: Path) -> bool:
+    """Whether each file of a saved model is there and can be read to its end.
+
+    Args:
+        path: a `.keras` file or a preset's folder.
+    """
+    try:
+        if path.is_dir():
+            for name in PRESET_FILES:
+                _read(name, (path / name).read_bytes())
+            return True
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip():
+                return False
+            for name in MODEL_FILES:
+                _read(name, archive.read(name))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return False
+    return True
+
+
+def _read(name: str, content: bytes):
+    if name.endswith(".json"):
+        json.loads(content)
+    elif name.endswith(".h5"):
+        h5py.File(io.BytesIO(content)).close()
 
 
 def _load(path: Path) -> PackedTextClassifier:

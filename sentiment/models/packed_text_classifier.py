@@ -38,7 +38,9 @@ from sentiment.models.packed_training import (
     update_packed_metrics,
 )
 from sentiment.models.pooling import POOLINGS
+from sentiment.models.pure_step import PureStep
 from sentiment.models.raw_texts import LabelledTexts, checked_labels, texts_in
+from sentiment.runtime.threads import BUILDING, one_thread_at_a_time
 
 DEFAULT_FIT_BATCH_SIZE = 32  # as in Keras
 
@@ -88,6 +90,7 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
     gradient_accumulation_steps = 1
     adversary: Adversary | None = None
 
+    @one_thread_at_a_time
     def __init__(
         self,
         backbone,
@@ -228,6 +231,7 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
         return other
 
     @classmethod
+    @one_thread_at_a_time
     def from_preset(cls, preset, load_weights=True, **kwargs):
         """A classifier of a preset: a finished one, or a fresh head on a backbone.
 
@@ -254,6 +258,7 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
         return super().from_preset(preset, load_weights, **kwargs)
 
     @classmethod
+    @one_thread_at_a_time
     def from_config(cls, config):
         names = config.get("label_names")
         if names is not None and len(names) != config["num_classes"]:
@@ -425,6 +430,91 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
         labelled = LabelledTexts.of(texts, y, sample_weight, self.output_shape[-1])
         return labelled.batches(batch_size)
 
+    def evaluate(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        verbose="auto",
+        sample_weight=None,
+        return_dict=False,
+        **kwargs,
+    ):
+        """Loss and metrics on raw texts or on packed batches.
+
+        Texts share rows, as in `predict`, and the variables are left alone.
+
+        Args:
+            x: a list, tuple, array or pandas column of strings. Anything else is handed
+                to `keras_hub.models.TextClassifier.evaluate`.
+            y: int (num_texts,), their classes.
+            batch_size: as in `predict`.
+            verbose: as in `predict`.
+            sample_weight: float (num_texts,), of each in loss and metrics.
+            return_dict: bool, whether names come along.
+            **kwargs: see `keras.Model.evaluate`, which they lead to.
+
+        Returns:
+            Floats: the loss, a mean over texts, and the weighted metrics.
+
+        Raises:
+            InputError: an element is not a string, a label is no class, or there are
+                not as many of them as texts.
+        """
+        texts = texts_in(x)
+        # The loss of a language model wants hidden states, not logits alone.
+        if (
+            texts is None
+            or self.preprocessor is None
+            or self.language_loss.weight
+            or kwargs
+        ):
+            return super().evaluate(
+                x,
+                y,
+                batch_size,
+                sample_weight=sample_weight,
+                verbose=verbose,
+                return_dict=return_dict,
+                **kwargs,
+            )
+        labelled = LabelledTexts.of(texts, y, sample_weight, self.output_shape[-1])
+        logits = np.zeros((len(texts), self.num_classes), np.float32)
+        self.make_predict_function()
+        with progress_bar(len(texts), verbose) as progress:
+            for start, stop in windows(texts):
+                logits[start:stop] = self._packed_outputs(
+                    self._logits_step,
+                    self.preprocessor.encode(texts[start:stop]).tokens,
+                    batch_size,
+                    progress,
+                )
+        logs = self._metrics_of(logits, *labelled.arrays)
+        return logs if return_dict else self._flatten_metrics_in_order(logs)
+
+    def _metrics_of(self, logits, labels, weights=None) -> dict[str, float]:
+        """Loss and metrics, computed beside the model's own metric variables."""
+        if weights is None:
+            weights = np.ones(len(labels))
+        # One row that holds all texts.
+        y, y_pred, weights = labels[None], logits[None], np.float32(weights)[None]
+        with BUILDING:
+            for part in (self._compile_loss, self._compile_metrics):
+                if part is not None and not part.built:
+                    part.build(
+                        keras.KerasTensor(y.shape), keras.KerasTensor(y_pred.shape)
+                    )
+            fresh = [
+                value
+                for metric in self.metrics
+                for value in metric.stateless_reset_state()
+            ]
+            loss = self.compute_loss(None, y, y_pred, weights, training=False)
+            logs, _ = self._update_metrics_variables(
+                fresh, loss, None, y, y_pred, weights
+            )
+        return {name: float(logs[name]) for name in sorted(logs)}
+
     def train_step(self, state, data):
         """One optimizer update."""
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
@@ -511,6 +601,19 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
         logits, non_trainable = super().predict_step(state, data)
         return self.probabilities(logits), non_trainable
 
+    @one_thread_at_a_time
+    def make_predict_function(self, force=False):
+        """As in `keras.Model`; makes anew what reads texts, too."""
+        if force or self.predict_function is None:
+            self._probabilities_step = PureStep(self.predict_step)
+            self._logits_step = PureStep(super().predict_step)
+        return super().make_predict_function(force)
+
+    def predict_on_batch(self, x):
+        """As in `keras.Model`; leaves the variables alone."""
+        self.make_predict_function()
+        return np.array(self._on_weights(self._probabilities_step)((x,))[0])
+
     def predict(self, x, batch_size=None, verbose="auto", **kwargs):
         """Class probabilities of raw texts.
 
@@ -577,24 +680,39 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
             )
 
     def _predict_packed(self, tokens, batch_size, progress):
-        if batch_size is not None and batch_size < 1:
-            raise InputError(f"batch_size must be at least 1. Received: {batch_size}.")
-        if len(tokens) == 0:
-            return np.zeros((0, self.num_classes), np.float32)
-        self._check_preprocessor()
-        probabilities = np.zeros((len(tokens), self.num_classes), np.float32)
-        longest_row = self.preprocessor.sequence_length
-        for rows, batch in packed_batches(tokens, longest_row, batch_size):
-            values = self.predict_on_batch(batch)
-            for row, row_values in zip(rows, values, strict=False):
-                probabilities[row] = row_values[: len(row)]
-            progress.update(sum(map(len, rows)))
+        self.make_predict_function()
+        probabilities = self._packed_outputs(
+            self._probabilities_step, tokens, batch_size, progress
+        )
         if np.isnan(probabilities).any():
             raise InputError(
                 "The model's probabilities are NaN: its weights are broken, or it was "
                 "trained until it diverged. Train again with a lower learning rate."
             )
         return probabilities
+
+    def _on_weights(self, step):
+        """A `PureStep` on the weights as they are now."""
+        self.jax_state_sync()  # A callback may ask in the middle of `fit`.
+        variables = (self.trainable_variables, self.non_trainable_variables)
+        return step.on(tuple([variable.value for variable in v] for v in variables))
+
+    def _packed_outputs(self, step, tokens, batch_size, progress):
+        """What a `PureStep` gives for each text, which leaves the variables alone."""
+        if batch_size is not None and batch_size < 1:
+            raise InputError(f"batch_size must be at least 1. Received: {batch_size}.")
+        if len(tokens) == 0:
+            return np.zeros((0, self.num_classes), np.float32)
+        self._check_preprocessor()
+        step = self._on_weights(step)
+        outputs = np.zeros((len(tokens), self.num_classes), np.float32)
+        longest_row = self.preprocessor.sequence_length
+        for rows, batch in packed_batches(tokens, longest_row, batch_size):
+            values = np.asarray(step((batch,))[0])
+            for row, row_values in zip(rows, values, strict=False):
+                outputs[row] = row_values[: len(row)]
+            progress.update(sum(map(len, rows)))
+        return outputs
 
 
 def classifier_class(backbone_class: type) -> type[PackedTextClassifier]:

@@ -91,6 +91,11 @@ class LabelledTexts:
             )
         return cls(texts, *arrays)
 
+    @property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """Labels, and weights if there are any."""
+        return self._columns[1:]
+
     def __len__(self) -> int:
         return len(self._columns[0])
 

@@ -1,5 +1,6 @@
 import json
 import shutil
+import threading
 import zipfile
 
 import keras
@@ -68,6 +69,38 @@ def test_what_is_no_fault_of_the_file_is_not_called_damaged(saved, monkeypatch, 
     with pytest.raises(type(error)) as raised:
         load_classifier(saved[0])
     assert raised.value is error
+
+
+@pytest.mark.parametrize("place", ["", "model.keras", "preset"])
+def test_several_threads_load_at_once(saved, place):
+    folder, classifier = saved
+    expected, found = classifier.predict(TEXTS), []
+    together = threading.Barrier(4)
+
+    def load():
+        together.wait()
+        try:
+            found.append(load_classifier(folder / place).predict(TEXTS))
+        except Exception as error:
+            found.append(error)
+
+    threads = [threading.Thread(target=load) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for probabilities in found:
+        np.testing.assert_allclose(probabilities, expected, atol=1e-6)
+
+
+def test_a_file_that_can_be_read_is_not_called_damaged(saved, monkeypatch):
+    def fail(_):
+        raise ValueError("no such device")
+
+    monkeypatch.setattr(keras.saving, "load_model", fail)
+    message = refused(saved[0] / "model.keras")
+    assert "no such device" in message and "all of it can be read" in message
+    assert "damaged" not in message
 
 
 @pytest.mark.parametrize("path", OLD_MODELS, ids=lambda p: f"{p.parent.name}-{p.stem}")

@@ -38,6 +38,7 @@ from sentiment.models.pooling import pool_mean
 from sentiment.models.presets import load_backbone, load_pretrained
 from sentiment.training.optimizers import make_optimizer
 from tests.conftest import TOY_TEXTS
+from tests.models import at_once
 
 SIZES = {
     "num_layers": 2,
@@ -271,6 +272,21 @@ def test_texts_are_predicted_together_as_alone(make, tokenizer, randomize, pooli
     alone = np.concatenate([classifier.predict([text]) for text in TOY_TEXTS])
     np.testing.assert_allclose(together, alone, rtol=0, atol=1e-5)
     assert np.ptp(together, axis=0).max() > 0.01
+
+
+# --- Threads and interruptions
+
+
+@each_architecture
+def test_threads_get_the_answers_of_one(classifier):
+    expected = classifier.predict(at_once.TEXTS)
+    classifier.speed = classifier.speed  # forgets what was compiled
+    at_once.check_threads(classifier, expected, calls=1000)
+
+
+def test_an_interruption_leaves_the_classifier_as_it_was(classifier):
+    expected = classifier.predict(at_once.TEXTS)
+    at_once.check_interruptions(classifier, expected, times=20)
 
 
 # --- Saving

@@ -1,0 +1,33 @@
+import jax.numpy as jnp
+import numpy as np
+
+from sentiment.models.pure_step import PureStep
+
+
+def test_nothing_is_donated():
+    state, batch = ([jnp.ones(3)], [jnp.zeros(2)]), (np.ones(3, np.float32),)
+    step = PureStep(lambda state, data: (state[0][0] + data[0], state))
+    for _ in range(2):
+        result, _ = step.on(state)(batch)
+        np.testing.assert_array_equal(result, 2 * np.ones(3))
+    assert not any(array.is_deleted() for part in state for array in part)
+
+
+def test_each_shape_is_traced_once():
+    traced = []
+
+    def add(state, data):
+        traced.append(data.shape)
+        return state + data
+
+    step = PureStep(add)
+    for length in (1, 2, 1):
+        step.on(jnp.ones(()))(np.ones(length))
+        step.on(jnp.ones(length))(np.ones(length))
+    assert sorted(traced) == [(1,), (1,), (2,), (2,)]
+
+
+def test_the_state_is_the_one_that_was_given():
+    step = PureStep(lambda state, data: state + data)
+    one, other = step.on(jnp.ones(())), step.on(jnp.zeros(()))
+    assert (one(1.0 * np.ones(())), other(np.ones(()))) == (2, 1)
