@@ -1,5 +1,6 @@
 """Where flagfiles are found: here or, for `configs/`, wherever the package is."""
 
+import difflib
 import itertools
 import os
 from pathlib import Path
@@ -25,8 +26,54 @@ def found_flagfile(path: str) -> str:
     first, *rest = Path(path).parts or ("",)
     if first != CONFIGS or not rest or os.path.exists(path):
         return path
-    packaged = configs_folder().joinpath(*rest)
-    return str(packaged) if packaged.is_file() else path
+    packaged = str(configs_folder().joinpath(*rest))
+    return packaged if os.path.isfile(packaged) else path
+
+
+def flagfile_lines(path: str, inside: tuple[str, ...] = ()) -> list[str]:
+    """The flags in a flagfile, and in those that it names.
+
+    Args:
+        path: as of `found_flagfile`; `~` is the home folder.
+        inside: the flagfiles that name it, the outermost first.
+
+    Raises:
+        InputError: it cannot be read, is not UTF-8 text, or names itself.
+    """
+    named_in = f" (named in {inside[-1]})" if inside else ""
+    if not path.strip():
+        raise InputError(f"--flagfile= names no file{named_in}.")
+    found = found_flagfile(os.path.expanduser(path.strip()))
+    if found in inside:
+        raise InputError(f"The flagfile {found} names itself{named_in}.")
+    try:
+        with open(found, encoding="utf-8-sig") as file:  # Windows adds a mark.
+            lines = [line.strip() for line in file]
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"The flagfile {path}{named_in} must be UTF-8 text: {error}."
+        ) from error
+    except (OSError, ValueError) as error:  # ValueError: NUL in the name
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(
+            f"The flagfile {path}{named_in} cannot be read: {reason}."
+            f"{_close_names(path)} `sentiment configs` lists those that come along."
+        ) from error
+    flags = []
+    for line in lines:
+        name, _, value = line.lstrip("-").partition("=")
+        if line.startswith("-") and name == "flagfile":
+            flags += flagfile_lines(value, (*inside, found))
+        elif line and not line.startswith(("#", "//")):
+            flags.append(line)
+    return flags
+
+
+def _close_names(path: str) -> str:
+    names = list(purposes())
+    name = Path(path).name.removesuffix(".cfg")
+    close = [name] if name in names else difflib.get_close_matches(name, names, 1)
+    return f" Did you mean {CONFIGS}/{close[0]}.cfg?" if close else ""
 
 
 def purposes() -> dict[str, str]:
@@ -58,6 +105,7 @@ def copy_config(name: str, output: str = "") -> str:
         InputError: there is no such flagfile, or the file exists or cannot be written.
     """
     known = purposes()
+    name = name.removeprefix(f"{CONFIGS}/").removesuffix(".cfg")
     if name not in known:
         raise InputError(
             f"There is no flagfile {name!r}. There are: {', '.join(known)}."
@@ -65,10 +113,15 @@ def copy_config(name: str, output: str = "") -> str:
     output = output or f"{name}.cfg"
     text = (configs_folder() / f"{name}.cfg").read_text(encoding="utf-8")
     try:
-        with open(output, "x", encoding="utf-8") as file:
-            file.write(text)
+        file = open(output, "x", encoding="utf-8")  # noqa: SIM115, closed below
     except FileExistsError:
         raise InputError(f"{output} exists. Give another --output.") from None
     except OSError as error:
+        raise InputError(f"{output} cannot be written: {error}") from error
+    try:
+        with file:
+            file.write(text)
+    except OSError as error:
+        os.unlink(output)  # Half of it would pass for a flagfile.
         raise InputError(f"{output} cannot be written: {error}") from error
     return output

@@ -12,7 +12,7 @@ from typing import Any
 
 from absl import flags
 
-from sentiment.cli.flagfiles import found_flagfile
+from sentiment.cli.flagfiles import flagfile_lines
 from sentiment.config import CheckedConfig
 from sentiment.config.settings import flag_value
 from sentiment.errors import InputError
@@ -25,6 +25,7 @@ _DEFINE = {
     tuple[str, ...]: flags.DEFINE_list,
 }
 _HELP_WIDTH = 88
+_ASK_FOR_HELP = {"--help", "-help", "-h"}
 
 
 class HelpAsked(Exception):
@@ -32,10 +33,33 @@ class HelpAsked(Exception):
 
 
 class _FlagValues(flags.FlagValues):
-    """Flags of which a flagfile, also one named in another, may be packaged."""
+    """Flags of which some stand in flagfiles."""
 
-    def _extract_filename(self, flagfile_str):
-        return found_flagfile(super()._extract_filename(flagfile_str))
+    def read_flags_from_files(self, argv, force_gnu=True):
+        """The arguments, each `--flagfile` replaced by what the file holds.
+
+        absl's own reads in the encoding of the locale, drops an empty name, and takes
+        a flag's value for a flagfile if it looks like one.
+        """
+        arguments, rest = [], list(argv)
+        while rest:
+            argument = rest.pop(0)
+            name, has_value, value = argument.lstrip("-").partition("=")
+            if argument == "--":
+                return [*arguments, argument, *rest]
+            if not argument.startswith("-"):
+                arguments.append(argument)
+            elif name == "flagfile":
+                if not has_value:
+                    value = rest.pop(0) if rest else ""
+                arguments += flagfile_lines(value)
+            elif name == "undefok":
+                raise InputError("--undefok would hide flags that are misspelt.")
+            else:
+                arguments.append(argument)
+                if not has_value and rest and name in self and not self[name].boolean:
+                    arguments.append(rest.pop(0))
+        return arguments
 
 
 def groups_of(config_class: type) -> dict[str, type]:
@@ -97,10 +121,12 @@ def parse_values(
     _define(config_class, flag_values, without)
     try:
         rest = flag_values(["", *arguments])
-    except flags.Error as error:
+    except (flags.Error, ValueError) as error:  # InputErrors of flagfiles, too
+        if not _ASK_FOR_HELP.isdisjoint(arguments):
+            raise HelpAsked from None
+        if isinstance(error, InputError):
+            raise
         raise InputError(f"{error}. See --help.") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"A --flagfile must be UTF-8 text: {error}.") from error
     if flag_values.help:
         raise HelpAsked
     if len(rest) > 1 and not _positional(config_class):

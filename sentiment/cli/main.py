@@ -7,6 +7,7 @@ flags have been read and checked.
 
 import dataclasses
 import difflib
+import errno
 import importlib
 import os
 import re
@@ -49,6 +50,8 @@ EXTRAS = {
     "sqlalchemy": "tune",
     "tensorflow_datasets": "train",
 }
+# Of a disk, of a person's share of it, of a file, of a medium.
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 EXIT_FAILURE, EXIT_INPUT_ERROR, EXIT_INTERRUPTED = 1, 2, 130
 
 
@@ -62,7 +65,7 @@ def command_module(name: str) -> ModuleType:
         close = difflib.get_close_matches(name, COMMANDS, 1)
         hint = f"Did you mean {close[0]}? " if close else ""
         raise InputError(
-            f"There is no command {name!r}. {hint}There are: {', '.join(COMMANDS)}."
+            f"There is no command {name!r}. {hint}There are: {', '.join(listed())}."
         )
     return importlib.import_module(f"sentiment.cli.commands.{name}")
 
@@ -111,6 +114,8 @@ def main(arguments: list[str] | None = None):
         _drop_output()
         sys.exit(EXIT_FAILURE)
     except Exception as error:
+        if getattr(error, "errno", None) in NO_ROOM:
+            _fail(f"error: what comes out cannot be written: {error}", EXIT_FAILURE)
         if not is_out_of_memory(error):
             raise
         traceback.print_exc()
@@ -130,7 +135,8 @@ def _main(arguments: list[str]):
     except HelpAsked:
         print(help_of(name))
         return
-    _prepare()
+    if getattr(command_module(name), "COMPUTES", True):
+        _prepare()
     from sentiment.cli.logs import printed_logs
 
     try:
@@ -161,11 +167,7 @@ def with_flags(message: str, names: Container[str]) -> str:
 def overview() -> str:
     """All commands, a line each."""
     width = max(map(len, COMMANDS))
-    lines = [
-        f"  {name:<{width}}  {summary_of(name)}"
-        for name in COMMANDS
-        if not is_internal(name)
-    ]
+    lines = [f"  {name:<{width}}  {summary_of(name)}" for name in listed()]
     return "\n".join(
         [
             "Fine-tunes GPT-2 and others for sentiment classification.",
@@ -178,6 +180,11 @@ def overview() -> str:
             "them from a file.",
         ]
     )
+
+
+def listed() -> list[str]:
+    """The commands that users are told of."""
+    return [name for name in COMMANDS if not is_internal(name)]
 
 
 def is_internal(name: str) -> bool:
@@ -227,7 +234,8 @@ def _drop_output():
 
 def _prepare():
     """Settles what libraries read from the environment when they are imported."""
-    backend = os.environ.setdefault("KERAS_BACKEND", "jax")
+    backend = os.environ.get("KERAS_BACKEND") or "jax"
+    os.environ["KERAS_BACKEND"] = backend
     if backend != "jax":
         raise InputError(
             "The commands run on the jax backend. Received: KERAS_BACKEND="
@@ -244,7 +252,10 @@ def _prepare():
 def _fail(message: str, status: int):
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError:
         _drop_output()
-    print(message, file=sys.stderr)
+    try:
+        print(message, file=sys.stderr, flush=True)
+    except OSError:  # There is nobody to tell.
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     sys.exit(status)

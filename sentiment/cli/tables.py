@@ -9,6 +9,7 @@ from rich.text import Text
 from sentiment.inference.rows import EMPTY_NOTE
 
 SHOWN_CHARACTERS = 200
+NARROWEST = 60  # columns of the terminal
 
 
 def print_predictions(
@@ -27,11 +28,13 @@ def print_predictions(
     # Text, for rich reads [markup] and :emoji: in a string.
     table.add_column("text", overflow="fold")
     for name in ("label", *predictions[0]["probabilities"]):
-        table.add_column(Text(name))
+        table.add_column(Text(name), no_wrap=True)  # The text gives way.
     for text, row in zip(texts, predictions, strict=True):
         is_long = len(text) > SHOWN_CHARACTERS
         shown = f"{text[:SHOWN_CHARACTERS]}…" if is_long else text
         label = f"{row['label']} ({EMPTY_NOTE})" if row["is_empty"] else row["label"]
         values = (f"{value:.3f}" for value in row["probabilities"].values())
         table.add_row(Text(shown), Text(label), *values)
-    (console or Console()).print(table)
+    console = console or Console()
+    console.width = max(console.width, NARROWEST)
+    console.print(table)

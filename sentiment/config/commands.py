@@ -151,7 +151,10 @@ class CompareCommand(CheckedConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        places = {os.path.realpath(run) for run in self.runs}
+        try:
+            places = {os.path.realpath(run) for run in self.runs}
+        except OSError as error:  # such as a working folder that has been deleted
+            raise InputError(f"The runs cannot be found: {error}.") from error
         if len(self.runs) < 2 or len(places) < len(self.runs):
             raise InputError(
                 "Give the workdirs of at least two different runs. Received: "

@@ -3,6 +3,7 @@ import dataclasses
 import pytest
 
 from sentiment.cli import main as cli
+from sentiment.cli.flags import HelpAsked
 from sentiment.config import (
     TEACHERS,
     BackboneConfig,
@@ -273,6 +274,37 @@ def test_later_flagfile_wins(tmp_path):
     (tmp_path / "b.cfg").write_text("--epochs=4\n")
     run = train(f"--flagfile={tmp_path}/a.cfg", f"--flagfile={tmp_path}/b.cfg")
     assert (run.training.epochs, run.seed) == (4, 7)
+
+
+@pytest.mark.parametrize("form", [["--flagfile=X"], ["--flagfile", "X"]])
+def test_a_flagfile_that_comes_along_is_found_in_either_form(
+    tmp_path, monkeypatch, form
+):
+    monkeypatch.chdir(tmp_path)
+    arguments = [word.replace("X", "configs/quickstart.cfg") for word in form]
+    assert parse("train", *arguments, "--workdir=w").run.data.dataset == "quickstart"
+
+
+def test_a_value_that_looks_like_a_flagfile_is_a_value():
+    command = parse("predict", "--text", "--flagfile=x", "--text=--flagfile=y")
+    assert command.text == ("--flagfile=x", "--flagfile=y")
+
+
+def test_flags_may_not_be_skipped():
+    assert "--undefok would hide" in rejected("--undefok=epocs", "--epocs=3")
+
+
+@pytest.mark.parametrize("argument", ["--nolowercase=true", "--lowercase=perhaps"])
+def test_a_switch_takes_no_other_value(argument):
+    assert "lowercase" in rejected(argument)
+
+
+@pytest.mark.parametrize("mistake", ["--nope", "--epochs=x", "--flagfile=/none"])
+@pytest.mark.parametrize("asking", ["--help", "-h"])
+def test_help_comes_before_mistakes(mistake, asking):
+    with pytest.raises(HelpAsked):
+        cli.parse("train", [mistake, asking])
+    assert parse("predict", "--text", asking).text == (asking,)
 
 
 def test_missing_flagfile_is_named():

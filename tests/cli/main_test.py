@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -92,6 +93,58 @@ def test_an_argument_in_a_message_is_shown_as_the_flag_it_is(run, capsys):
         run(act)
     message = "error: Neither --batch_size, --batch_size=9 nor `other=2`.\n"
     assert capsys.readouterr().err == message
+
+
+@pytest.mark.parametrize(
+    "arguments", [["configs"], ["--help"], ["train", "--help"], ["completion"]]
+)
+def test_output_that_cannot_be_written_is_no_traceback(arguments):
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "sentiment", *arguments],
+            cwd=ROOT,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert ended.returncode == 1
+    assert re.fullmatch(
+        "error: what comes out cannot be written: .*No space left.*\n", ended.stderr
+    )
+
+
+def test_an_error_that_nobody_can_be_told_keeps_its_status():
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "sentiment", "nope"], cwd=ROOT, stderr=full
+        )
+    assert ended.returncode == 2
+
+
+@pytest.mark.parametrize("name", ["configs", "completion"])
+def test_what_computes_nothing_runs_beside_any_backend(name, monkeypatch, capsys):
+    monkeypatch.setenv("KERAS_BACKEND", "torch")
+    cli.main([name])
+    assert capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("backend", "is_jax"), [("", True), ("torch", False)])
+def test_other_backends_are_refused(run, monkeypatch, capsys, backend, is_jax):
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    if is_jax:
+        run(lambda _: None)
+        assert os.environ["KERAS_BACKEND"] == "jax"
+        return
+    with pytest.raises(SystemExit) as stop:
+        run(lambda _: None)
+    assert stop.value.code == 2
+    assert "KERAS_BACKEND=torch. Unset it." in capsys.readouterr().err
+
+
+def test_a_command_for_makers_is_offered_to_nobody():
+    with pytest.raises(InputError, match="There are: train, predict") as error:
+        cli.parse("nope", [])
+    assert "bundle" not in str(error.value)
 
 
 def test_what_a_command_logs_is_printed(run, capsys):
@@ -327,11 +380,3 @@ def test_a_mistyped_command_is_told_which_was_meant(capsys):
         cli.main(["trian"])
     assert stop.value.code == 2
     assert "Did you mean train?" in capsys.readouterr().err
-
-
-def test_another_backend_is_refused(monkeypatch, capsys):
-    monkeypatch.setenv("KERAS_BACKEND", "torch")
-    with pytest.raises(SystemExit) as stop:
-        cli.main(["configs"])
-    assert stop.value.code == 2
-    assert "KERAS_BACKEND=torch" in capsys.readouterr().err

@@ -29,6 +29,13 @@ def test_printed_row_has_text_label_and_probabilities(classifier):
     assert row.replace("│", " ").split() == ["x" * 75, "good", "0.250", "0.750"]
 
 
+@pytest.mark.parametrize("width", [0, 1, 30, 60])
+def test_labels_and_numbers_are_whole_in_a_narrow_terminal(classifier, width):
+    lines = shown(classifier, "x" * 75, width=width).splitlines()
+    row = next(line for line in lines if "│" in line)
+    assert row.replace("│", " ").split()[1:] == ["good", "0.250", "0.750"]
+
+
 def test_printed_empty_text_says_so(classifier):
     assert "bad (empty after cleaning)" in shown(classifier, "ok", "")
 

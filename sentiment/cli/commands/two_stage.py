@@ -4,7 +4,7 @@ sentiment two_stage --flagfile=configs/imdb_two_stage.cfg --workdir=runs/both
 """
 
 from sentiment.cli.flagfiles import found_flagfile
-from sentiment.cli.flags import parse_flags, parse_values
+from sentiment.cli.flags import HelpAsked, parse_flags, parse_values
 from sentiment.config import (
     PretrainCommand,
     TrainCommand,
@@ -34,12 +34,14 @@ def parse(arguments: list[str]) -> TwoStageCommand:
             stage.append(f"--tfds_data_dir={values['tfds_data_dir']}")
     preset = folders["language_model"] / PRESET_FOLDER
     stages["classifier"].append(f"--preset={preset}")
-    return parse_flags(
-        CONFIG,
-        arguments,
-        pretrain=parse_flags(PretrainCommand, stages["language_model"]).run,
-        train=parse_flags(TrainCommand, stages["classifier"]).run,
-    )
+    commands = {"language_model": PretrainCommand, "classifier": TrainCommand}
+    try:
+        first, second = (parse_flags(commands[name], stages[name]) for name in stages)
+    except HelpAsked:
+        raise InputError(
+            "--help is for the command line, not for a flagfile."
+        ) from None
+    return parse_flags(CONFIG, arguments, pretrain=first.run, train=second.run)
 
 
 def run(command: TwoStageCommand):
