@@ -204,6 +204,12 @@ class TableWriter:
             if not all(_fits(value, kind) for value in values):
                 raise ValueError("unknown nested keys or decimals would be lost")
             return pa.array(values, kind)
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"{self._path}: a value of column {name!r} holds "
+                f"{error.object[error.start]!a}, half of a character, which Parquet "
+                "cannot hold. Mend it, or write another format."
+            ) from None
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
             raise InputError(
                 f"{self._path}: the values of column {name!r} do not fit "

@@ -259,3 +259,11 @@ def test_file_is_as_readable_as_any_other(tmp_path):
     (tmp_path / "other").write_text("")
     path = write(tmp_path / "a.csv", [{"a": 1}])
     assert path.stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+def test_half_a_character_is_what_parquet_cannot_hold(tmp_path):
+    with pytest.raises(InputError, match=r"column 'a' holds '\\ud83d', half of a"):
+        write(tmp_path / "a.parquet", [{"a": "b"}, {"a": "x\ud83d"}])
+    assert os.listdir(tmp_path) == []
+    rows = rows_of(write(tmp_path / "a.jsonl", [{"a": "x\ud83d"}]))
+    assert rows == [{"a": "x\ud83d"}]
