@@ -122,11 +122,10 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
         self.preprocessor = preprocessor
         self.segment_layout = SegmentLayout(name="segment_layout")
         self.perturbation = EmbeddingPerturbation(name="perturbation")
-        self.decoder = kind.packed_layers(
-            backbone, reads_last=POOLINGS[pooling].reads_last
-        )
+        self.decoder = kind.packed_layers(backbone)
         self.language_loss = AuxiliaryLanguageLoss(backbone, name="language_loss")
         self.pooler = POOLINGS[pooling](name="pooler")
+        self.decoder.reads_last = self.pooler.reads_last
         self.pooled_dropout = keras.layers.Dropout(
             dropout, dtype="float32", name="pooled_dropout"
         )

@@ -147,6 +147,7 @@ def make_shallow(make_classifier, make_backbone):
     """Makes a classifier of one layer: as good here as two, at half the time."""
 
     def make(dropout=0.0):
+        keras.utils.set_random_seed(0)
         backbone = make_backbone(num_layers=1, dropout=dropout)
         return make_classifier(backbone=backbone, dropout=dropout)
 

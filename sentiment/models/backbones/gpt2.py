@@ -32,8 +32,8 @@ class GPT2(BackboneKind):
             (tokens, backbone.position_embedding(tokens, positions=positions))
         )
 
-    def packed_layers(self, backbone, reads_last=False):
-        return PackedDecoder(backbone, reads_last=reads_last, name="decoder")
+    def packed_layers(self, backbone):
+        return PackedDecoder(backbone, name="decoder")
 
     def blocks(self, backbone):
         return backbone.transformer_layers

@@ -56,19 +56,17 @@ class BackboneKind(abc.ABC):
         """
 
     @abc.abstractmethod
-    def packed_layers(self, backbone, reads_last: bool = False) -> keras.layers.Layer:
+    def packed_layers(self, backbone) -> keras.layers.Layer:
         """The layer from embeddings to hidden states over packed rows.
 
         It is called with the embeddings, `segment_ids` (batch, row_length), 0 being
         padding, and `segment_lengths` (batch, max_segments), and returns float (batch,
         row_length, hidden_dim). A state depends on its own segment alone. Its `speed`
-        is a `SpeedConfig`.
+        is a `SpeedConfig`. Where its `reads_last` is set to `True`, only the last
+        hidden state of each segment is read, and it may leave the others out.
 
         Args:
             backbone: one of this kind; its weights are shared.
-            reads_last: whether only the last hidden state of each segment is read.
-                The layer may leave the others out; its attribute of this name can be
-                changed.
         """
 
     @abc.abstractmethod

@@ -29,7 +29,7 @@ class Recurrent(BackboneKind):
         """There are no positions."""
         return backbone.token_embedding(token_ids)
 
-    def packed_layers(self, backbone, reads_last=False):
+    def packed_layers(self, backbone):
         return PackedRecurrence(backbone, name="decoder")
 
     def blocks(self, backbone):

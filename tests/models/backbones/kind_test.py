@@ -126,7 +126,7 @@ class Bag(BackboneKind):
     def embed(self, backbone, token_ids, positions):
         return backbone.token_embedding(token_ids)
 
-    def packed_layers(self, backbone, reads_last=False):
+    def packed_layers(self, backbone):
         return PackedBag(backbone, name="decoder")
 
     def blocks(self, backbone):
