@@ -53,10 +53,28 @@ def packed_batches(
         yield chunk, _sharded(batch)
 
 
-def progress_bar(total: int, verbose) -> tqdm:
+class _NoBar:
+    """Instead of a bar of tqdm that is hidden, which still takes a lock.
+
+    All bars share that lock, and an interruption at the wrong moment never gives it
+    back: other threads would then wait for ever.
+    """
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def update(self, count: int):
+        """Shows nothing."""
+
+
+def progress_bar(total: int, verbose) -> "tqdm | _NoBar":
     """A bar over texts; `"auto"` shows it for many, 0 never."""
-    hide = not verbose or (verbose == "auto" and total < SHOW_PROGRESS)
-    return tqdm(total=total, desc="Predicting", unit=" texts", disable=hide)
+    if not verbose or (verbose == "auto" and total < SHOW_PROGRESS):
+        return _NoBar()
+    return tqdm(total=total, desc="Predicting", unit=" texts")
 
 
 def windows(texts: Sequence[str]) -> Iterator[tuple[int, int]]:

@@ -277,7 +277,6 @@ def test_texts_are_predicted_together_as_alone(make, tokenizer, randomize, pooli
 # --- Threads and interruptions
 
 
-@each_architecture
 def test_threads_get_the_answers_of_one(classifier):
     expected = classifier.predict(at_once.TEXTS)
     classifier.speed = classifier.speed  # forgets what was compiled
