@@ -1,5 +1,7 @@
 """This project: packed rows through `GPT2TextClassifier`."""
 
+from unittest import mock
+
 import keras
 import keras_hub
 import numpy as np
@@ -19,8 +21,9 @@ from benchmarks.workload import NUM_CLASSES, Workload
 from sentiment.config import SpeedConfig, TrainingConfig
 from sentiment.data.packing import RaggedTokens, choose_row_length
 from sentiment.data.pipeline import BatchPlan, EncodedExamples, batches_of
+from sentiment.models import packed_text_classifier
 from sentiment.models.backbones import kind_of
-from sentiment.models.packed_prediction import batch_tokens
+from sentiment.models.packed_prediction import batch_tokens, packed_batches
 from sentiment.runtime.process import prepare_process
 from sentiment.training.optimizers import make_optimizer
 
@@ -108,18 +111,15 @@ class Ours:
         reviews = reviews_of_turn(self.workload, turn)
         chosen = RaggedTokens.from_sequences([tokens[i] for i in reviews])
         positions = 0
-        predict = self.classifier.predict_on_batch
 
-        def counted(batch):
+        def counted(*arguments):
             nonlocal positions
-            positions += batch["token_ids"].size
-            return predict(batch)
+            for rows, batch in packed_batches(*arguments):
+                positions += batch["token_ids"].size
+                yield rows, batch
 
-        self.classifier.predict_on_batch = counted
-        try:
+        with mock.patch.object(packed_text_classifier, "packed_batches", counted):
             self.classifier.predict_tokens(chosen, verbose=0)
-        finally:
-            del self.classifier.predict_on_batch
         return Work(tokens.lengths[reviews], positions)
 
 

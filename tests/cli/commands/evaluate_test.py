@@ -6,6 +6,8 @@ import json
 import pytest
 
 from sentiment.config import EvaluateCommand
+from sentiment.models import packed_text_classifier
+from sentiment.models.packed_prediction import packed_batches
 from tests.cli.conftest import reviews
 
 # What the shared run was trained with, as far as it decides the splits.
@@ -110,13 +112,13 @@ def test_model__may_be_any_form_of_it(evaluated, trained, place):
 
 def test_batch_size__is_rows_computed_at_once(monkeypatch, evaluated, trained):
     rows = []
-    predict = type(trained.classifier).predict_on_batch
 
-    def spy(self, x):
-        rows.append(len(x["token_ids"]))
-        return predict(self, x)
+    def spy(*arguments):
+        for texts, batch in packed_batches(*arguments):
+            rows.append(len(batch["token_ids"]))
+            yield texts, batch
 
-    monkeypatch.setattr(type(trained.classifier), "predict_on_batch", spy)
+    monkeypatch.setattr(packed_text_classifier, "packed_batches", spy)
     same_scores(evaluated("--batch_size=4"), trained.metrics["test"])
     assert len(rows) > 1
     assert len(set(rows)) == 1
