@@ -40,7 +40,11 @@ from sentiment.models.packed_training import (
 from sentiment.models.pooling import POOLINGS
 from sentiment.models.pure_step import PureStep
 from sentiment.models.raw_texts import LabelledTexts, checked_labels, texts_in
-from sentiment.runtime.threads import BUILDING, one_thread_at_a_time
+from sentiment.runtime.threads import (
+    BUILDING,
+    check_not_forked,
+    one_thread_at_a_time,
+)
 
 DEFAULT_FIT_BATCH_SIZE = 32  # as in Keras
 
@@ -477,6 +481,7 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
                 return_dict=return_dict,
                 **kwargs,
             )
+        check_not_forked()
         labelled = LabelledTexts.of(texts, y, sample_weight, self.output_shape[-1])
         logits = np.zeros((len(texts), self.num_classes), np.float32)
         self.make_predict_function()
@@ -651,6 +656,7 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
             `(probabilities, is_empty)`: float32 (num_texts, num_classes) and
             bool (num_texts,).
         """
+        check_not_forked()  # before the tokenizer starts threads
         self._check_preprocessor()
         probabilities = np.zeros((len(texts), self.num_classes), np.float32)
         is_empty = np.zeros(len(texts), bool)

@@ -56,9 +56,11 @@ def said_by_a_fork(act):
         warnings.simplefilter("ignore")  # JAX and Python warn of forks
         process = FORK.Process(target=say, args=(queue, act))
         process.start()
-    answer = queue.get()
-    process.join()
-    return answer
+    process.join(120)
+    is_late = process.is_alive()
+    process.kill()
+    assert not is_late, "the fork hangs"
+    return queue.get()
 
 
 def test_a_fork_of_a_process_that_has_computed_is_refused(make_classifier):
