@@ -40,11 +40,7 @@ from sentiment.models.packed_training import (
 from sentiment.models.pooling import POOLINGS
 from sentiment.models.pure_step import PureStep
 from sentiment.models.raw_texts import LabelledTexts, checked_labels, texts_in
-from sentiment.runtime.threads import (
-    BUILDING,
-    check_not_forked,
-    one_thread_at_a_time,
-)
+from sentiment.runtime.threads import check_not_forked, one_thread_at_a_time
 
 DEFAULT_FIT_BATCH_SIZE = 32  # as in Keras
 
@@ -481,42 +477,28 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
                 return_dict=return_dict,
                 **kwargs,
             )
-        check_not_forked()
         labelled = LabelledTexts.of(texts, y, sample_weight, self.output_shape[-1])
-        logits = np.zeros((len(texts), self.num_classes), np.float32)
         self.make_predict_function()
-        with progress_bar(len(texts), verbose) as progress:
-            for start, stop in windows(texts):
-                logits[start:stop] = self._packed_outputs(
-                    self._logits_step,
-                    self.preprocessor.encode(texts[start:stop]).tokens,
-                    batch_size,
-                    progress,
-                )
+        read = functools.partial(self._packed_outputs, self._logits_step)
+        logits, _ = self._read_texts(read, texts, batch_size, verbose)
         logs = self._metrics_of(logits, *labelled.arrays)
         return logs if return_dict else self._flatten_metrics_in_order(logs)
 
+    @one_thread_at_a_time
     def _metrics_of(self, logits, labels, weights=None) -> dict[str, float]:
         """Loss and metrics, computed beside the model's own metric variables."""
         if weights is None:
             weights = np.ones(len(labels))
         # One row that holds all texts.
         y, y_pred, weights = labels[None], logits[None], np.float32(weights)[None]
-        with BUILDING:
-            for part in (self._compile_loss, self._compile_metrics):
-                if part is not None and not part.built:
-                    part.build(
-                        keras.KerasTensor(y.shape), keras.KerasTensor(y_pred.shape)
-                    )
-            fresh = [
-                value
-                for metric in self.metrics
-                for value in metric.stateless_reset_state()
-            ]
-            loss = self.compute_loss(None, y, y_pred, weights, training=False)
-            logs, _ = self._update_metrics_variables(
-                fresh, loss, None, y, y_pred, weights
-            )
+        for part in (self._compile_loss, self._compile_metrics):
+            if part is not None and not part.built:
+                part.build(keras.KerasTensor(y.shape), keras.KerasTensor(y_pred.shape))
+        fresh = [
+            value for metric in self.metrics for value in metric.stateless_reset_state()
+        ]
+        loss = self.compute_loss(None, y, y_pred, weights, training=False)
+        logs, _ = self._update_metrics_variables(fresh, loss, None, y, y_pred, weights)
         return {name: float(logs[name]) for name in sorted(logs)}
 
     def train_step(self, state, data):
@@ -656,18 +638,20 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
             `(probabilities, is_empty)`: float32 (num_texts, num_classes) and
             bool (num_texts,).
         """
-        check_not_forked()  # before the tokenizer starts threads
         self._check_preprocessor()
-        probabilities = np.zeros((len(texts), self.num_classes), np.float32)
+        return self._read_texts(self._predict_packed, texts, batch_size, verbose)
+
+    def _read_texts(self, read, texts, batch_size, verbose):
+        """What `read` gives for the tokens of each text, and which are empty."""
+        check_not_forked()  # before the tokenizer starts threads
+        outputs = np.zeros((len(texts), self.num_classes), np.float32)
         is_empty = np.zeros(len(texts), bool)
         with progress_bar(len(texts), verbose) as progress:
             for start, stop in windows(texts):
                 encoded = self.preprocessor.encode(texts[start:stop])
                 is_empty[start:stop] = encoded.is_empty
-                probabilities[start:stop] = self._predict_packed(
-                    encoded.tokens, batch_size, progress
-                )
-        return probabilities, is_empty
+                outputs[start:stop] = read(encoded.tokens, batch_size, progress)
+        return outputs, is_empty
 
     def predict_tokens(
         self, tokens: RaggedTokens, batch_size=None, verbose="auto"
