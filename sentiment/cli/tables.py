@@ -32,8 +32,9 @@ def print_predictions(
     for text, row in zip(texts, predictions, strict=True):
         is_long = len(text) > SHOWN_CHARACTERS
         shown = f"{text[:SHOWN_CHARACTERS]}…" if is_long else text
-        label = f"{row['label']} ({EMPTY_NOTE})" if row["is_empty"] else row["label"]
-        values = (f"{value:.3f}" for value in row["probabilities"].values())
+        label = f"({EMPTY_NOTE})" if row["is_empty"] else row["label"]
+        probabilities = row["probabilities"].values()
+        values = ("" if value is None else f"{value:.3f}" for value in probabilities)
         table.add_row(Text(shown), Text(label), *values)
     console = console or Console()
     console.width = max(console.width, NARROWEST)

@@ -61,6 +61,7 @@ from sentiment.config.space import (
     parse_space,
     tunable_types,
 )
+from sentiment.config.tables import TableConfig
 from sentiment.config.training import (
     ADVERSARIES,
     DEFAULT_CACHE_DIR,
@@ -117,6 +118,7 @@ __all__ = [
     "PretrainingConfig",
     "RunConfig",
     "SpeedConfig",
+    "TableConfig",
     "TrainCommand",
     "TrainingConfig",
     "TuneCommand",

@@ -14,6 +14,7 @@ from sentiment.config.runs import (
 )
 from sentiment.config.settings import MAX_SEED, CheckedConfig, setting
 from sentiment.config.space import Dimension, default_space, parse_space
+from sentiment.config.tables import TableConfig
 from sentiment.config.training import SpeedConfig
 from sentiment.errors import InputError
 
@@ -248,19 +249,29 @@ class EvaluateCommand(ModelCommand):
 
 
 @dataclass(frozen=True)
-class PredictCommand(ModelCommand):
+class PredictCommand(TableConfig, ModelCommand):
     """The settings of `sentiment predict`."""
 
     speed: SpeedConfig = dataclasses.field(default_factory=SpeedConfig)
     text: tuple[str, ...] = setting(
         (), "A text to classify; may be given several times.", repeated=True
     )
-    input: str = setting("", "File of texts: CSV, TSV, JSONL or Parquet.")
-    text_column: str = setting("text", "Column of the text in --input.")
-    output: str = setting("", "File for --input's rows with their predictions.")
+    input: str = setting(
+        "",
+        "File of texts: a table in CSV, TSV, JSON or Parquet, a workbook, or .txt with "
+        "one text a line; maybe compressed.",
+    )
+    text_column: str = setting("", "Column of the text in --input; empty: 'text'.")
+    output: str = setting(
+        "",
+        "File for --input's rows with their predictions: .csv, .tsv, .jsonl or "
+        ".parquet.",
+    )
     overwrite: bool = setting(False, "Replace --output if it exists.")
     skip_bad_rows: bool = setting(
-        False, "Leave out and count rows of --input that cannot be used."
+        False,
+        "Give rows of --input that cannot be read a note instead of a label, instead "
+        "of stopping.",
     )
 
     def __post_init__(self):

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 
 from sentiment.config.baselines import TEACHERS
 from sentiment.config.settings import CheckedConfig, setting
+from sentiment.config.tables import TableConfig, check_names
 from sentiment.errors import InputError
 
 BUNDLED_DATASET = "quickstart"
 
 
 @dataclass(frozen=True)
-class DataConfig(CheckedConfig):
+class DataConfig(TableConfig):
     """Where reviews come from."""
 
     dataset: str = setting(
@@ -26,16 +27,14 @@ class DataConfig(CheckedConfig):
     )
     train_file: str = setting(
         "",
-        "Own training data: CSV, TSV, JSONL or Parquet, instead of --dataset.",
+        "Own training data, instead of --dataset: a table in CSV, TSV, JSON, Parquet, "
+        "a workbook or fastText's format, maybe compressed.",
         is_path=True,
     )
     validation_file: str = setting(
         "", "Own validation data; empty: a part of the training data.", is_path=True
     )
     test_file: str = setting("", "Own test data; empty: no test scores.", is_path=True)
-    text_column: str = setting(
-        "", "Column of the text; empty: 'text', or the only text feature of a TFDS set."
-    )
     label_column: str = setting(
         "",
         "Column of the label; empty: 'label', or the only class label of a TFDS set.",
@@ -44,6 +43,12 @@ class DataConfig(CheckedConfig):
         (),
         "Comma-separated class names, class 0 first; empty: those of the data set, or "
         "those that occur in the training file.",
+    )
+    label_map: tuple[str, ...] = setting(
+        (),
+        "What the labels of own files mean, comma-separated: 1:negative,2:positive, or "
+        "1-2:negative,3:neutral,4-5:positive for numbers from one to another. The "
+        "classes are in the order in which they are named here.",
     )
     validation_fraction: float = setting(
         0.1,
@@ -57,9 +62,6 @@ class DataConfig(CheckedConfig):
     )
     max_test_examples: int = setting(
         0, "Test on at most this many examples, drawn by seed; 0: all.", at_least=0
-    )
-    skip_bad_rows: bool = setting(
-        False, "Skip and count unusable rows of own files, instead of stopping."
     )
 
     def __post_init__(self):
@@ -76,12 +78,24 @@ class DataConfig(CheckedConfig):
                 "--validation_file and --test_file). Received: "
                 f"dataset={self.dataset!r}, {received}."
             )
-        if self.text_column and self.text_column == self.label_column:
+        columns = [
+            (given or ("" if self.dataset else default)).strip()
+            for given, default in (
+                (self.text_column, "text"),
+                (self.label_column, "label"),
+            )
+        ]
+        if columns[0] and columns[0] == columns[1]:
             raise InputError(
                 "--text_column and --label_column must differ. Received: "
-                f"{self.text_column!r} for both."
+                f"{columns[0]!r} for both (empty means 'text' and 'label')."
             )
-        _check_names("label_names", self.label_names)
+        check_names("label_names", self.label_names)
+        if self.dataset and self.label_map:
+            raise InputError(
+                "--label_map is for own files; a --dataset names its classes itself. "
+                f"Received: dataset={self.dataset!r}."
+            )
         fixed = [
             name
             for name in ("text_column", "label_column", "label_names")
@@ -95,7 +109,7 @@ class DataConfig(CheckedConfig):
 
 
 @dataclass(frozen=True)
-class CorpusConfig(CheckedConfig):
+class CorpusConfig(TableConfig):
     """Where a language model's text comes from."""
 
     dataset: str = setting("", "TFDS name of a set with a text feature.")
@@ -114,24 +128,17 @@ class CorpusConfig(CheckedConfig):
     )
     text_files: tuple[str, ...] = setting(
         (),
-        "Comma-separated own files: CSV, TSV, JSONL or Parquet, or .txt with one "
-        "document a line.",
+        "Comma-separated own files: tables, or .txt with one document a line.",
         is_path=True,
     )
     exclude_files: tuple[str, ...] = setting(
         (), "Comma-separated files whose texts are left out.", is_path=True
-    )
-    text_column: str = setting(
-        "", "Column of the text; empty: 'text', or the only text feature of a TFDS set."
     )
     validation_fraction: float = setting(
         0.01, "Share of the documents held out to measure perplexity.", above=0, below=1
     )
     max_documents: int = setting(
         0, "Use at most this many documents, drawn by seed; 0: all.", at_least=0
-    )
-    skip_bad_rows: bool = setting(
-        False, "Skip and count unusable rows of own files, instead of stopping."
     )
 
     def __post_init__(self):
@@ -165,8 +172,8 @@ class UnlabelledTextsConfig(CheckedConfig):
     )
     unlabelled_file: str = setting(
         "",
-        "Own texts to learn from without labels: CSV, TSV, JSONL or Parquet, or .txt "
-        "with one text a line.",
+        "Own texts to learn from without labels: a table, or .txt with one text a "
+        "line.",
         is_path=True,
     )
 
@@ -222,12 +229,3 @@ class UnlabelledConfig(UnlabelledTextsConfig):
                 "--teacher_weight is for a trained model as --teacher; any other is "
                 f"fitted to the labels themselves. Received: teacher={self.teacher!r}."
             )
-
-
-def _check_names(flag: str, names: tuple[str, ...]):
-    stripped = [name.strip() for name in names]
-    if not all(stripped) or len(set(stripped)) != len(stripped):
-        raise InputError(
-            f"--{flag} must be different names, none of them empty. "
-            f"Received: {', '.join(map(repr, names))}."
-        )

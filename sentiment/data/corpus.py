@@ -118,9 +118,7 @@ def _read(config: CorpusConfig) -> tuple[list[str], list[str], int]:
     files = [(texts, path) for path in config.text_files]
     files += [(excluded, path) for path in config.exclude_files]
     for target, path in files:
-        found, skipped = read_texts(
-            path, config.text_column or "text", config.skip_bad_rows
-        )
+        found, skipped = read_texts(path, config)
         target += found
         num_skipped += skipped
     return texts, excluded, num_skipped

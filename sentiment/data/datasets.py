@@ -16,6 +16,7 @@ from sklearn.model_selection import train_test_split
 from sentiment.config import BUNDLED_DATASET, DataConfig
 from sentiment.data.examples import Examples, Source, SourceKind
 from sentiment.data.file_source import OWN_FILES, FileSource
+from sentiment.data.labels import doubts, label_stands_in_text
 from sentiment.data.tfds_source import TFDS
 from sentiment.errors import InputError
 
@@ -49,7 +50,7 @@ class Splits:
 def _open_bundled(config: DataConfig, label_names: Sequence[str]) -> Source:
     splits = ("train", "validation", "test")
     paths = {split: BUNDLED_FOLDER / f"{split}.csv" for split in splits}
-    return FileSource(paths, "text", "label", BUNDLED_LABELS)
+    return FileSource(paths, label_names=BUNDLED_LABELS)
 
 
 BUNDLED = SourceKind(lambda config: config.dataset == BUNDLED_DATASET, _open_bundled)
@@ -91,6 +92,9 @@ def load_splits(
     """
     source = open_source(config, label_names)
     train, validation = _train_and_validation(source, config, seed)
+    for doubt in doubts(train.labels.tolist(), source.label_names):
+        logger.warning(doubt)
+    _warn_of_labels_in_texts(train, source.label_names)
     test = source.read("test") if "test" in source.splits else None
     test_texts = test.texts if test is not None else ()
     if test is not None and config.max_test_examples:
@@ -126,9 +130,18 @@ def load_split(
     source = open_source(config, label_names)
     class_of = match_classes(source.label_names, label_names)
     examples = _read_split(source, config, split, seed)
-    if source.num_skipped_rows:
-        logger.info(f"Skipped {source.num_skipped_rows:,} bad rows.")
+    _warn_of_labels_in_texts(examples, source.label_names)
     return Examples(examples.texts, class_of[examples.labels])
+
+
+def _warn_of_labels_in_texts(examples: Examples, label_names: Sequence[str]):
+    names = [label_names[code] for code in examples.labels]
+    share = label_stands_in_text(examples.texts, names, label_names)
+    if share > 0.95:
+        logger.warning(
+            f"In {share:.0%} of the texts the label stands in the text, and no other: "
+            "a model may read it there and be right for nothing. Check --text_column."
+        )
 
 
 def match_classes(own: Sequence[str], wanted: Sequence[str]) -> np.ndarray:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from sentiment.config import DataConfig
+from sentiment.config import DataConfig, TableConfig
 from sentiment.data.examples import Examples, SourceKind
 from sentiment.data.labelled_rows import read_labelled
-from sentiment.data.table_reader import column_names
+from sentiment.data.tables.reader import Table
 
 
 class FileSource:
@@ -14,24 +14,27 @@ class FileSource:
 
     Args:
         paths: file of each split that there is.
-        label_names: the classes, or empty to take those of the train file.
+        options: how the files are read.
+        label_column: column of the label; empty: "label".
+        label_names: the classes, or empty to take those of the first file.
+        label_map: what labels mean.
     """
 
     def __init__(
         self,
         paths: dict[str, str | Path],
-        text_column: str,
-        label_column: str,
+        options: TableConfig = TableConfig(),  # noqa: B008, frozen
+        label_column: str = "",
         label_names: Sequence[str] = (),
-        skip_bad_rows: bool = False,
+        label_map: Sequence[str] = (),
     ):
         self.splits = tuple(paths)
         self.num_skipped_rows = 0
         self._paths = paths
-        self._columns = {"text_column": text_column, "label_column": label_column}
-        self._skip_bad_rows = skip_bad_rows
+        self._options = options
+        self._labels = {"label_column": label_column, "label_map": label_map}
         for path in paths.values():  # Report a missing file before reading any.
-            column_names(path)
+            Table(path, options)
         self._train = None
         self.label_names = tuple(label_names)
         if not self.label_names:
@@ -49,10 +52,7 @@ class FileSource:
 
     def _read_rows(self, path, label_names):
         return read_labelled(
-            path,
-            **self._columns,
-            label_names=label_names,
-            skip_bad_rows=self._skip_bad_rows,
+            path, self._options, label_names=label_names, **self._labels
         )
 
 
@@ -64,10 +64,10 @@ def _open(config: DataConfig, label_names: Sequence[str]) -> FileSource:
     }
     return FileSource(
         {split: path for split, path in paths.items() if path},
-        config.text_column or "text",
-        config.label_column or "label",
+        config,
+        config.label_column,
         config.label_names or tuple(label_names),
-        config.skip_bad_rows,
+        config.label_map,
     )
 
 

@@ -1,25 +1,24 @@
 """Texts, and labels, of users' own tables."""
 
-import re
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from sentiment.data.table_reader import (
-    PLAIN_SUFFIX,
-    input_errors,
-    open_text,
-    place,
-    read_rows,
-    table_suffix,
-)
+from sentiment.config.tables import TableConfig
+from sentiment.data.labels import Classes, LabelMap
+from sentiment.data.tables.names import tidy_name
+from sentiment.data.tables.reader import Table
 from sentiment.errors import InputError
 
+TEXT_COLUMN = "text"
+LABEL_COLUMN = "label"
 _MAX_LABELS = 100
 _SHOWN_BAD_ROWS = 10
-_INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]{0,17})(\.0+)?")
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,124 +26,149 @@ class LabelledRows:
     """The usable rows of a labelled table, in file order.
 
     Attributes:
-        texts: N strings as in the file, possibly empty.
+        texts: N strings as in the file, none of them blank.
         labels: int32 array (N,), indices into `label_names`.
         label_names: the classes, by index.
         num_skipped: how many bad rows were left out.
+        num_without_text: how many rows were left out because they have no text.
     """
 
     texts: list[str]
     labels: np.ndarray
     label_names: tuple[str, ...]
     num_skipped: int
+    num_without_text: int
 
 
 def read_labelled(
     path: str | Path,
+    options: TableConfig = TableConfig(),  # noqa: B008, frozen
     *,
-    text_column: str,
-    label_column: str,
+    label_column: str = "",
     label_names: Sequence[str] | None = None,
-    skip_bad_rows: bool = False,
+    label_map: Sequence[str] = (),
 ) -> LabelledRows:
     """Reads the texts and labels of a table.
 
+    Rows without a text are left out and counted. What was left out is logged.
+
     Example:
-    >>> rows = read_labelled("a.csv", text_column="text", label_column="label")
+    >>> rows = read_labelled("a.csv")
     >>> rows.label_names, rows.labels
     (('neg', 'pos'), array([1, 0], dtype=int32))
 
     Args:
-        path: a table, see `read_rows`.
-        text_column: column of strings. An empty string is a text, null is not.
+        path: a table, see `Table`.
+        options: how it is read; its `skip_bad_rows` says whether to leave out and
+            count bad rows: those that cannot be parsed, or whose text is no string or
+            whose label is missing or no class.
         label_column: column of strings or numbers; 1, 1.0 and "1" are one label.
-        label_names: the classes by index. A label is a name or, unless names
-            are integers themselves, an index. None takes the distinct labels,
-            in numeric order if all are integers, else alphabetically.
-        skip_bad_rows: whether to leave out and count bad rows: those that
-            cannot be parsed or lack a usable text or label.
+            Empty: "label".
+        label_names: the classes by index. A label is a name or, unless names are
+            numbers themselves, an index. None takes the distinct labels, in numeric
+            order if all are numbers, else alphabetically.
+        label_map: what labels mean, see `LabelMap`.
 
     Raises:
-        InputError: see `read_rows`; or there are bad rows and not
-            `skip_bad_rows`, no usable row, or over 100 distinct labels without
-            `label_names`.
+        InputError: see `Table`; or there are bad rows and not `skip_bad_rows`, no
+            usable row, over 100 distinct labels without `label_names`, or numbers
+            that may be indices but need not be.
     """
     path = Path(path)
-    classes = {} if label_names is None else _classes(label_names)
-    texts, labels, bad_rows = [], [], _BadRows(path)
-    for line, row in read_rows(path, (text_column, label_column), bad_rows.add):
+    classes = Classes(label_names, LabelMap(label_map) if label_map else None)
+    table = Table(path, options)
+    text_key = table.key(options.text_column or TEXT_COLUMN)
+    label_key = table.key(label_column or LABEL_COLUMN)
+    texts, bad_rows, num_without_text = [], _BadRows(path, table.place), 0
+    for number, row in table.rows(bad_rows.add):
+        text = row.get(text_key)
+        if is_missing(text):
+            num_without_text += 1
+            continue
         try:
-            text, label = _text(row[text_column]), _label(row[label_column])
-            if label_names is None:
-                classes.setdefault(label, len(classes))
-            elif label not in classes:
-                raise ValueError(f"label {label!r:.60} is not in {label_names!r}")
+            _check_text(text)
+            classes.add(row.get(label_key))
         except ValueError as error:
-            bad_rows.add(line, error)
+            bad_rows.add(number, error)
             continue
         if label_names is None and len(classes) > _MAX_LABELS:
             raise InputError(
-                f"{path}: column {label_column!r} has more than {_MAX_LABELS} "
-                "distinct values. Is it the label column?"
+                f"{path}: column {label_key!r} has more than {_MAX_LABELS} distinct "
+                "values. If it is the label column, give the classes with "
+                "--label_names, or join labels with --label_map."
             )
         texts.append(text)
-        labels.append(classes[label])
-
-    bad_rows.check(skip_bad_rows, usable=bool(texts))
-    labels = np.array(labels, np.int32)
-    if label_names is None:
-        numeric = all(map(_INTEGER.fullmatch, classes))
-        label_names = sorted(classes, key=int if numeric else None)
-        labels = np.array([*map(label_names.index, classes)], np.int32)[labels]
-    return LabelledRows(texts, labels, tuple(label_names), bad_rows.count)
+    classes.check_indices(path)
+    bad_rows.check(options.skip_bad_rows, num_without_text, usable=bool(texts))
+    codes, names = classes.resolved()
+    return LabelledRows(
+        texts, np.array(codes, np.int32), names, bad_rows.count, num_without_text
+    )
 
 
 def read_texts(
-    path: str | Path, text_column: str, skip_bad_rows: bool = False
+    path: str | Path,
+    options: TableConfig = TableConfig(),  # noqa: B008, frozen
 ) -> tuple[list[str], int]:
-    """Reads the texts of a table, or of a .txt file with one text a line.
+    """Reads the texts of a table.
+
+    Rows without a text are left out. What was left out is logged.
 
     Args:
-        path: a table, see `read_rows`, or UTF-8 text. Blank lines are skipped.
-        text_column: column of strings, in a table.
-        skip_bad_rows: whether to leave out and count bad rows.
+        path: a table, see `Table`.
+        options: how it is read; see `read_labelled`.
 
     Returns:
-        `(texts, num_skipped)`.
+        `(texts, num_skipped)`, the number of bad rows.
 
     Raises:
         InputError: see `read_labelled`.
     """
     path = Path(path)
-    bad_rows = _BadRows(path)
-    if table_suffix(path, or_plain=True) == PLAIN_SUFFIX:
-        with input_errors(path), open_text(path) as stream:
-            texts = [line.rstrip("\r\n") for line in stream if line.strip()]
-    else:
-        texts = []
-        for line, row in read_rows(path, (text_column,), bad_rows.add):
-            try:
-                texts.append(_text(row[text_column]))
-            except ValueError as error:
-                bad_rows.add(line, error)
-    bad_rows.check(skip_bad_rows, usable=bool(texts))
+    table = Table(path, options)
+    text_key = table.key(options.text_column or TEXT_COLUMN)
+    texts, bad_rows, num_without_text = [], _BadRows(path, table.place), 0
+    for number, row in table.rows(bad_rows.add):
+        text = row.get(text_key)
+        if is_missing(text):
+            num_without_text += 1
+            continue
+        try:
+            _check_text(text)
+            texts.append(text)
+        except ValueError as error:
+            bad_rows.add(number, error)
+    bad_rows.check(options.skip_bad_rows, num_without_text, usable=bool(texts))
     return texts, bad_rows.count
+
+
+def is_missing(text: object) -> bool:
+    """Whether a cell holds no text: nothing, NaN, or only what cannot be seen."""
+    if isinstance(text, str):
+        return not tidy_name(text)
+    return text is None or text != text
+
+
+def _check_text(text: object):
+    if not isinstance(text, str):
+        raise ValueError(f"text {text!r:.60} is no string")
 
 
 class _BadRows:
     """Counts a file's bad rows, and shows the first of them."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, place: str):
         self.count = 0
-        self._path = path
+        self._path, self._place = path, place
         self._shown = []
 
-    def add(self, line: int, reason: object) -> None:
+    def add(self, number: int, reason: object) -> None:
         self.count += 1
         if self.count <= _SHOWN_BAD_ROWS:
-            self._shown.append(f"\n  {place(self._path)} {line}: {reason}")
+            self._shown.append(f"\n  {self._place} {number}: {reason}")
 
-    def check(self, skip: bool, usable: bool) -> None:
+    def check(self, skip: bool, num_without_text: int, usable: bool) -> None:
+        """Raises, or logs what is left out."""
         shown = "".join(self._shown)
         if self.count > len(self._shown):
             shown += f"\n  and {self.count - len(self._shown)} more"
@@ -154,30 +178,13 @@ class _BadRows:
                 f"{shown}"
             )
         if not usable:
-            raise InputError(f"{self._path} has no usable row.{shown}")
-
-
-def _classes(label_names: Sequence[str]) -> dict[str, int]:
-    """Maps every spelling of a label, name or index, to its class."""
-    classes = {_label(name): code for code, name in enumerate(label_names)}
-    # With the names "1" to "5", a stray 0 must not become class "1".
-    if not any(map(_INTEGER.fullmatch, classes)):
-        classes |= {str(code): code for code in range(len(label_names))}
-    return classes
-
-
-def _text(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    raise ValueError("no text" if value is None else f"text {value!r:.60} is no string")
-
-
-def _label(value: object) -> str:
-    """Returns a label's one spelling: stripped, an integer without ".0" or "+"."""
-    # NaN, the one value unequal to itself, is a missing number in pandas' files.
-    if value is None or value != value or not str(value).strip():
-        raise ValueError("no label")
-    if isinstance(value, dict | list | bytes):
-        raise ValueError(f"label {value!r:.60} is neither string nor number")
-    label = str(value).strip()
-    return str(int(label.split(".")[0])) if _INTEGER.fullmatch(label) else label
+            without = (
+                f" ({num_without_text:,} have no text)" if num_without_text else ""
+            )
+            raise InputError(f"{self._path} has no usable row{without}.{shown}")
+        if self.count:
+            logger.info(f"{self._path}: skipped {self.count:,} bad rows.{shown}")
+        if num_without_text:
+            logger.info(
+                f"{self._path}: left out {num_without_text:,} rows without text."
+            )

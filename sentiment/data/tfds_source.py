@@ -1,5 +1,6 @@
 """TensorFlow Datasets, read without TensorFlow."""
 
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -8,6 +9,8 @@ from sentiment.config import DataConfig
 from sentiment.data.examples import Examples, SourceKind
 from sentiment.errors import InputError
 from sentiment.runtime.network import has_network
+
+logger = logging.getLogger(__name__)
 
 # Any host that is up wherever there is a network; the data set's own host is
 # known to its download code alone.
@@ -51,7 +54,10 @@ class TfdsSource:
     def read(self, split: str) -> Examples:
         rows = self._rows(self._tfds_splits[split])
         labelled = [row for row in rows if row[self._label] >= 0]
-        self.num_skipped_rows += len(rows) - len(labelled)
+        if len(labelled) < len(rows):
+            num_skipped = len(rows) - len(labelled)
+            self.num_skipped_rows += num_skipped
+            logger.info(f"Split {split}: skipped {num_skipped:,} rows without label.")
         texts = [row[self._text].decode("utf-8", "replace") for row in labelled]
         labels = np.array([row[self._label] for row in labelled], np.int64)
         return Examples(texts, self._class_of[labels])

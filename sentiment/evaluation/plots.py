@@ -18,6 +18,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter, StrMethodFormatter
 from sentiment.config import MONITORS
 from sentiment.evaluation.comparison import Compared
 from sentiment.evaluation.trials import TrialResult, best_of
+from sentiment.runtime.outputs import new_file, storage_errors
 
 DPI = 150
 
@@ -516,7 +517,8 @@ def _save(figure: Figure, path: str | Path) -> Path:
     """Write a figure as PNG, creating the folder, and return its path."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, format="png")
+    with new_file(path) as temporary, storage_errors(path):
+        figure.savefig(temporary, format="png")
     return path
 
 

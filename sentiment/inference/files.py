@@ -1,17 +1,27 @@
 """Predictions of files of any size."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from tqdm.auto import tqdm
 
-from sentiment.data.table_reader import column_names, read_rows, table_suffix
-from sentiment.data.table_writer import TableWriter
+from sentiment.config import TableConfig
+from sentiment.data.labelled_rows import TEXT_COLUMN, is_missing
+from sentiment.data.tables.reader import Table
+from sentiment.data.tables.rows import BadRow
+from sentiment.data.tables.writer import TableWriter, check_target
 from sentiment.errors import InputError
-from sentiment.inference.rows import predict_chunks, prediction_columns
+from sentiment.inference.rows import (
+    NotedRow,
+    noted_row,
+    predict_chunks,
+    prediction_columns,
+)
 from sentiment.models.packed_text_classifier import PackedTextClassifier
 
 SHOWN_BAD_ROWS = 10
@@ -22,12 +32,14 @@ class PredictedFile:
     """How `predict_file` went.
 
     Attributes:
-        num_rows: rows written.
-        num_bad_rows: rows left out because they could not be read.
-        first_bad_rows: the line number and what was wrong, for the first of them.
+        num_rows: rows written, one for each of the input.
+        num_without_text: of these, how many have no label because they have no text.
+        num_bad_rows: of these, how many have none because they cannot be read.
+        first_bad_rows: the places and what is wrong, for the first of them.
     """
 
     num_rows: int
+    num_without_text: int
     num_bad_rows: int
     first_bad_rows: tuple[str, ...]
 
@@ -37,85 +49,121 @@ def predict_file(
     input_path: str | Path,
     output_path: str | Path,
     *,
-    text_column: str = "text",
     batch_size: int | None = None,
     overwrite: bool = False,
-    skip_bad_rows: bool = False,
+    **reading: Any,
 ) -> PredictedFile:
     """Classifies a file of any size; memory does not grow with it.
 
-    All columns are kept. Added are `label`, `score` (the label's probability),
-    `probability_<class>` for each class, and `note`, which says so where a
-    text was empty after cleaning. Where the file has a column of such a name
-    already, the added ones begin with `predicted_`.
+    All columns and all rows are kept, in their order. Added are `label`, `score` (the
+    label's probability), `probability_<class>` for each class, and `note`, which says
+    why where there is no label. Where the file has a column of such a name already,
+    the added ones begin with `predicted_`.
+
+    The whole input is read once before, so that what is wrong with it is said before
+    the work begins.
 
     Args:
         classifier: the model.
-        input_path: CSV, TSV, JSONL or Parquet.
-        output_path: one of these too; it appears when all went well.
-        text_column: column of the text.
+        input_path: a table, see `Table`.
+        output_path: CSV, TSV, JSONL or Parquet; it appears when all went well.
         batch_size: rows computed at once.
         overwrite: whether to replace an existing output.
-        skip_bad_rows: whether to leave out rows that cannot be read.
+        **reading: how the input is read, as of `TableConfig`: its `text_column`,
+            `encoding`, `delimiter` and so on; `skip_bad_rows` gives rows that cannot be
+            read a note instead of a label.
 
     Raises:
         InputError: a file or column is missing, a row cannot be read and not
             `skip_bad_rows`, the output exists and not `overwrite`.
     """
-    if Path(input_path).resolve() == Path(output_path).resolve():
+    options = TableConfig(**reading)
+    if os.path.realpath(input_path) == os.path.realpath(output_path):
         raise InputError(f"The input and the output are the same file: {input_path}.")
-    present = _columns(input_path)
-    if text_column not in present:
+    check_target(output_path, overwrite)
+    found = _survey(input_path, options)
+    if found.bad_rows and not options.skip_bad_rows:
+        listed = "".join(f"\n  {row}" for row in found.bad_rows)
+        more = found.num_bad_rows - len(found.bad_rows)
         raise InputError(
-            f"{input_path} has no column {text_column!r}. It has: "
-            f"{', '.join(present)}. Give another `text_column`."
+            f"{input_path}: bad rows: {found.num_bad_rows}. --skip_bad_rows gives them "
+            f"a note instead of a label.{listed}"
+            + (f"\n  and {more} more" if more else "")
         )
-    added = prediction_columns(classifier.label_names, present)
-    bad_rows: list[str] = []
+    table = Table(input_path, options)
+    text_key = table.key(options.text_column or TEXT_COLUMN)
+    added = prediction_columns(classifier.label_names, found.columns)
+    header = [*table.header, *found.columns[len(table.header) :], *added]
     num_written = 0
-    schema = _schema(input_path, output_path, added)
     with (
-        TableWriter(output_path, overwrite, [*present, *added], schema) as writer,
-        tqdm(desc="Predicting", unit=" rows") as progress,
+        TableWriter(
+            output_path,
+            overwrite,
+            [*found.columns, *added],
+            _schema(input_path, output_path, added),
+            header,
+        ) as writer,
+        tqdm(desc="Predicting", unit=" rows", total=found.num_rows) as progress,
     ):
-        rows = _text_rows(input_path, text_column, bad_rows if skip_bad_rows else None)
-        for chunk in predict_chunks(classifier, rows, text_column, added, batch_size):
+        rows = _noted_rows(table, text_key)
+        for chunk in predict_chunks(classifier, rows, added, batch_size):
             writer.write(chunk)
             num_written += len(chunk)
             progress.update(len(chunk))
-    return PredictedFile(num_written, len(bad_rows), tuple(bad_rows[:SHOWN_BAD_ROWS]))
+    return PredictedFile(
+        num_written, found.num_without_text, found.num_bad_rows, found.bad_rows
+    )
 
 
-def _columns(path: str | Path) -> list[str]:
-    """All columns; the rows of a JSONL file may each have others."""
-    columns = dict.fromkeys(column_names(path))
-    if table_suffix(path) == ".jsonl":
-        for _, row in read_rows(path, on_bad_row=lambda *_: None):
+@dataclass(frozen=True)
+class _Found:
+    """What a first reading of a file finds."""
+
+    columns: list[str]  # keys of all rows: those of JSON may each have others
+    num_rows: int
+    num_without_text: int
+    num_bad_rows: int
+    bad_rows: tuple[str, ...]  # the first of them
+
+
+def _survey(path: str | Path, options: TableConfig) -> _Found:
+    table = Table(path, options)
+    text_key = table.key(options.text_column or TEXT_COLUMN)
+    columns, bad_rows = dict.fromkeys(table.keys), []
+    num_rows = num_without_text = num_bad_rows = 0
+    for number, row in tqdm(table, "Checking", unit=" rows", delay=1, leave=False):
+        num_rows += 1
+        if isinstance(row, dict):
             columns.update(dict.fromkeys(row))
-    return list(columns)
+            if is_missing(row.get(text_key)):
+                num_without_text += 1
+                continue
+            reason = noted_row(row, text_key).note
+        else:
+            reason = row.reason
+        if reason:
+            num_bad_rows += 1
+            if num_bad_rows <= SHOWN_BAD_ROWS:
+                bad_rows.append(f"{table.place} {number}: {reason}")
+    return _Found(
+        list(columns), num_rows, num_without_text, num_bad_rows, tuple(bad_rows)
+    )
+
+
+def _noted_rows(table: Table, text_key: str) -> Iterator[NotedRow]:
+    for number, row in table:
+        if isinstance(row, BadRow):
+            yield NotedRow(row.values, "", f"{table.place} {number}: {row.reason}")
+        else:
+            yield noted_row(row, text_key)
 
 
 def _schema(input_path, output_path, added: list[str]) -> pa.Schema | None:
     """From Parquet to Parquet, columns keep their types."""
-    if not table_suffix(input_path) == table_suffix(output_path) == ".parquet":
+    both = {Path(path).suffix.lower() for path in (input_path, output_path)}
+    if both != {".parquet"}:
         return None
     numbers = dict.fromkeys(added[1:-1], pa.float64())
     types = {added[0]: pa.string(), **numbers, added[-1]: pa.string()}
     schema = pq.read_schema(input_path)
     return pa.schema([*schema, *types.items()], schema.metadata)
-
-
-def _text_rows(path, text_column, bad_rows: list[str] | None) -> Iterator[dict]:
-    def on_bad_row(line, reason):
-        if bad_rows is None:
-            raise InputError(
-                f"{path}, line {line}: {reason}. `skip_bad_rows` leaves such rows out."
-            )
-        shown = len(bad_rows) < SHOWN_BAD_ROWS
-        bad_rows.append(f"line {line}: {reason}" if shown else "")
-
-    for line, row in read_rows(path, [text_column], on_bad_row):
-        if isinstance(row[text_column], str):
-            yield row
-        else:
-            on_bad_row(line, f"text {row[text_column]!r:.60} is no string")

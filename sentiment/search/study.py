@@ -29,7 +29,6 @@ from optuna.trial import TrialState
 from sentiment.config import MONITORS, Dimension, RunConfig
 from sentiment.data.cache import fingerprint
 from sentiment.data.datasets import load_splits
-from sentiment.data.table_writer import write_whole
 from sentiment.errors import InputError
 from sentiment.evaluation.trials import (
     TrialResult,
@@ -40,6 +39,7 @@ from sentiment.evaluation.trials import (
 from sentiment.runs.files import CONFIG_FILE, METRICS_FILE, PLOTS_FOLDER
 from sentiment.runs.identity import FORMAT, check_same_run, settings_of
 from sentiment.runs.workdir import InUse, Workdir
+from sentiment.runtime.outputs import write_whole
 from sentiment.runtime.signals import HeldSignal
 from sentiment.search.report import draw_plots, progress, trial_results
 from sentiment.search.worker import Outcome, train_trial

@@ -319,8 +319,6 @@ def _log_corpus(corpus: Corpus):
         f"for validation; left out: {corpus.num_excluded:,} that are test texts, "
         f"{corpus.num_repeated:,} repeated."
     )
-    if corpus.num_skipped_rows:
-        logger.info(f"Skipped {corpus.num_skipped_rows:,} bad rows.")
 
 
 def _scores(loss: float, documents: EncodedDocuments) -> dict:

@@ -343,5 +343,3 @@ def _log_splits(splits: Splits):
         if examples is not None
     ]
     logger.info(f"{', '.join(sizes)}; classes {', '.join(splits.label_names)}.")
-    if splits.num_skipped_rows:
-        logger.info(f"Skipped {splits.num_skipped_rows:,} bad rows.")

@@ -55,9 +55,7 @@ def read_unlabelled(config: RunConfig) -> tuple[list[str], int]:
     """
     data, unlabelled = config.data, config.unlabelled
     if unlabelled.unlabelled_file:
-        return read_texts(
-            unlabelled.unlabelled_file, data.text_column or "text", data.skip_bad_rows
-        )
+        return read_texts(unlabelled.unlabelled_file, data)
     split = unlabelled.unlabelled_split
     if not split:
         return [], 0

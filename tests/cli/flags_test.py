@@ -134,6 +134,9 @@ def other_value(field):
     if field.metadata["choices"]:
         value = next(c for c in field.metadata["choices"] if c != field.default)
         return value, value
+    if field.name in ("encoding", "delimiter"):
+        value = {"encoding": "cp1252", "delimiter": "#"}[field.name]
+        return value, value
     if field.name == "space":
         return "epochs=1:9", ("epochs=1:9",)
     if field.type == tuple[str, ...]:
@@ -331,6 +334,7 @@ def test_saved_config_gives_the_same_run(tmp_path, source):
         **source,
     }
     values |= {"label_names": ("very bad", "so, so", '"good"', "中文")}
+    values |= {"label_map": () if source.get("dataset") else ("1-2:bad, so", "x:good")}
     groups = [
         config_class(**{f.name: values[f.name] for f in settings(config_class)})
         for config_class in (DataConfig, ModelConfig, TrainingConfig, SpeedConfig)

@@ -28,6 +28,7 @@ from sentiment.config import (
     PretrainingConfig,
     PretrainRunConfig,
     SpeedConfig,
+    TableConfig,
     TrainCommand,
     TrainingConfig,
     TuneCommand,
@@ -44,6 +45,7 @@ BASELINE = BaselineRunConfig(DATA, BaselineConfig())
 COMPRESS = CompressRunConfig(DATA, CompressionConfig(model="m"))
 # The least that each config needs.
 VALID = [
+    TableConfig(),
     DATA,
     ModelConfig(preset="p"),  # whose layers may be kept
     TrainingConfig(lora_rank=1),
@@ -172,6 +174,7 @@ def test_limits_that_matter_are_there():
         "monitor",
         "optimizer",
         "pooling",
+        "quoting",
         "shell",
         "split",
         "truncation",

@@ -1,5 +1,6 @@
 import pytest
 
+from sentiment.config import TableConfig
 from sentiment.data import file_source
 from sentiment.data.file_source import FileSource
 from sentiment.errors import InputError
@@ -20,16 +21,16 @@ def count_reads(monkeypatch):
     reads = []
     read_labelled = file_source.read_labelled
 
-    def counted(path, **options):
+    def counted(path, *options, **labels):
         reads.append(path.name)
-        return read_labelled(path, **options)
+        return read_labelled(path, *options, **labels)
 
     monkeypatch.setattr(file_source, "read_labelled", counted)
     return reads
 
 
 def open_files(skip_bad_rows=False, label_names=(), **paths):
-    return FileSource(paths, "text", "label", label_names, skip_bad_rows)
+    return FileSource(paths, TableConfig(skip_bad_rows=skip_bad_rows), "", label_names)
 
 
 def test_texts_and_labels_of_each_split(write):
@@ -60,7 +61,7 @@ def test_given_names_decide_the_classes(write):
 
 def test_columns_are_those_named(write):
     path = write("a.csv", "1,good,pos", "2,bad,neg", header="id,review,stars")
-    source = FileSource({"train": path}, "review", "stars")
+    source = FileSource({"train": path}, TableConfig(text_column="review"), "stars")
     assert source.read("train").texts == ["good", "bad"]
 
 

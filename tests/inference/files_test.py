@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sentiment.data.table_reader import read_rows
+from sentiment.data.tables.reader import Table
 from sentiment.errors import InputError
 from sentiment.inference import rows as rows_module
 from sentiment.inference.files import (
@@ -63,7 +63,7 @@ def predicted(classifier, write, tmp_path):
 
 
 def rows_of(path):
-    return [row for _, row in read_rows(path)]
+    return [row for _, row in Table(path).rows()]
 
 
 def added(row):
@@ -85,17 +85,18 @@ def test_columns_and_order_stay_and_predictions_follow(predicted, before, after)
     assert [{name: row[name] for name in rows[0]} for row in written] == rows
     assert [list(row) for row in written] == [["id", "text", " odd ", *ADDED]] * 3
     labels = [row["label"] for row in written]
-    assert labels == ["good", "bad", "bad"]
-    numbers = [[float(row[name]) for name in ADDED[1:4]] for row in written]
-    expected = [[0.75, 0.25, 0.75], [0.96, 0.96, 0.04], [1, 1, 0]]
+    assert labels[:2] == ["good", "bad"]
+    numbers = [[float(row[name]) for name in ADDED[1:4]] for row in written[:2]]
+    expected = [[0.75, 0.25, 0.75], [0.96, 0.96, 0.04]]
     np.testing.assert_allclose(numbers, expected, rtol=1e-12)
-    assert [row["note"] for row in written] == ["", "", "empty after cleaning"]
+    assert not any(written[2][name] for name in ADDED[:4])
+    assert [row["note"] for row in written] == ["", "", "no text"]
 
 
 def test_number_of_rows_is_returned(classifier, write, tmp_path):
     path = write("a.csv", "text\na\nb\nc\n")
     result = predict_file(classifier, path, tmp_path / "b.csv")
-    assert result == PredictedFile(3, 0, ())
+    assert result == PredictedFile(3, 0, 0, ())
 
 
 def test_batch_size_is_handed_on(predicted, classifier):
@@ -104,7 +105,7 @@ def test_batch_size_is_handed_on(predicted, classifier):
 
 
 def test_text_column_is_the_one_that_is_read(predicted):
-    rows = predicted("text,body\n,xxx\n", text_column="body")
+    rows = predicted("text,body \n,xxx\n", text_column="body")
     assert rows[0]["probability_good"] == 0.03
 
 
@@ -201,7 +202,7 @@ def test_parquet_value_that_python_lacks_is_an_input_error(classifier, tmp_path)
 def test_chunks_change_nothing_but_the_calls(
     monkeypatch, predicted, classifier, limit, after
 ):
-    text = "text,i\n" + "".join(f"{'x' * (i % 7)},{i}\n" for i in range(20))
+    text = "text,i\n" + "".join(f"{'x' * (i % 7 + 1)},{i}\n" for i in range(20))
     whole = predicted(text, after=f"whole.{after}")
     assert classifier.calls == [(20, None)]
     for name, value in limit.items():
@@ -280,34 +281,66 @@ def refused(predicted, *args, **options):
 
 def test_bad_row_is_named_and_nothing_is_left(predicted, tmp_path):
     message = refused(predicted, "text,i\na,1\nb\nc,3\n")
-    assert "a.csv, line 3: 1 fields instead of 2" in message
-    assert "`skip_bad_rows` leaves" in message
+    assert "a.csv: bad rows: 1. --skip_bad_rows gives" in message
+    assert message.endswith("\n  line 3: 1 fields instead of 2")
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]
 
 
-def test_bad_rows_are_skipped_on_request_and_shown(classifier, write, tmp_path):
+@pytest.mark.parametrize("after", SUFFIXES)
+def test_bad_rows_keep_their_place_and_get_a_note(classifier, write, tmp_path, after):
     text = "text,i\n" + "".join(f"good,{i}\nbad\n" for i in range(12))
-    output = tmp_path / "b.csv"
+    output = tmp_path / f"b.{after}"
     path = write("a.csv", text)
     result = predict_file(classifier, path, output, skip_bad_rows=True)
-    assert [row["i"] for row in rows_of(output)] == [str(i) for i in range(12)]
-    assert (result.num_rows, result.num_bad_rows) == (12, 12)
+    rows = rows_of(output)
+    assert [row["text"] for row in rows] == ["good", "bad"] * 12
+    assert [bool(row["label"]) for row in rows] == [True, False] * 12
+    assert rows[1]["note"] == "line 3: 1 fields instead of 2"
+    assert (result.num_rows, result.num_bad_rows) == (24, 12)
     lines = [line.split(":")[0] for line in result.first_bad_rows]
     assert lines == [f"line {n}" for n in range(3, 23, 2)]
     assert result.first_bad_rows[0].startswith("line 3: 1 fields")
 
 
-@pytest.mark.parametrize("value", [None, 3, ["a"], {}])
+@pytest.mark.parametrize("value", [3, ["a"], {}])
 def test_text_that_is_no_string_is_a_bad_row(predicted, value):
     rows = [{"text": "a"}, {"text": value}, {"text": "b"}]
     assert "line 2: text" in refused(predicted, rows, "a.jsonl")
-    good = predicted(rows, "a.jsonl", skip_bad_rows=True)
-    assert [row["text"] for row in good] == ["a", "b"]
+    kept = predicted(rows, "a.jsonl", skip_bad_rows=True)
+    assert [row["text"] for row in kept] == ["a", value, "b"]
+    assert [row["label"] for row in kept] == ["bad", None, "bad"]
+    assert kept[1]["note"] == f"text {value!r} is no string"
+
+
+@pytest.mark.parametrize("before", ["csv", "jsonl", "parquet"])
+def test_rows_without_text_keep_their_place(classifier, write, tmp_path, before):
+    blanks = ["", " \u200b"] if before == "csv" else ["", " \u200b", None]
+    texts = [text for blank in blanks for text in ("a", blank)]
+    path = write(f"a.{before}", [{"text": text, "i": "1"} for text in texts])
+    result = predict_file(classifier, path, tmp_path / "b.jsonl")
+    rows = rows_of(tmp_path / "b.jsonl")
+    assert [row["text"] for row in rows] == texts
+    assert [row["label"] for row in rows] == ["bad", None] * len(blanks)
+    assert {row["note"] for row in rows[1::2]} == {"no text"}
+    assert (result.num_rows, result.num_without_text) == (len(texts), len(blanks))
+    assert sum(size for size, _ in classifier.calls) == len(blanks)
+
+
+def test_repeated_columns_stay_apart(predicted, tmp_path):
+    text = "id,text,,\n1,x,p,q\n2,y,r,s\n"
+    rows = predicted(text, after="b.csv")
+    written = (tmp_path / "b.csv").read_text().splitlines()
+    assert written[0] == f"id,text,,,{','.join(ADDED)}"
+    assert [line.split(",")[:4] for line in written[1:]] == [
+        ["1", "x", "p", "q"],
+        ["2", "y", "r", "s"],
+    ]
+    assert [row[".1"] for row in rows] == ["q", "s"]
 
 
 def test_missing_column_lists_those_there_are(predicted, classifier):
     message = refused(predicted, "review,stars\na,1\n")
-    assert "no column 'text'. It has: review, stars" in message
+    assert "no column 'text'. It has: 'review', 'stars'" in message
     assert classifier.calls == []
 
 

@@ -21,7 +21,12 @@ def test_label_rows_name_the_most_probable_class(classifier):
         "probabilities": {"bad": 0.25, "good": 0.75},
         "is_empty": False,
     }
-    assert (empty["label"], empty["is_empty"]) == ("bad", True)
+    assert empty == {
+        "label": None,
+        "score": None,
+        "probabilities": {"bad": None, "good": None},
+        "is_empty": True,
+    }
 
 
 def test_rows_come_out_in_order_with_what_they_held(classifier):
@@ -36,7 +41,7 @@ def test_rows_come_out_in_order_with_what_they_held(classifier):
         "probability_good": 0.03,
         "note": "",
     }
-    assert found[0]["note"] == "empty after cleaning"
+    assert (found[0]["label"], found[0]["note"]) == (None, "no text")
     assert "label" not in rows[0]  # What was given stays as it is.
 
 
@@ -91,9 +96,24 @@ def test_columns_and_the_text_may_have_other_names(classifier):
     }
 
 
-@pytest.mark.parametrize("row", [{}, {"text": None}, {"text": 3}, {"text": b"x"}])
-def test_a_row_without_a_text_is_shown(classifier, row):
-    with pytest.raises(InputError, match=r"string at 'text'\. Received: {") as error:
+@pytest.mark.parametrize("row", [{}, {"text": None}, {"text": "\ufeff"}])
+def test_a_row_without_text_has_a_note_instead_of_a_label(classifier, row):
+    found = list(predict_rows(classifier, [{"text": "x"}, row, {"text": "y" * 75}]))
+    assert [row["label"] for row in found] == ["bad", None, "good"]
+    assert found[1] == row | {
+        "label": None,
+        "score": None,
+        "probability_bad": None,
+        "probability_good": None,
+        "note": "no text",
+    }
+
+
+@pytest.mark.parametrize("row", [{"text": 3}, {"text": b"x"}])
+def test_a_text_that_is_no_string_is_shown(classifier, row):
+    with pytest.raises(
+        InputError, match=r"string at 'text', or.* Received: {"
+    ) as error:
         list(predict_rows(classifier, [{"text": "x"}, row]))
     assert repr(row) in str(error.value)
 

@@ -10,11 +10,11 @@ CONFIG = CompareCommand
 
 def run(command: CompareCommand):
     """Prints a table, draws a chart."""
-    from sentiment.data.table_writer import check_target
     from sentiment.evaluation.comparison import compare
     from sentiment.evaluation.plots import plot_comparison
     from sentiment.evaluation.predictions import read_predictions, shortest_names
     from sentiment.evaluation.summary import print_comparison
+    from sentiment.runtime.outputs import check_target
 
     if command.output:
         check_target(command.output, command.overwrite)

@@ -12,10 +12,10 @@ CONFIG = EvaluateCommand
 
 def run(command: EvaluateCommand):
     """Scores the model on one split."""
-    from sentiment.data.table_writer import check_target, write_whole
     from sentiment.evaluation.evaluate import evaluate_split
     from sentiment.evaluation.summary import print_scores
     from sentiment.inference.loading import load_classifier
+    from sentiment.runtime.outputs import check_target, write_whole
 
     if command.output:
         check_target(command.output, command.overwrite)
@@ -29,4 +29,6 @@ def run(command: EvaluateCommand):
     )
     print_scores(metrics, command.split.capitalize())
     if command.output:
-        write_whole(command.output, json.dumps(metrics, indent=2) + "\n")
+        write_whole(
+            command.output, json.dumps(metrics, indent=2) + "\n", command.overwrite
+        )

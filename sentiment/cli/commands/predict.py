@@ -30,13 +30,16 @@ def run(command: PredictCommand):
             classifier,
             command.input,
             command.output,
-            text_column=command.text_column,
             batch_size=command.batch_size or None,
             overwrite=command.overwrite,
-            skip_bad_rows=command.skip_bad_rows,
+            **command.reading(),
         )
-        for line in predicted.first_bad_rows:
-            print(f"skipped {line}")
-        count = predicted.num_bad_rows
-        left_out = f", {count:,} bad rows left out" if count else ""
-        print(f"{predicted.num_rows:,} rows written to {command.output}{left_out}.")
+        for row in predicted.first_bad_rows:
+            print(f"no label: {row}")
+        unlabelled = {
+            "without text": predicted.num_without_text,
+            "that cannot be read": predicted.num_bad_rows,
+        }
+        counts = [f"{count:,} {why}" for why, count in unlabelled.items() if count]
+        without = f"; no label for {' and '.join(counts)}" if counts else ""
+        print(f"{predicted.num_rows:,} rows written to {command.output}{without}.")

@@ -191,7 +191,7 @@ def test_skipped_rows_are_counted(call_script, trained, tmp_path):
         "evaluate", model, f"--test_file={tmp_path}/bad.csv", "--skip_bad_rows"
     )
     assert result.status == 0, result.err
-    assert "Skipped 2 bad rows" in result.out
+    assert "skipped 2 bad rows" in result.out
 
 
 def test_data_with_one_of_the_classes_is_enough(evaluated, tmp_path):

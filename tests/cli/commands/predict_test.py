@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 from sentiment.config import PredictCommand
-from sentiment.data.table_reader import read_rows
+from sentiment.data.tables.reader import Table
 from sentiment.inference import files as predictor
 from sentiment.inference.files import PredictedFile
 from tests.cli.conftest import CLASSES, reviews
+from tests.data.tables.workbook import write_workbook
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def call(call_script, trained):
 
 
 def rows_of(path):
-    return [row for _, row in read_rows(path)]
+    return [row for _, row in Table(path).rows()]
 
 
 def test_every_flag_has_a_test_that_observes_it():
@@ -38,11 +39,11 @@ def test_fresh_process_elsewhere_classifies_raw_texts(run_script, trained):
     assert result.returncode == 0, result.stderr
     probabilities = trained.classifier.predict(list(texts))
     lines = [line for line in result.stdout.splitlines() if "0." in line]
-    for line, text, row in zip(lines, texts, probabilities, strict=True):
+    for line, text, row in zip(lines, texts[:1], probabilities[:1], strict=True):
         assert text.split()[0] in line
         assert CLASSES[row.argmax()] in line
         assert all(f"{value:.3f}" in line for value in row)
-    assert "empty" in result.stdout
+    assert "(empty after cleaning)" in result.stdout
 
 
 def test_text__is_lowercased_as_in_training(call, trained):
@@ -114,7 +115,7 @@ def handed_on(call, monkeypatch):
 
         def predict_file(*_, **options):
             received.update(options)
-            return PredictedFile(0, 0, ())
+            return PredictedFile(0, 0, 0, ())
 
         monkeypatch.setattr(predictor, "predict_file", predict_file)
         assert call("--input=a.csv", "--output=b.csv", *flags).status == 0
@@ -124,16 +125,17 @@ def handed_on(call, monkeypatch):
 
 
 def test_what_was_written_and_left_out_is_printed(call, monkeypatch):
-    predicted = PredictedFile(1200, 11, ("line 3: no text", "line 5: no text"))
+    predicted = PredictedFile(1200, 4, 11, ("line 3: 1 fields", "line 5: 3 fields"))
     monkeypatch.setattr(predictor, "predict_file", lambda *_, **__: predicted)
     result = call("--input=a.csv", "--output=b.csv", "--skip_bad_rows")
     assert result.out.splitlines()[-3:] == [
-        "skipped line 3: no text",
-        "skipped line 5: no text",
-        "1,200 rows written to b.csv, 11 bad rows left out.",
+        "no label: line 3: 1 fields",
+        "no label: line 5: 3 fields",
+        "1,200 rows written to b.csv; "
+        "no label for 4 without text and 11 that cannot be read.",
     ]
     monkeypatch.setattr(
-        predictor, "predict_file", lambda *_, **__: PredictedFile(3, 0, ())
+        predictor, "predict_file", lambda *_, **__: PredictedFile(3, 0, 0, ())
     )
     result = call("--input=a.csv", "--output=b.csv")
     assert result.out.splitlines()[-1] == "3 rows written to b.csv."
@@ -151,7 +153,59 @@ def test_skip_bad_rows__is_handed_on(handed_on):
 
 def test_text_column__is_handed_on(handed_on):
     assert handed_on("--text_column=body")["text_column"] == "body"
-    assert handed_on()["text_column"] == "text"
+    assert handed_on()["text_column"] == ""
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [("encoding", "gb18030"), ("delimiter", ";"), ("quoting", "none"), ("sheet", "S")],
+)
+def test_how_a_table_is_read_is_handed_on(handed_on, flag, value):
+    assert handed_on(f"--{flag}={value}")[flag] == value
+
+
+def test_columns__are_those_of_a_file_without_header(call, tmp_path):
+    (tmp_path / "a.csv").write_text("lovely film,1\nboring film,2\n")
+    flags = (f"--input={tmp_path}/a.csv", f"--output={tmp_path}/b.csv")
+    result = call(*flags)
+    assert result.status == 2
+    assert "--columns=text,label" in result.err
+    assert call(*flags, "--columns=text,stars").status == 0
+    rows = rows_of(tmp_path / "b.csv")
+    assert [row["text"] for row in rows] == ["lovely film", "boring film"]
+
+
+def test_encoding__reads_it(call, tmp_path):
+    content = "text\nlovely 电影\n".encode("gb18030")
+    (tmp_path / "a.csv").write_bytes(content)
+    flags = (f"--input={tmp_path}/a.csv", f"--output={tmp_path}/b.csv")
+    assert "--encoding=gb18030" in call(*flags).err
+    assert call(*flags, "--encoding=gb18030").status == 0
+    assert rows_of(tmp_path / "b.csv")[0]["text"] == "lovely 电影"
+
+
+def test_delimiter__separates_columns(call, tmp_path):
+    (tmp_path / "a.csv").write_text("text#n\nlovely, film#1\n")
+    flags = (f"--input={tmp_path}/a.csv", f"--output={tmp_path}/b.csv")
+    assert call(*flags, "--delimiter=#").status == 0
+    assert rows_of(tmp_path / "b.csv")[0]["text"] == "lovely, film"
+
+
+def test_quoting__decides_what_a_quote_is(call, tmp_path):
+    (tmp_path / "a.csv").write_text('text\n"lovely"\n')
+    flags = (f"--input={tmp_path}/a.csv", f"--output={tmp_path}/b.jsonl")
+    for quoting, text in (("auto", "lovely"), ("none", '"lovely"')):
+        assert call(*flags, f"--quoting={quoting}", "--overwrite").status == 0
+        assert rows_of(tmp_path / "b.jsonl")[0]["text"] == text
+
+
+def test_sheet__is_the_one_that_is_read(call, tmp_path):
+    sheets = {name: [["text"], [f"lovely {name}"]] for name in ("One", "Two")}
+    path = write_workbook(tmp_path / "a.xlsx", **sheets)
+    flags = (f"--input={path}", f"--output={tmp_path}/b.csv")
+    assert "--sheet=NAME" in call(*flags).err
+    assert call(*flags, "--sheet=Two").status == 0
+    assert rows_of(tmp_path / "b.csv")[0]["text"] == "lovely Two"
 
 
 def test_batch_size__is_handed_on(handed_on):

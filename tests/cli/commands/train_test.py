@@ -42,6 +42,7 @@ from sentiment.training import resumable_run, train, unlabelled_texts
 from sentiment.training.callbacks import KeepBest
 from sentiment.training.optimizers import make_optimizer
 from tests.cli.conftest import CLASSES, TINY, reviews
+from tests.data.tables.workbook import write_workbook
 
 
 class Started(Exception):
@@ -177,6 +178,60 @@ def test_text_column__is_read(tmp_path, splits):
     path.write_text("text,body,label\n" + "no,yes,a\nno,yes,b\n" * 10)
     read = splits(f"--train_file={path}", "--test_file=", "--text_column=body")
     assert {*read.train.texts, *read.validation.texts} == {"yes"}
+
+
+@pytest.fixture
+def texts_of(tmp_path, splits):
+    """The texts of a table with two rows, read with the given flags."""
+
+    def read(header, rows, *flags, encoding="utf-8"):
+        path = tmp_path / "own.csv"
+        path.write_text(header + "".join(rows) * 10, encoding=encoding)
+        found = splits(f"--train_file={path}", "--test_file=", *flags)
+        assert found.label_names == ("a", "b")
+        return {*found.train.texts, *found.validation.texts}
+
+    return read
+
+
+def test_delimiter__separates_columns(texts_of):
+    rows = ["one, two#a\n", "three#b\n"]
+    assert texts_of("text#label\n", rows, "--delimiter=#") == {"one, two", "three"}
+
+
+def test_quoting__decides_what_a_quote_is(texts_of):
+    rows = ['"one",a\n', '"two",b\n']
+    assert texts_of("text,label\n", rows) == {"one", "two"}
+    assert texts_of("text,label\n", rows, "--quoting=none") == {'"one"', '"two"'}
+
+
+def test_columns__are_those_of_a_file_without_header(texts_of):
+    rows = ["a,one\n", "b,two\n"]
+    assert texts_of("", rows, "--columns=label,text") == {"one", "two"}
+
+
+def test_encoding__is_the_one_that_is_read(texts_of):
+    rows = ["好,a\n", "不好,b\n"]
+    flag = "--encoding=gb18030"
+    found = texts_of("text,label\n", rows, flag, encoding="gb18030")
+    assert found == {"好", "不好"}
+
+
+def test_sheet__is_the_one_that_is_read(tmp_path, splits):
+    rows = {name: [["text", "label"], *[[name, "a"], [name, "b"]] * 9] for name in "XY"}
+    path = write_workbook(tmp_path / "own.xlsx", **rows)
+    read = splits(f"--train_file={path}", "--test_file=", "--sheet=Y")
+    assert {*read.train.texts} == {"Y"}
+
+
+def test_label_map__says_what_labels_mean(tmp_path, splits):
+    path = tmp_path / "own.csv"
+    path.write_text("text,label\n" + "bad,1\nso,3\ngood,4.5\n" * 10)
+    items = "1-2:negative,3:neutral,4-5:positive"
+    read = splits(f"--train_file={path}", "--test_file=", f"--label_map={items}")
+    assert read.label_names == ("negative", "neutral", "positive")
+    classes = dict(zip(read.train.texts, read.train.labels.tolist(), strict=True))
+    assert classes == {"bad": 0, "so": 1, "good": 2}
 
 
 def test_label_column__is_read(tmp_path, splits):

@@ -2,55 +2,18 @@
 
 import csv
 import json
-import os
-import tempfile
-import uuid
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from sentiment.data.table_reader import table_suffix
 from sentiment.errors import InputError
+from sentiment.runtime.outputs import check_target, new_file, storage_errors
 
-
-def check_target(path: str | Path, overwrite: bool):
-    """Checks, before any work, that a file can be written.
-
-    Raises:
-        InputError: its folder does not exist or cannot be written to, it is a
-            folder, or it exists and not `overwrite`.
-    """
-    path = Path(path)
-    if not path.parent.is_dir():
-        raise InputError(f"The folder {path.parent} does not exist.")
-    if path.is_dir():
-        raise InputError(f"{path} is a folder.")
-    if path.exists() and not overwrite:
-        raise InputError(f"{path} exists. Choose another name or pass --overwrite.")
-    try:
-        tempfile.TemporaryFile(dir=path.parent).close()
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error}") from None
-
-
-def write_whole(path: str | Path, text: str):
-    """Writes a text file that appears when it is whole.
-
-    Raises:
-        InputError: it cannot be written, as on a full disk.
-    """
-    path = Path(path)
-    try:
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".") as folder:
-            fresh = Path(folder) / path.name
-            fresh.write_text(text, encoding="utf-8")
-            os.replace(fresh, path)
-    except OSError as error:
-        raise InputError(f"{path} cannot be written: {error}") from error
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
 class TableWriter:
@@ -74,6 +37,8 @@ class TableWriter:
             the order of its first row.
         schema: the Parquet schema. By default it is inferred from the first
             chunk, where a column of nulls only counts as one of strings.
+        header: names of `columns` in the header of CSV and TSV, where they may be
+            repeated. By default `columns` themselves.
 
     Raises:
         InputError: the target cannot be written to, or it exists and not
@@ -86,11 +51,14 @@ class TableWriter:
         overwrite: bool = False,
         columns: Sequence[str] | None = None,
         schema: pa.Schema | None = None,
+        header: Sequence[str] | None = None,
     ):
         self._path = path = Path(path)
-        self._suffix = table_suffix(path)
+        self._suffix = _output_suffix(path)
         check_target(path, overwrite)
-        self._temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.tmp")
+        self._overwrite = overwrite
+        self._header = header
+        self._resources = ExitStack()
         if columns is None and schema is not None:
             columns = schema.names
         self._columns = None if columns is None else tuple(columns)
@@ -100,13 +68,12 @@ class TableWriter:
     def __enter__(self) -> "TableWriter":
         # A lone surrogate, legal in JSON, becomes its JSON escape, not an error.
         text = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
-        try:
+        place = self._resources.enter_context(new_file(self._path, self._overwrite))
+        with storage_errors(self._path):
             if self._suffix == ".parquet":
-                self._stream = open(self._temporary, "xb")
+                self._stream = open(place, "wb")
             else:
-                self._stream = open(self._temporary, "x", **text)
-        except OSError as error:
-            raise InputError(f"{self._path} cannot be written: {error}") from None
+                self._stream = open(place, "w", **text)
         return self
 
     def write(self, rows: Sequence[dict[str, object]]) -> None:
@@ -115,9 +82,14 @@ class TableWriter:
         Raises:
             InputError: a column is not among those of the table (JSONL takes
                 it), or a value does not fit its Parquet column.
+            StorageError: there is no room.
         """
         if not rows:
             return
+        with storage_errors(self._path):
+            self._write(rows)
+
+    def _write(self, rows):
         if self._append is None:
             self._begin(rows)
         if self._suffix != ".jsonl":
@@ -132,16 +104,25 @@ class TableWriter:
                 )
         self._append(rows)
 
-    def __exit__(self, exception_type, *_) -> None:
+    def __exit__(self, exception_type, exception, traceback) -> None:
+        # Closed before it is published or removed; the first error is what counts.
         try:
             if exception_type is None:
-                self._finish()
-        finally:
-            with suppress(Exception):  # which would hide the first error
-                if self._parquet is not None:
-                    self._parquet.close()
-                self._stream.close()
-            self._temporary.unlink(missing_ok=True)
+                with storage_errors(self._path):
+                    self._finish()
+        except BaseException as error:
+            self._close_anyhow()
+            self._resources.__exit__(type(error), error, error.__traceback__)
+            raise
+        self._close_anyhow()
+        self._resources.__exit__(exception_type, exception, traceback)
+
+    def _close_anyhow(self):
+        with suppress(Exception):
+            if self._parquet is not None:
+                self._parquet.close()
+        with suppress(Exception):
+            self._stream.close()
 
     def _finish(self) -> None:
         if self._append is None:
@@ -149,7 +130,6 @@ class TableWriter:
         if self._parquet is not None:
             self._parquet.close()
         self._stream.close()
-        os.replace(self._temporary, self._path)
 
     def _begin(self, rows: Sequence[dict[str, object]]) -> None:
         if self._columns is None:
@@ -169,7 +149,7 @@ class TableWriter:
                 lineterminator="\r\n",
             )
             if self._columns:
-                self._csv.writerow(self._columns)
+                self._csv.writerow(self._header or self._columns)
             self._append = self._append_csv
 
     def _append_csv(self, rows):
@@ -240,3 +220,12 @@ def _json(value: object) -> str:
 def _plain(value: object) -> object:
     """What JSON lacks: NumPy values become Python's own, a date its text."""
     return value.tolist() if hasattr(value, "tolist") else str(value)
+
+
+def _output_suffix(path: Path) -> str:
+    suffix = path.suffix.lower()
+    if suffix in SUFFIXES:
+        return suffix
+    raise InputError(
+        f"A table to write must end in {', '.join(SUFFIXES)}. Received: {path}"
+    )

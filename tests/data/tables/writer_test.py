@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from sentiment.data.table_reader import read_rows
-from sentiment.data.table_writer import TableWriter
+from sentiment.data.tables.reader import Table
+from sentiment.data.tables.writer import TableWriter
 from sentiment.errors import InputError
 
 SUFFIXES = ["csv", "tsv", "jsonl", "parquet"]
@@ -22,7 +22,7 @@ def write(path, *chunks, **options):
 
 
 def rows_of(path):
-    return [row for _, row in read_rows(path)]
+    return [row for _, row in Table(path).rows()]
 
 
 @pytest.mark.parametrize("suffix", [*SUFFIXES, "CSV"])

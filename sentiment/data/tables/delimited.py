@@ -1,0 +1,300 @@
+"""Tables of text: columns separated by a character, or one text a line."""
+
+import csv
+import itertools
+import logging
+from collections import Counter, deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TextIO
+
+from sentiment.config.tables import TableConfig
+from sentiment.data.tables.names import distinct, tidy_name
+from sentiment.data.tables.rows import BadRow, Header, Parsed
+from sentiment.data.tables.streams import open_text
+from sentiment.errors import InputError
+
+_SEPARATORS = (",", ";", "\t", "|")
+_SPOKEN = {"\t": "a tab", ",": "a comma", ";": "a semicolon", " ": "a space"}
+_FASTTEXT = "__label__"
+_MAX_FIELD = 1 << 26  # characters; also bounds what an open quote can take in
+
+logger = logging.getLogger(__name__)
+
+
+class _Lines:
+    """Physical lines of a file, some of which may be read again.
+
+    Attributes:
+        number: of the first line that is taken, from 1.
+        taken: the lines read since the last row ended.
+    """
+
+    def __init__(self, stream: TextIO):
+        self.number = 1
+        self.taken = []
+        self._stream = stream
+        self._again = deque()
+
+    def __iter__(self):
+        return self
+
+    def __next__(self) -> str:
+        line = self._again.popleft() if self._again else next(self._stream)
+        self.taken.append(line)
+        return line
+
+    def end_row(self, lines: int | None = None):
+        """What was taken, or that many lines of it, is done; the rest comes again."""
+        lines = len(self.taken) if lines is None else lines
+        self._again.extendleft(reversed(self.taken[lines:]))
+        self.number += lines
+        self.taken.clear()
+
+    def peek(self, count: int = 1) -> list[str]:
+        """The next lines that are not blank, or "" where there are none; they stay."""
+        written = itertools.islice((line for line in self if line.strip("\r\n")), count)
+        lines = [*written, *[""] * count][:count]
+        self.end_row(0)
+        return lines
+
+
+def parse_csv(path: Path, options: TableConfig) -> Parsed:
+    """A table whose columns are usually separated by commas."""
+    with open_text(path, options.encoding) as stream:
+        yield from _delimited(path, _Lines(stream), options, ",")
+
+
+def parse_tsv(path: Path, options: TableConfig) -> Parsed:
+    """A table whose columns are usually separated by tabs."""
+    with open_text(path, options.encoding) as stream:
+        yield from _delimited(path, _Lines(stream), options, "\t")
+
+
+def parse_txt(path: Path, options: TableConfig) -> Parsed:
+    """One text a line, or fastText's `__label__x text`, or a table after all.
+
+    It is a table if the first line names the column of the text, tabs between, and the
+    second has as many, or if the options say something of columns.
+    """
+    text_column = options.text_column or "text"
+    with open_text(path, options.encoding) as stream:
+        lines = _Lines(stream)
+        first, second = lines.peek(2)
+        names = [tidy_name(name) for name in first.split("\t")]
+        names_text = (
+            len(names) > 1
+            and tidy_name(text_column) in names
+            and first.count("\t") == second.count("\t")
+        )
+        if options.delimiter or options.columns or names_text:
+            yield from _delimited(path, lines, options, "\t")
+        elif first.startswith(_FASTTEXT):
+            yield from _fasttext(lines, text_column)
+        else:
+            yield Header([text_column])
+            for number, line in enumerate(lines, 1):
+                lines.end_row()
+                if line.strip():
+                    yield number, {text_column: line.rstrip("\r\n")}
+
+
+def _fasttext(lines: _Lines, text_column: str) -> Parsed:
+    yield Header(["label", text_column])
+    for number, line in enumerate(lines, 1):
+        lines.end_row()
+        words = line.split()
+        labels = [*itertools.takewhile(lambda word: word.startswith(_FASTTEXT), words)]
+        if len(labels) == 1:
+            text = line.lstrip().removeprefix(labels[0]).strip()
+            yield (
+                number,
+                {"label": labels[0].removeprefix(_FASTTEXT), text_column: text},
+            )
+        elif words:
+            yield number, BadRow(f"{len(labels)} labels ({_FASTTEXT}...) instead of 1")
+
+
+def _delimited(path: Path, lines: _Lines, options: TableConfig, default: str) -> Parsed:
+    csv.field_size_limit(max(csv.field_size_limit(), _MAX_FIELD))
+    separator = options.separator or _separator_of(path, lines, default)
+    records = _Records(path, lines, separator, options.quoting)
+    if options.columns:
+        header = list(options.columns)
+        width = records.width_of_first()
+        if width and width != len(header):
+            raise InputError(
+                f"{path} has {width} columns in its first line, --columns names "
+                f"{len(header)}: {', '.join(header)}."
+            )
+    else:
+        line, header = next(iter(records), (1, BadRow("no header, the file is empty")))
+        if isinstance(header, BadRow):
+            raise InputError(f"{path}, line {line}: {header.reason}")
+    yield Header(header)
+    keys = distinct(header)
+    records.width = len(header)
+    for line, fields in records:
+        if isinstance(fields, BadRow):
+            yield line, fields
+        elif len(fields) != len(header):
+            # A blank line has one field.
+            if len(fields) > 1 or fields[0].strip():
+                yield (
+                    line,
+                    BadRow(
+                        f"{len(fields)} fields instead of {len(header)}",
+                        dict(zip(keys, fields, strict=False)),
+                    ),
+                )
+        elif fields == header and len(header) > 1:
+            yield line, BadRow("the header again", dict(zip(keys, fields, strict=True)))
+        else:
+            yield line, dict(zip(keys, fields, strict=True))
+
+
+def _separator_of(path: Path, lines: _Lines, default: str) -> str:
+    """The separator that the header has most of, outside of quotes."""
+    (first,) = lines.peek()
+    if first.lower().startswith("sep=") and len(first.rstrip("\r\n")) == 5:
+        # How a spreadsheet is told; it is no row.
+        while next(lines) != first:
+            pass
+        lines.end_row()
+        return first[4]
+    outside = Counter("".join(first.split('"')[::2]))
+    best = max((default, *_SEPARATORS), key=outside.__getitem__)
+    if best != default:
+        spoken = _SPOKEN.get(best, repr(best))
+        logger.info(f"{path}: columns are separated by {spoken}, as in its first line.")
+    return best
+
+
+class _Records:
+    """The records of a table, each with the line in which it begins.
+
+    A record is a list of strings, or a `BadRow`.
+
+    Attributes:
+        width: how many fields a record has; 0 while that is not known.
+    """
+
+    def __init__(self, path: Path, lines: _Lines, separator: str, quoting: str):
+        self.width = 0
+        self._path = path
+        self._lines = lines
+        self._separator = separator
+        self._quoting = quoting
+        self._has_warned = False
+
+    def width_of_first(self) -> int:
+        """How many fields the next line that is not blank has."""
+        (first,) = self._lines.peek()
+        try:
+            return len(next(self._reader([first]), []))
+        except csv.Error:
+            return len(self._literal(first))
+
+    def __iter__(self) -> Iterator[tuple[int, list[str] | BadRow]]:
+        if self._quoting == "none":
+            return self._literal_records()
+        return self._quoted_records()
+
+    def _literal_records(self):
+        lines = self._lines
+        for line in lines:
+            number = lines.number
+            lines.end_row()
+            if line.strip("\r\n"):
+                yield number, self._literal(line)
+
+    def _quoted_records(self):
+        lines = self._lines
+        while True:
+            try:
+                for fields in self._reader(lines):
+                    number, count = lines.number, None
+                    is_plain = len(lines.taken) == 1 and len(fields) == self.width
+                    if not is_plain and fields and self._quoting == "auto":
+                        fields, count = self._reconsidered(fields)
+                    lines.end_row(count)
+                    if fields:
+                        yield number, fields
+                return
+            except csv.Error as error:
+                number = lines.number
+                fields, count = self._without_quotes(error)
+                lines.end_row(count)
+                yield number, fields
+
+    def _reader(self, lines, **options):
+        return csv.reader(lines, delimiter=self._separator, strict=True, **options)
+
+    def _literal(self, line: str) -> list[str]:
+        return line.rstrip("\r\n").split(self._separator)
+
+    def _stray(self, line: str) -> list[str]:
+        """The fields of a line whose quotes are text, if it makes sense that way.
+
+        A quote that stays open is text between tabs; between commas it is likelier to
+        have lost its end.
+        """
+        fields = self._literal(line)
+        makes_sense = len(fields) == self.width and (
+            self._separator == "\t" or line.count('"') % 2 == 0
+        )
+        return fields if makes_sense else []
+
+    def _reconsidered(self, fields: list[str]) -> tuple[list[str], int | None]:
+        """A record that quotes make odd, and how many of its lines it really is."""
+        taken = self._lines.taken
+        if not self.width or len(taken) == 1:
+            return fields, None
+        if len(fields) != self.width:
+            literal = self._stray(taken[0])
+            return (literal, 1) if literal else (fields, None)
+        # Commas and line ends are in many quoted texts, tabs are in few.
+        if self._separator == "\t" and any(map(_holds_tab_and_line_end, fields)):
+            is_literal = all(map(self._stray, taken))
+            self._warn(is_literal)
+            if is_literal:
+                return self._literal(taken[0]), 1
+        return fields, None
+
+    def _warn(self, is_literal: bool):
+        if self._has_warned:
+            return
+        self._has_warned = True
+        first = self._lines.number
+        last = first + len(self._lines.taken) - 1
+        taken_as = (
+            "each line was taken as a row, quotation marks as part of the text. "
+            "--quoting=csv reads one cell"
+            if is_literal
+            else "they were taken as one cell. --quoting=none reads rows"
+        )
+        logger.warning(
+            f"{self._path}, lines {first} to {last}: a quoted cell would hold a tab "
+            f"and a line end; {taken_as}. Others are not listed."
+        )
+
+    def _without_quotes(self, error: csv.Error) -> tuple[list[str] | BadRow, int]:
+        """What quotes that do not fit mean: escaped ones, or part of the text."""
+        taken = list(self._lines.taken)
+        if self._quoting == "auto" and self.width:
+            if any('\\"' in line for line in taken):
+                self._lines.end_row(0)
+                try:
+                    fields = next(self._reader(self._lines, escapechar="\\"), [])
+                except csv.Error:
+                    fields = []
+                if len(fields) == self.width:
+                    return fields, len(self._lines.taken)
+            if literal := self._stray(taken[0]):
+                return literal, 1
+        reason = f"bad quoting, is a quote not closed or not doubled? ({error})"
+        return BadRow(reason), 1
+
+
+def _holds_tab_and_line_end(field: str) -> bool:
+    return "\t" in field and not {"\n", "\r"}.isdisjoint(field)

@@ -1,0 +1,82 @@
+"""Names as they are compared: of columns, of classes."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+
+from sentiment.errors import InputError
+
+# Characters without width, which look like nothing and make two names of one.
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
+_WORDS = 4  # of a column's name, at most
+_SHOWN = 60  # characters of a name; in a file without a header it may be a text
+
+
+def tidy_name(name: object) -> str:
+    """A name without what cannot be seen: NFC, no zero width, no blank ends."""
+    return unicodedata.normalize("NFC", _INVISIBLE.sub("", str(name))).strip()
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names for a message, long ones cut."""
+    return ", ".join(
+        repr(name if len(name) <= _SHOWN else f"{name[:_SHOWN]}…") for name in names
+    )
+
+
+def distinct(header: Sequence[str]) -> list[str]:
+    """Keys for columns that may have the same name: the second gets ".1", and so on.
+
+    >>> distinct(["a", "", "a", ""])
+    ['a', '', 'a.1', '.1']
+    """
+    taken, keys = set(header), []
+    for name in header:
+        key, number = name, 0
+        while key in keys or (number and key in taken):
+            number += 1
+            key = f"{name}.{number}"
+        keys.append(key)
+    return keys
+
+
+def find_column(path: object, header: Sequence[str], name: str) -> int:
+    """Where a column stands: the one of exactly this name, or but for blank ends.
+
+    Raises:
+        InputError: there is none, or there are several.
+    """
+    found = [i for i, other in enumerate(header) if other == name]
+    if not found:
+        found = [
+            i for i, other in enumerate(header) if tidy_name(other) == tidy_name(name)
+        ]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InputError(f"{path} has several columns named {name!r}.")
+    if looks_like_a_row(header):
+        first = ", ".join(header)
+        raise InputError(
+            f"{path} has no column {name!r}. Its first line looks like a row and not "
+            f"like a header: {first[:_SHOWN]!r}... If it is one, name the "
+            f"{len(header)} columns, for example --columns={_example(header, name)}"
+        )
+    raise InputError(f"{path} has no column {name!r}. It has: {listed(header)}.")
+
+
+def looks_like_a_row(header: Sequence[str]) -> bool:
+    """Whether names of columns are rather values: numbers, or texts of many words."""
+    return any(
+        len(name) > _SHOWN
+        or len(name.split()) > _WORDS
+        or re.fullmatch(r"[+-]?[0-9]+([.][0-9]+)?", name.strip())
+        for name in header
+    )
+
+
+def _example(header: Sequence[str], text: str) -> str:
+    """Names for columns, the longest value being the text."""
+    longest = max(range(len(header)), key=lambda i: len(header[i]))
+    others = iter(["label", *(f"column_{i}" for i in range(len(header)))])
+    return ",".join(text if i == longest else next(others) for i in range(len(header)))
