@@ -5,6 +5,7 @@ lengths. The plan is a list of row indices; a Grain pipeline turns it into
 batches while the model trains.
 """
 
+import dataclasses
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from sentiment.data.packing import (
 )
 from sentiment.data.tokenizing import cached_tokens
 
+_BALANCED = 16  # batches among which long and short examples are shared out
 READ_OPTIONS = grain.ReadOptions(num_threads=2, prefetch_buffer_size=16)
 
 
@@ -198,6 +200,85 @@ class NextTokenPlan(BatchPlan):
         row, slot = np.nonzero(x["segment_lengths"])
         sample_weight[row, ends[row, slot] - 1] = False
         return x, y, sample_weight.astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class EqualBatches:
+    """Batches of the same number of examples, packed into rows of one shape.
+
+    A batch is an update of so many examples, as in Keras; a batch of `BatchPlan` is
+    so many rows. Every example is in exactly one batch of every epoch. Batches that
+    are shuffled have long and short examples in about equal parts, so that they fill
+    about as many rows: a batch that needs more than any of the first epoch has a
+    shape, and a compilation, of its own.
+
+    Attributes:
+        examples: what is read.
+        batch_size: examples in a batch; the last one has the rest.
+        row_length: tokens in a row.
+        seed: orders examples anew in each epoch; `None` keeps their order.
+    """
+
+    examples: EncodedExamples
+    batch_size: int
+    row_length: int
+    seed: int | None = None
+
+    @property
+    def num_batches(self) -> int:
+        """Batches in an epoch, the same in each."""
+        return -(-len(self.examples) // self.batch_size)
+
+    @functools.cached_property
+    def _plan(self) -> BatchPlan:
+        """Rows of the shape that all batches of the first epoch fit into."""
+        shape = BatchPlan(self.examples, 0, self.row_length)
+        rows = [len(self._rows(batch, shape.max_segments)) for batch in self._order(0)]
+        return dataclasses.replace(shape, batch_rows=max(rows))
+
+    def _rows(self, batch: np.ndarray, slots: int) -> list[np.ndarray]:
+        lengths = self.examples.tokens.lengths[batch]
+        return [batch[row] for row in plan_rows(lengths, self.row_length, slots)]
+
+    @functools.lru_cache(maxsize=2)  # noqa: B019, reading ahead crosses epochs
+    def _order(self, epoch: int) -> list[np.ndarray]:
+        """The examples of each batch in one epoch."""
+        count, size = len(self.examples), self.batch_size
+        if self.seed is None:
+            order = np.arange(count)
+        else:
+            rng = np.random.default_rng([self.seed, epoch])
+            order = rng.permutation(count)
+            full = count - count % size
+            for start in range(0, full, size * _BALANCED):
+                part = order[start : min(start + size * _BALANCED, full)]
+                part[:] = self._balanced(part, rng)
+        return [order[start : start + size] for start in range(0, count, size)]
+
+    def _balanced(self, part: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Full batches with about as many tokens each.
+
+        The longest examples go to different batches, then the next ones in the other
+        direction, and so on, as players are dealt to teams.
+        """
+        num_batches = len(part) // self.batch_size
+        longest_first = part[np.argsort(-self.examples.tokens.lengths[part])]
+        dealt = longest_first.reshape(self.batch_size, num_batches)
+        dealt[1::2] = dealt[1::2, ::-1]
+        return dealt.T[rng.permutation(num_batches)].ravel()
+
+    def batch(self, index: int):
+        """`(x, y, sample_weight)` as of `BatchPlan`; batches count on over epochs."""
+        epoch, step = divmod(index, self.num_batches)
+        plan = self._plan
+        rows = self._rows(self._order(epoch)[step], plan.max_segments)
+        if len(rows) > plan.batch_rows:
+            plan = dataclasses.replace(plan, batch_rows=len(rows))
+        return plan.batch(rows)
+
+    def batches(self, epochs: int = 1) -> grain.MapDataset:
+        """The batches of all epochs, one after the other."""
+        return grain.MapDataset.range(epochs * self.num_batches).map(self.batch)
 
 
 class _PlannedRows(grain.sources.RandomAccessDataSource):

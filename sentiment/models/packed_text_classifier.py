@@ -20,7 +20,7 @@ from keras_hub.src.utils.preset_utils import (
 
 from sentiment.bundled import resolve
 from sentiment.config import SpeedConfig
-from sentiment.data.packing import RaggedTokens
+from sentiment.data.packing import ROW_LENGTH_STEP, RaggedTokens
 from sentiment.errors import InputError
 from sentiment.models.adversarial import Adversary, EmbeddingPerturbation, Rows
 from sentiment.models.backbones import kind_of
@@ -39,7 +39,12 @@ from sentiment.models.packed_training import (
 )
 from sentiment.models.pooling import POOLINGS
 from sentiment.models.pure_step import PureStep
-from sentiment.models.raw_texts import LabelledTexts, checked_labels, texts_in
+from sentiment.models.raw_texts import (
+    LabelledTexts,
+    check_counts,
+    checked_labels,
+    texts_in,
+)
 from sentiment.runtime.threads import check_not_forked, one_thread_at_a_time
 
 DEFAULT_FIT_BATCH_SIZE = 32  # as in Keras
@@ -369,13 +374,14 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
     ):
         """Trains on raw texts or on packed batches.
 
-        KerasHub makes a dataset of texts, which Keras then does not shuffle. Here they
-        come in another order in each epoch, by the seed of
-        `keras.utils.set_random_seed`.
+        Texts are tokenized once and share rows, so no time goes into padding; still an
+        update has exactly `batch_size` of them. They come in another order in each
+        epoch, by the seed of `keras.utils.set_random_seed`, long and short ones in
+        about equal parts of each batch.
 
         Args:
-            x: a list, tuple, array or pandas column of strings. Anything else is handed
-                to `keras_hub.models.TextClassifier.fit`.
+            x: strings, in a list, array, column or iterator. Anything else is handed to
+                `keras_hub.models.TextClassifier.fit`.
             y: int (num_texts,), their classes.
             batch_size: int, texts in an update, and in a batch of validation; 32 by
                 default.
@@ -391,7 +397,7 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
             InputError: an element is not a string, a label is no class, or there are
                 not as many of them as texts.
         """
-        texts = texts_in(x)
+        texts, x = texts_in(x)
         if texts is None or self.preprocessor is None:
             return super().fit(
                 x,
@@ -403,31 +409,63 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
                 shuffle=shuffle,
                 **kwargs,
             )
+        epochs = kwargs.setdefault("epochs", 1)
+        check_counts(
+            batch_size=batch_size, epochs=epochs, validation_split=validation_split
+        )
         batch_size = batch_size or DEFAULT_FIT_BATCH_SIZE
-        labelled = LabelledTexts.of(texts, y, sample_weight, self.output_shape[-1])
+        class_weight = kwargs.pop("class_weight", None)
+        labelled = LabelledTexts.of(
+            texts, y, sample_weight, self.output_shape[-1], class_weight
+        )
         if validation_data is not None:
             validation_data = self._validation_batches(validation_data, batch_size)
         elif validation_split:
             labelled, held_out = labelled.split(validation_split)
-            validation_data = held_out.batches(batch_size)
+            validation_data = self._equal_batches(held_out, batch_size).batches()
         seed = random.randrange(2**31) if shuffle else None
+        plan = self._equal_batches(labelled, batch_size, seed)
+        kwargs["steps_per_epoch"] = kwargs.get("steps_per_epoch") or plan.num_batches
         return super().fit(
-            labelled.batches(batch_size, seed),
+            plan.batches(epochs),
             validation_data=validation_data,
             shuffle=False,
             **kwargs,
         )
 
+    def _equal_batches(self, labelled, batch_size, seed=None):
+        """Texts as packed batches of so many of them."""
+        # Predicting does without.
+        from sentiment.data.pipeline import EncodedExamples, EqualBatches
+
+        check_not_forked()  # before the tokenizer starts threads
+        encoded = self.preprocessor.encode(labelled.texts)
+        if encoded.is_empty.all():
+            raise InputError(
+                f"There is nothing to read: cleaning leaves nothing of all "
+                f"{len(labelled)} texts."
+            )
+        longest = int(encoded.tokens.lengths.max())
+        row_length = min(
+            -(-longest // ROW_LENGTH_STEP) * ROW_LENGTH_STEP,
+            max(longest, kind_of(self.backbone).max_length(self.backbone)),
+        )
+        labels, *weights = labelled.arrays
+        examples = EncodedExamples(
+            encoded.tokens, labels, encoded.num_dropped, *weights
+        )
+        return EqualBatches(examples, batch_size, row_length, seed)
+
     def _validation_batches(self, data, batch_size):
-        """Raw texts in batches; anything else as it is."""
+        """Raw texts in packed batches; anything else as it is."""
         if not isinstance(data, (list, tuple)):
             return data
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
-        texts = texts_in(x)
+        texts, _ = texts_in(x)
         if texts is None:
             return data
         labelled = LabelledTexts.of(texts, y, sample_weight, self.output_shape[-1])
-        return labelled.batches(batch_size)
+        return self._equal_batches(labelled, batch_size).batches()
 
     def evaluate(
         self,
@@ -444,8 +482,8 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
         Texts share rows, as in `predict`, and the variables are left alone.
 
         Args:
-            x: a list, tuple, array or pandas column of strings. Anything else is handed
-                to `keras_hub.models.TextClassifier.evaluate`.
+            x: strings, as of `fit`. Anything else is handed to
+                `keras_hub.models.TextClassifier.evaluate`.
             y: int (num_texts,), their classes.
             batch_size: as in `predict`.
             verbose: as in `predict`.
@@ -460,7 +498,7 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
             InputError: an element is not a string, a label is no class, or there are
                 not as many of them as texts.
         """
-        texts = texts_in(x)
+        texts, x = texts_in(x)
         # The loss of a language model wants hidden states, not logits alone.
         if (
             texts is None
@@ -607,9 +645,9 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
         not depend on how they fell together.
 
         Args:
-            x: a string or a list, tuple, array or pandas column of strings.
-                Anything else is handed to `keras.Model.predict`, whose result
-                keeps the slots: (batch, max_segments, num_classes).
+            x: a string, or strings as of `fit`. Anything else is handed to
+                `keras.Model.predict`, whose result keeps the slots:
+                (batch, max_segments, num_classes).
             batch_size: int, rows computed at once. By default as many as make
                 2,048 tokens on a CPU, 8,192 elsewhere.
             verbose: 0 hides the progress bar; `"auto"` shows it from 1,000
@@ -622,9 +660,7 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
         Raises:
             InputError: an element is not a string.
         """
-        if isinstance(x, str):
-            x = [x]
-        texts = texts_in(x)
+        texts, x = texts_in(x)
         if texts is None:
             return super().predict(x, batch_size=batch_size, verbose=verbose, **kwargs)
         return self.predict_texts(texts, batch_size, verbose)[0]
@@ -688,8 +724,7 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
 
     def _packed_outputs(self, step, tokens, batch_size, progress):
         """What a `PureStep` gives for each text, which leaves the variables alone."""
-        if batch_size is not None and batch_size < 1:
-            raise InputError(f"batch_size must be at least 1. Received: {batch_size}.")
+        check_counts(batch_size=batch_size)
         if len(tokens) == 0:
             return np.zeros((0, self.num_classes), np.float32)
         self._check_preprocessor()

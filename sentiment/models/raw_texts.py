@@ -1,40 +1,120 @@
 """Raw texts in memory, as they are handed to a classifier."""
 
-from typing import TYPE_CHECKING
+import itertools
+from collections.abc import Iterator, KeysView, Sequence, ValuesView
 
+import keras
 import numpy as np
 
 from sentiment.errors import InputError
 
-if TYPE_CHECKING:
-    import grain
 
+def texts_in(x) -> tuple[list[str] | None, object]:
+    """The strings in whatever holds them, and `x` for Keras if they are none.
 
-def texts_in(x) -> list[str] | None:
-    """The strings of a list, tuple, array or pandas column; `None` if others are in it.
+    Strings are taken from one string, a list, tuple, array, column (of pandas, pyarrow,
+    polars or Hugging Face) or iterator.
+
+    Returns:
+        `(texts, x)`; the texts are `None` if `x` is for Keras: batches, arrays of
+        numbers, datasets.
 
     Raises:
-        InputError: only some are strings, or they are bytes.
+        InputError: only some are strings, or `x` is nothing, a table or without order.
     """
-    if getattr(getattr(x, "dtype", None), "kind", "") in ("U", "O", "S", "T"):
-        x = x.tolist()
-    return list(x) if _is_texts(x) else None
+    if isinstance(x, str):
+        return [x], x
+    _refuse(x)
+    if isinstance(x, Iterator):
+        first = list(itertools.islice(x, 1))
+        rest = itertools.chain(first, x)
+        # Keras knows generators by their type.
+        return (_checked(list(rest)), x) if _begin_text(first) else (None, _again(rest))
+    elements = _elements(x)
+    return (None, x) if elements is None else (_checked(elements), x)
 
 
-def _is_texts(x) -> bool:
-    if not isinstance(x, (list, tuple)):
-        return False
-    wrong = next((i for i, text in enumerate(x) if not isinstance(text, str)), None)
-    if wrong is None:
+def _refuse(x):
+    name = type(x).__name__
+    if x is None or isinstance(x, (bool, int, float, complex, bytes)):
+        raise InputError(
+            f"Texts must be a string or many of them. Received: {x!r:.60}."
+        )
+    if isinstance(x, (set, frozenset)):
+        raise InputError("Texts must be in an order, which a set has not. Give a list.")
+    if hasattr(x, "columns") and not isinstance(x, dict):
+        names = list(map(str, getattr(x, "column_names", x.columns)))
+        raise InputError(
+            f"Texts must be one column. Received a {name} of {', '.join(names):.100}: "
+            "give the column of the texts."
+        )
+
+
+def _elements(x) -> list | None:
+    """What is in a list or column; `None` if that is for Keras."""
+    if isinstance(x, (list, tuple)):
+        elements = list(x)
+    elif getattr(getattr(x, "dtype", None), "kind", "") in ("U", "O", "S", "T"):
+        elements = x.tolist()
+    elif hasattr(x, "to_pylist"):  # pyarrow
+        elements = x.to_pylist()
+    elif isinstance(x, (dict, keras.utils.PyDataset)):
+        return None
+    elif hasattr(x, "dtype") and not hasattr(x, "to_list"):  # arrays
+        return [] if x.shape == (0,) else None
+    elif hasattr(x, "to_list"):  # polars, and numbers of pandas
+        elements = x.to_list()
+    elif isinstance(x, (Sequence, KeysView, ValuesView)):
+        elements = list(x)
+    else:
+        return None
+    return elements if not elements or _begin_text(elements) else None
+
+
+def _begin_text(elements: list) -> bool:
+    """Whether elements must be texts: one is, or the first is no array or batch."""
+    if any(isinstance(element, str) for element in elements):
         return True
     # A list of arrays may be meant for `keras.Model.predict`.
-    is_scalar = getattr(x[wrong], "ndim", 0) == 0
-    if is_scalar or any(isinstance(text, str) for text in x):
+    first = elements[0] if elements else ""
+    return not isinstance(first, (dict, list, tuple)) and not getattr(first, "ndim", 0)
+
+
+def _again(iterator):
+    yield from iterator
+
+
+def _checked(elements: list) -> list[str]:
+    for i, text in enumerate(elements):
+        if not isinstance(text, str):
+            raise InputError(
+                f"Every element must be a string. Received {text!r:.60} of type "
+                f"{type(text).__name__} at index {i}."
+            )
+    return elements
+
+
+def check_counts(**settings):
+    """Checks numbers that `fit`, `evaluate` and `predict` are told.
+
+    Args:
+        **settings: `batch_size`, `epochs` and `validation_split`, each maybe `None`.
+
+    Raises:
+        InputError: a number is none of what it can be.
+    """
+    for name in ("batch_size", "epochs"):
+        value = settings.get(name)
+        is_count = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+        if value is not None and not (is_count and value >= 1):
+            raise InputError(
+                f"{name} must be an integer and at least 1. Received: {value!r}."
+            )
+    share = settings.get("validation_split")
+    if share is not None and not 0 <= share < 1:
         raise InputError(
-            f"Every element must be a string. Received {x[wrong]!r} of type "
-            f"{type(x[wrong]).__name__} at index {wrong}."
+            f"validation_split must be at least 0 and below 1. Received: {share!r}."
         )
-    return False
 
 
 def checked_labels(y, num_classes) -> np.ndarray:
@@ -44,6 +124,10 @@ def checked_labels(y, num_classes) -> np.ndarray:
         InputError: they are not (N,) integers or booleans, or one is no class.
     """
     labels = np.asarray(y)
+    if labels.dtype == object and all(
+        isinstance(label, (int, np.integer)) for label in labels.flat
+    ):
+        labels = labels.astype(np.int64)
     if labels.dtype.kind == "b":
         labels = labels.astype(np.int32)
     is_valid = labels.ndim <= 1 and labels.dtype.kind in "iu"
@@ -58,14 +142,34 @@ def checked_labels(y, num_classes) -> np.ndarray:
     return labels
 
 
+def checked_weights(sample_weight) -> np.ndarray:
+    """Sample weights as float32.
+
+    Raises:
+        InputError: one is negative or no number, or all are 0.
+    """
+    try:
+        weights = np.asarray(sample_weight, np.float32)
+    except (TypeError, ValueError):
+        weights = np.array([np.nan], np.float32)
+    if not (np.isfinite(weights).all() and (weights >= 0).all() and weights.any()):
+        raise InputError(
+            "Sample weights must be finite numbers, none of them negative and one at "
+            f"least above 0. Received: {sample_weight!r:.100}."
+        )
+    return weights
+
+
 class LabelledTexts:
-    """Texts with their labels, and weights if any; a source for Grain."""
+    """Texts with their labels, and weights if any."""
 
     def __init__(self, texts: list[str], *arrays: np.ndarray):
         self._columns = (texts, *arrays)
 
     @classmethod
-    def of(cls, texts, labels, weights, num_classes) -> "LabelledTexts":
+    def of(
+        cls, texts, labels, weights, num_classes, class_weight=None
+    ) -> "LabelledTexts":
         """Those that `fit` was given, checked.
 
         Args:
@@ -73,23 +177,38 @@ class LabelledTexts:
             labels: int or bool (num_texts,).
             weights: float (num_texts,); `None`: 1.
             num_classes: int, of the classifier.
+            class_weight: dict from class to float, which its texts' weights are
+                multiplied by; classes that are not named have 1.
 
         Raises:
             InputError: labels are missing or no classes, or there is not one of each
                 for a text.
         """
+        if not texts:
+            raise InputError("There are no texts.")
         if labels is None:
             raise InputError("Texts alone were received; give their labels as y, too.")
         arrays = [checked_labels(labels, num_classes)]
         if weights is not None:
-            arrays.append(np.asarray(weights))
+            arrays.append(checked_weights(weights))
         shapes = [(len(texts),), *(array.shape for array in arrays)]
         if len(set(shapes)) > 1:
             raise InputError(
                 "There must be one label, and one sample weight if any, for each text. "
                 f"Received: {', '.join(map(str, shapes))}."
             )
+        if class_weight is not None:
+            of_class = np.ones(num_classes, np.float32)
+            for code, weight in class_weight.items():
+                of_class[int(checked_labels([code], num_classes)[0])] = weight
+            factors = checked_weights(of_class)[arrays[0]]
+            arrays[1:] = [factors * arrays[1] if len(arrays) > 1 else factors]
         return cls(texts, *arrays)
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts."""
+        return self._columns[0]
 
     @property
     def arrays(self) -> tuple[np.ndarray, ...]:
@@ -98,26 +217,6 @@ class LabelledTexts:
 
     def __len__(self) -> int:
         return len(self._columns[0])
-
-    def __getitem__(self, index: int) -> tuple:
-        return tuple(column[index] for column in self._columns)
-
-    def __repr__(self) -> str:
-        return f"LabelledTexts of {len(self)} texts"
-
-    def batches(self, size: int, seed: int | None = None) -> "grain.MapDataset":
-        """Batches of one epoch, or, repeated, of several.
-
-        Args:
-            size: texts in each but the last.
-            seed: orders them anew in each epoch; `None` keeps the order.
-        """
-        import grain  # Predicting does without.
-
-        dataset = grain.MapDataset.source(self)
-        if seed is not None:
-            dataset = dataset.shuffle(seed)
-        return dataset.batch(size)
 
     def split(self, share: float) -> tuple["LabelledTexts", "LabelledTexts"]:
         """All but the last `share`, and these.

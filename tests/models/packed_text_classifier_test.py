@@ -1,3 +1,4 @@
+import itertools
 import tracemalloc
 
 import jax
@@ -634,18 +635,19 @@ def test_fit_reads_raw_strings_in_another_order_each_epoch(make, monkeypatch, ki
         assert given["shuffle"] is False  # Keras would warn that it does not.
         order = []
         for x, labels, weights in given["x"]:
-            read = np.ravel(weights).astype(int) - 1
-            assert np.ravel(labels).tolist() == (read % NUM_CLASSES).tolist()
+            used = x["segment_lengths"] > 0
+            read = weights[used].astype(int) - 1
+            assert not weights[~used].any()
+            assert labels[used].tolist() == (read % NUM_CLASSES).tolist()
             lengths = classifier.preprocessor.encode([texts[i] for i in read]).tokens
-            np.testing.assert_array_equal(
-                np.ravel(x["segment_lengths"]), lengths.lengths
-            )
-            order += read.tolist()
-        return order[:40], order[40:]
+            assert x["segment_lengths"][used].tolist() == lengths.lengths.tolist()
+            order.append(sorted(read.tolist()))
+        return order[:5], order[5:10]
 
     first, second = orders()
-    in_order = numbers.tolist()
-    assert sorted(first) == sorted(second) == in_order
+    in_order = numbers.reshape(5, 8).tolist()
+    for order in (first, second):
+        assert sorted(itertools.chain(*order)) == numbers.tolist()
     assert first != second
     assert in_order not in (first, second)
     assert orders() == (first, second)
@@ -679,7 +681,7 @@ def batches_given(monkeypatch):
     def fit(self, x, validation_data=None, **_):
         pairs = (("train", x), ("validation", validation_data))
         for name, data in pairs:
-            given[name] = data and [len(y) for _, y, *_ in data]
+            given[name] = data and [(x["segment_lengths"] > 0).sum() for x, *_ in data]
 
     monkeypatch.setattr(keras.Model, "fit", fit)
     return given
@@ -718,6 +720,18 @@ LABELS = [0, 1, 2]
         ([[0], [1], [2]], {}, r"one for each text. Received int64 of shape \(3, 1\)"),
         (["0", "1", "2"], {}, "integers from 0"),
         (1, {}, r"one label.*: \(3,\), \(\)"),
+        (LABELS, {"sample_weight": [1, -1, 1]}, "Sample weights must be finite"),
+        (LABELS, {"sample_weight": [1, float("nan"), 1]}, "Sample weights must be"),
+        (LABELS, {"sample_weight": [0, 0, 0]}, "one at least above 0"),
+        (LABELS, {"sample_weight": ["a", "b", "c"]}, "Sample weights must be"),
+        (LABELS, {"class_weight": {0: -1.0}}, "Sample weights must be"),
+        (LABELS, {"class_weight": {NUM_CLASSES: 1.0}}, "integers from 0"),
+        (LABELS, {"validation_split": float("nan")}, "validation_split must be"),
+        (LABELS, {"validation_split": 1}, "validation_split must be"),
+        (LABELS, {"batch_size": 0}, "batch_size must be an integer and at least 1"),
+        (LABELS, {"batch_size": 1.5}, "batch_size must be an integer"),
+        (LABELS, {"epochs": 0}, "epochs must be an integer and at least 1"),
+        (np.array([0.0, 1, 2], object), {}, "integers from 0"),
     ],
 )
 def test_fit_refuses_at_once_what_does_not_fit(
@@ -733,6 +747,41 @@ def test_bytes_are_no_texts(make, kind):
     for call in (lambda c, x: c.fit(x, [0, 1]), lambda c, x: c.predict(x)):
         with pytest.raises(InputError, match=r"must be a string. Received b'good'"):
             call(make(), kind([b"good", b"bad"]))
+
+
+@pytest.mark.parametrize("texts", [[], ["", " "], ["<br>", "\ufeff"]])
+def test_there_must_be_something_to_learn(make, texts):
+    with pytest.raises(InputError, match=r"no texts|nothing to read"):
+        make().fit(texts, [0] * len(texts), verbose=0)
+
+
+def test_class_weights_multiply_those_of_the_texts(make):
+    classifier = make()
+    classifier.compile(keras.optimizers.SGD(0.0))
+    texts, labels = TEXTS[:4], [0, 1, 2, 0]
+    given = {"class_weight": {0: 2.0, 2: 0.5}, "sample_weight": [1.0, 3.0, 1.0, 0.0]}
+    (found,) = classifier.fit(texts, labels, verbose=0, **given).history["loss"]
+    weights = [2.0, 3.0, 0.5, 0.0]
+    expected = classifier.evaluate(texts, labels, sample_weight=weights, verbose=0)
+    assert found == pytest.approx(expected[0], rel=1e-5)
+
+
+def test_a_batch_of_fit_gives_the_update_of_its_texts(make):
+    """However they fall into rows: beside the gradient of unpacked rows."""
+    updates = []
+    for packed in (True, False):
+        keras.utils.set_random_seed(0)
+        classifier = make(dropout=0.0)
+        classifier.compile(keras.optimizers.SGD(0.1))
+        texts, labels = TEXTS[:6], [0, 1, 2, 0, 1, 2]
+        if packed:
+            classifier.fit(texts, labels, 6, verbose=0)
+        else:
+            rows = classifier.preprocessor(texts, np.array(labels))
+            classifier.train_on_batch(*rows)
+        updates.append(classifier.get_weights())
+    for one, other in zip(*updates, strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-6)
 
 
 def test_labels_may_be_booleans(make):
