@@ -25,7 +25,6 @@ from sentiment.data.packing import (
 )
 from sentiment.data.tokenizing import cached_tokens
 
-_BALANCED = 16  # batches among which long and short examples are shared out
 READ_OPTIONS = grain.ReadOptions(num_threads=2, prefetch_buffer_size=16)
 
 
@@ -250,22 +249,17 @@ class EqualBatches:
             rng = np.random.default_rng([self.seed, epoch])
             order = rng.permutation(count)
             full = count - count % size
-            for start in range(0, full, size * _BALANCED):
-                part = order[start : min(start + size * _BALANCED, full)]
-                part[:] = self._balanced(part, rng)
+            order[:full] = self._balanced(order[:full], rng)
         return [order[start : start + size] for start in range(0, count, size)]
 
-    def _balanced(self, part: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def _balanced(self, order: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Full batches with about as many tokens each.
 
-        The longest examples go to different batches, then the next ones in the other
-        direction, and so on, as players are dealt to teams.
+        Of the longest examples each batch gets one, by chance; of the next ones, too.
         """
-        num_batches = len(part) // self.batch_size
-        longest_first = part[np.argsort(-self.examples.tokens.lengths[part])]
-        dealt = longest_first.reshape(self.batch_size, num_batches)
-        dealt[1::2] = dealt[1::2, ::-1]
-        return dealt.T[rng.permutation(num_batches)].ravel()
+        longest_first = order[np.argsort(-self.examples.tokens.lengths[order])]
+        tiers = longest_first.reshape(self.batch_size, -1)
+        return rng.permuted(tiers, axis=1).T.ravel()
 
     def batch(self, index: int):
         """`(x, y, sample_weight)` as of `BatchPlan`; batches count on over epochs."""

@@ -20,6 +20,7 @@ from sentiment.models.gpt2_tokenizer import ByteLevelGPT2Tokenizer
 
 DEFAULT_SEQUENCE_LENGTH = 512
 NUM_SPECIAL_TOKENS = 2
+_HUGE = 250_000  # characters; of longer texts, what is not read is not tokenized
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ class EncodedTexts:
 
     Attributes:
         tokens: start token, the text's tokens, end token, for each text.
-        num_dropped: tokens left out by truncation, over all texts.
+        num_dropped: tokens left out by truncation, over all texts; of texts of over a
+            million characters, at least so many.
         spans: int32 (number of tokens, 2), where each token of `tokens.flat` stands in
             its raw text: start and end in characters, the end exclusive; `None` unless
             asked for. See `GPT2TextClassifierPreprocessor.encode`.
@@ -160,10 +162,37 @@ class GPT2TextClassifierPreprocessor(keras_hub.models.TextClassifierPreprocessor
         if with_spans:
             return self._encode_with_spans(texts)
         cleaned = [clean_text(text, self.lowercase) for text in texts]
+        cleaned = [self._without_middle(text) for text in cleaned]
         return self._framed(self.tokenizer.encode_batch(cleaned))
+
+    def _without_middle(self, text: str) -> str:
+        for part in self._unread(text):
+            text = text[: part.start] + text[part.stop :]
+        return text
+
+    def _unread(self, text: str) -> list[slice]:
+        """The middle of a huge cleaned text, of which no token is kept.
+
+        It ends before a space on both sides, where GPT-2's words begin, so that all
+        other tokens stay; in a word of more than `_HUGE` characters it ends anywhere.
+        """
+        if len(text) <= 4 * _HUGE:
+            return []
+        budget = self.sequence_length or DEFAULT_SEQUENCE_LENGTH
+        side = max(_HUGE, budget * self.tokenizer.longest_token)
+        if len(text) <= 4 * side:
+            return []
+        start = text.find(" ", side, 2 * side)
+        start = start if start >= 0 else 2 * side
+        stop = text.rfind(" ", len(text) - 2 * side, len(text) - side)
+        return [slice(start, stop if stop >= 0 else len(text) - 2 * side)]
 
     def _encode_with_spans(self, texts: Sequence[str]) -> EncodedTexts:
         cleaned = [clean_with_spans(text, self.lowercase) for text in texts]
+        for i, one in enumerate(cleaned):
+            for part in self._unread(one.text):
+                kept = np.delete(one.spans, part, axis=0)
+                cleaned[i] = CleanedText(self._without_middle(one.text), kept)
         encoded = self.tokenizer.encode_with_spans([one.text for one in cleaned])
         spans = [np.zeros((0, 2), np.int32)]
         for raw, one, (_, of_tokens) in zip(texts, cleaned, encoded, strict=True):

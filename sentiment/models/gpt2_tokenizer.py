@@ -55,6 +55,12 @@ class ByteLevelGPT2Tokenizer(keras_hub.models.GPT2Tokenizer):
             self.merges,
         )
 
+    @property
+    def longest_token(self) -> int:
+        """Characters of the longest token that is no special one, at most."""
+        # A byte is a character of the vocabulary, and at most a character of a text.
+        return max(map(len, self.vocabulary))
+
     def encode_batch(self, texts: list[str]) -> list[list[int]]:
         """Token ids of each text, without start or end token."""
         self._check_vocabulary()

@@ -11,6 +11,7 @@ from sentiment.data.packing import RaggedTokens
 from sentiment.data.pipeline import (
     BatchPlan,
     EncodedExamples,
+    EqualBatches,
     NextTokenPlan,
     batches,
     batches_of,
@@ -271,3 +272,59 @@ def test_tokens_in_the_cache_are_those_of_the_same_reader(tokenizer, tmp_path):
         expected = encode_examples(reader, examples)
         np.testing.assert_array_equal(found.tokens.flat, expected.tokens.flat)
         assert found.num_dropped == expected.num_dropped
+
+
+# --- Batches of the same number of examples
+
+
+@pytest.fixture
+def equal(examples):
+    def make(batch_size=8, seed=0, row_length=32):
+        return EqualBatches(examples, batch_size, row_length, seed)
+
+    return make
+
+
+def texts_of_batches(plan, epochs):
+    """What is in each batch, as of `read`."""
+    return [sorted(read(batch)) for batch in plan.batches(epochs)]
+
+
+@pytest.mark.parametrize("seed", [None, 0])
+@pytest.mark.parametrize("batch_size", [1, 7, 8, 1000])
+def test_each_example_is_in_one_batch_of_so_many(equal, examples, batch_size, seed):
+    plan = equal(batch_size, seed)
+    epochs = texts_of_batches(plan, 2)
+    count = -(-len(examples) // batch_size)
+    assert plan.num_batches == count
+    assert len(epochs) == 2 * count
+    lengths = examples.tokens.lengths
+    everything = [(i, lengths[i], i % 3) for i in range(NUM_EXAMPLES)]
+    for epoch in (epochs[:count], epochs[count:]):
+        assert sorted(itertools.chain(*epoch)) == everything
+        full = min(batch_size, len(examples))
+        assert [len(batch) for batch in epoch[:-1]] == [full] * (count - 1)
+
+
+def test_equal_batches_come_in_another_order_by_the_seed(equal):
+    both = texts_of_batches(equal(), 2)
+    half = len(both) // 2
+    assert both[:half] != both[half:]
+    assert texts_of_batches(equal(), 2) == both
+    assert texts_of_batches(equal(seed=1), 1) != both[:half]
+    in_order = texts_of_batches(equal(seed=None), 2)
+    assert in_order[:half] == in_order[half:] != both[:half]
+
+
+def test_long_and_short_examples_are_shared_out():
+    """No batch has much more to compute than another, and rows fill up."""
+    rng = np.random.default_rng(0)
+    lengths = np.minimum(rng.geometric(1 / 60, 640) + 2, 256)
+    tokens = RaggedTokens.from_sequences([[1] * length for length in lengths])
+    examples = EncodedExamples(tokens, np.zeros(640, np.int32), 0)
+    plan = EqualBatches(examples, 32, 256, seed=0)
+    sums = [batch["segment_lengths"].sum() for batch, *_ in plan.batches(3)]
+    assert max(sums) < 1.05 * min(sums)
+    shapes = {batch["token_ids"].shape for batch, *_ in plan.batches(3)}
+    assert len(shapes) == 1
+    assert lengths.sum() / (20 * np.prod(shapes.pop())) > 0.8

@@ -9,6 +9,7 @@ import sentiment
 from sentiment.data.cleaning import clean_text
 from sentiment.data.vocabulary import END_OF_TEXT
 from sentiment.errors import InputError
+from sentiment.models import gpt2_text_classifier_preprocessor as module
 from sentiment.models.gpt2_text_classifier_preprocessor import DEFAULT_SEQUENCE_LENGTH
 from tests.data.odd_texts import ODD_TEXTS
 from tests.data.strategies import raw_texts
@@ -254,6 +255,39 @@ def test_tokens_are_the_same_with_spans_and_without(make, truncation):
     np.testing.assert_array_equal(spanned.tokens.lengths, plain.tokens.lengths)
     assert spanned.spans.shape == (len(plain.tokens.flat), 2)
     assert spanned.spans.dtype == np.int32
+
+
+@pytest.mark.parametrize("truncation", ["head", "tail", "head_tail"])
+def test_the_middle_of_a_huge_text_is_not_tokenized(make, truncation, monkeypatch):
+    preprocessor = make(truncation=truncation, sequence_length=12)
+    words = ["Good", "films,", "3", "them;", "it's", "&", "odd!!", "Größe", "好电影"]
+    rng = np.random.default_rng(0)
+    texts = [" ".join(rng.choice(words, 400)) for _ in range(20)]
+    whole = preprocessor.encode(texts, with_spans=True)
+    lengths = []
+    encode = type(preprocessor.tokenizer).encode_batch
+
+    def encode_batch(self, texts):
+        lengths.extend(map(len, texts))
+        return encode(self, texts)
+
+    monkeypatch.setattr(type(preprocessor.tokenizer), "encode_batch", encode_batch)
+    monkeypatch.setattr(module, "_HUGE", 100)
+    monkeypatch.setattr(type(preprocessor.tokenizer), "longest_token", 12)
+    cut = preprocessor.encode(texts)
+    np.testing.assert_array_equal(cut.tokens.flat, whole.tokens.flat)
+    assert min(map(len, texts)) > 1500
+    assert max(lengths) < 500
+    with_spans = preprocessor.encode(texts, with_spans=True)
+    np.testing.assert_array_equal(with_spans.tokens.flat, whole.tokens.flat)
+    np.testing.assert_array_equal(with_spans.spans, whole.spans)
+    # A word without end is cut anywhere.
+    (length,) = preprocessor.encode(["x" * 5000]).tokens.lengths
+    assert (length, lengths[-1]) == (12, 4 * 12 * 12)
+
+
+def test_the_longest_token_is_that_of_the_vocabulary(tokenizer):
+    assert tokenizer.longest_token == max(len(token) for token in tokenizer.vocabulary)
 
 
 def test_no_texts_have_no_spans(make):
