@@ -270,9 +270,10 @@ class EqualBatches:
             plan = dataclasses.replace(plan, batch_rows=len(rows))
         return plan.batch(rows)
 
-    def batches(self, epochs: int = 1) -> grain.MapDataset:
+    def batches(self, epochs: int = 1) -> grain.IterDataset:
         """The batches of all epochs, one after the other."""
-        return grain.MapDataset.range(epochs * self.num_batches).map(self.batch)
+        dataset = grain.MapDataset.range(epochs * self.num_batches).map(self.batch)
+        return dataset.to_iter_dataset(READ_OPTIONS)
 
 
 class _PlannedRows(grain.sources.RandomAccessDataSource):

@@ -418,14 +418,19 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
         labelled = LabelledTexts.of(
             texts, y, sample_weight, self.output_shape[-1], class_weight
         )
+        held_out = None
         if validation_data is not None:
-            validation_data = self._validation_batches(validation_data, batch_size)
+            held_out = self._labelled_in(validation_data)
         elif validation_split:
             labelled, held_out = labelled.split(validation_split)
-            validation_data = self._equal_batches(held_out, batch_size).batches()
+        if held_out is not None:
+            validation = self._equal_batches(held_out, batch_size)
+            validation_data = validation.batches(epochs)
+            kwargs.setdefault("validation_steps", validation.num_batches)
         seed = random.randrange(2**31) if shuffle else None
         plan = self._equal_batches(labelled, batch_size, seed)
-        kwargs["steps_per_epoch"] = kwargs.get("steps_per_epoch") or plan.num_batches
+        steps = kwargs.get("steps_per_epoch") or plan.num_batches
+        kwargs["steps_per_epoch"] = min(steps, plan.num_batches)
         return super().fit(
             plan.batches(epochs),
             validation_data=validation_data,
@@ -456,16 +461,15 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
         )
         return EqualBatches(examples, batch_size, row_length, seed)
 
-    def _validation_batches(self, data, batch_size):
-        """Raw texts in packed batches; anything else as it is."""
+    def _labelled_in(self, data) -> LabelledTexts | None:
+        """The raw texts to validate on, if that is what `data` holds."""
         if not isinstance(data, (list, tuple)):
-            return data
+            return None
         x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
         texts, _ = texts_in(x)
         if texts is None:
-            return data
-        labelled = LabelledTexts.of(texts, y, sample_weight, self.output_shape[-1])
-        return self._equal_batches(labelled, batch_size).batches()
+            return None
+        return LabelledTexts.of(texts, y, sample_weight, self.output_shape[-1])
 
     def evaluate(
         self,
