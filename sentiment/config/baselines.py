@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sentiment.config.settings import CheckedConfig, setting
+from sentiment.config.settings import COUNT, CheckedConfig, setting
 
 TEACHERS = ("tfidf_lr", "linear_svm", "nb_svm")
 BASELINES = ("majority", "lexicon", *TEACHERS)
@@ -21,10 +21,14 @@ class BaselineConfig(CheckedConfig):
     )
     max_ngram: int = setting(2, "Longest n-gram of words.", at_least=1, at_most=5)
     min_count: int = setting(
-        2, "Least number of training texts that an n-gram must occur in.", at_least=1
+        2,
+        "Least number of training texts that an n-gram must occur in.",
+        at_least=1,
+        at_most=COUNT,
     )
     inverse_penalty: float = setting(
         1.0,
         "C of the regression or the SVM: a greater one fits the data more closely.",
         above=0,
+        at_most=1e9,
     )

@@ -57,7 +57,9 @@ class TuneCommand(RunCommand):
         "there, and several processes may do so at once.",
     )
     overwrite: bool = setting(False, "Start again and replace the study in --workdir.")
-    trials: int = setting(20, "How many trials to run in all.", at_least=1)
+    trials: int = setting(
+        20, "How many trials to run in all.", at_least=1, at_most=100_000
+    )
     space: tuple[str, ...] = setting(
         (),
         "A setting to vary and its values: --space=learning_rate=1e-5:1e-3:log, "
@@ -89,7 +91,10 @@ class PretrainCommand(RunCommand):
     )
     overwrite: bool = setting(False, "Start again and replace the run in --workdir.")
     sample: int = setting(
-        0, "When done, print this many texts written by the model.", at_least=0
+        0,
+        "When done, print this many texts written by the model.",
+        at_least=0,
+        at_most=10_000,
     )
 
 
@@ -220,7 +225,7 @@ class ModelCommand(CheckedConfig):
         "of a classifier; or the name of one that comes with this package.",
     )
     batch_size: int = setting(
-        0, "Rows computed at once; 0: chosen for speed.", at_least=0
+        0, "Rows computed at once; 0: chosen for speed.", at_least=0, at_most=65_536
     )
 
     def __post_init__(self):

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from sentiment.config.data import UnlabelledTextsConfig
-from sentiment.config.settings import setting
+from sentiment.config.settings import COUNT, setting
 from sentiment.errors import InputError
 
 COMPRESSIONS = ("int8", "int4", "distill", "vocab")
@@ -28,7 +28,10 @@ class CompressionConfig(UnlabelledTextsConfig):
         choices=COMPRESSIONS,
     )
     keep_layers: int = setting(
-        0, "Layers that distill keeps, evenly spaced; 0: half of them.", at_least=0
+        0,
+        "Layers that distill keeps, evenly spaced; 0: half of them.",
+        at_least=0,
+        at_most=1000,
     )
     teacher_weight: float = setting(
         0.5,
@@ -39,7 +42,10 @@ class CompressionConfig(UnlabelledTextsConfig):
     )
     dropout: float = setting(0.1, "Dropout rate in distill.", at_least=0, below=1)
     min_token_count: int = setting(
-        1, "How often a token must occur for vocab to keep it.", at_least=1
+        1,
+        "How often a token must occur for vocab to keep it.",
+        at_least=1,
+        at_most=COUNT,
     )
 
     def __post_init__(self):

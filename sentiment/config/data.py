@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from sentiment.config.baselines import TEACHERS
-from sentiment.config.settings import CheckedConfig, setting
+from sentiment.config.settings import COUNT, CheckedConfig, setting
 from sentiment.config.tables import TableConfig, check_names
 from sentiment.errors import InputError
 
@@ -58,10 +58,16 @@ class DataConfig(TableConfig):
         below=1,
     )
     max_train_examples: int = setting(
-        0, "Train on at most this many examples, drawn by seed; 0: all.", at_least=0
+        0,
+        "Train on at most this many examples, drawn by seed; 0: all.",
+        at_least=0,
+        at_most=COUNT,
     )
     max_test_examples: int = setting(
-        0, "Test on at most this many examples, drawn by seed; 0: all.", at_least=0
+        0,
+        "Test on at most this many examples, drawn by seed; 0: all.",
+        at_least=0,
+        at_most=COUNT,
     )
 
     def __post_init__(self):
@@ -138,7 +144,10 @@ class CorpusConfig(TableConfig):
         0.01, "Share of the documents held out to measure perplexity.", above=0, below=1
     )
     max_documents: int = setting(
-        0, "Use at most this many documents, drawn by seed; 0: all.", at_least=0
+        0,
+        "Use at most this many documents, drawn by seed; 0: all.",
+        at_least=0,
+        at_most=COUNT,
     )
 
     def __post_init__(self):
@@ -210,6 +219,7 @@ class UnlabelledConfig(UnlabelledTextsConfig):
         "--teacher to label. Where training texts are few, this passes on what the "
         "teacher knows of words and phrases.",
         at_least=0,
+        at_most=100_000_000,
     )
 
     @property

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sentiment.config.settings import CheckedConfig, setting
+from sentiment.config.settings import LENGTH, CheckedConfig, setting
 from sentiment.errors import InputError
 
 TRUNCATIONS = ("head", "tail", "head_tail")
@@ -52,6 +52,7 @@ class BackboneConfig(CheckedConfig):
         "2019), and with the head of --teacher where it has the same form; 0: all "
         "layers.",
         at_least=0,
+        at_most=1000,
     )
     architecture: str = setting(
         "gpt2",
@@ -59,25 +60,38 @@ class BackboneConfig(CheckedConfig):
         choices=tuple(ARCHITECTURES),
     )
     num_layers: int = setting(
-        2, "Decoder blocks or recurrent layers, without --preset.", at_least=1
+        2,
+        "Decoder blocks or recurrent layers, without --preset.",
+        at_least=1,
+        at_most=1000,
     )
     num_heads: int = setting(
-        2, "Attention heads of a decoder block, without --preset.", at_least=1
+        2,
+        "Attention heads of a decoder block, without --preset.",
+        at_least=1,
+        at_most=1024,
     )
-    hidden_dim: int = setting(128, "Width, without --preset.", at_least=1)
+    hidden_dim: int = setting(
+        128, "Width, without --preset.", at_least=1, at_most=65_536
+    )
     intermediate_dim: int = setting(
-        512, "Width of a block's feed-forward layers, without --preset.", at_least=1
+        512,
+        "Width of a block's feed-forward layers, without --preset.",
+        at_least=1,
+        at_most=262_144,
     )
     vocabulary_size: int = setting(
         8192,
         "Size of the byte-level BPE trained on the training split, without --preset "
         "and --tokenizer.",
         at_least=MIN_VOCABULARY_SIZE,
+        at_most=LENGTH,
     )
     max_positions: int = setting(
         512,
         "Length of a decoder's position table, without --preset.",
         at_least=3,
+        at_most=LENGTH,
     )
     tokenizer: str = setting(
         "",
@@ -94,6 +108,7 @@ class BackboneConfig(CheckedConfig):
         "greatest length of a packed row. 0: 512 or the backbone's positions, "
         "whichever is less.",
         at_least=0,
+        at_most=LENGTH,
     )
     lowercase: bool = setting(False, "Lowercase the text. Off for pretrained GPT-2.")
 

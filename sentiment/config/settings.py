@@ -10,6 +10,9 @@ from typing import Any
 from sentiment.errors import InputError
 
 MAX_SEED = 2**32 - 1  # NumPy's
+# Upper ends of what nobody means: of texts, rows or steps; of tokens in a row or table.
+COUNT = 1_000_000_000
+LENGTH = 1_048_576
 
 
 def setting(

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 
 from sentiment.config.monitors import MONITORS
-from sentiment.config.settings import CheckedConfig, setting
+from sentiment.config.settings import COUNT, LENGTH, CheckedConfig, setting
 from sentiment.errors import InputError
 
 OPTIMIZERS = ("adamw", "lion", "muon", "sgd")
@@ -22,14 +22,20 @@ class OptimizationConfig(CheckedConfig):
     """Optimizer, schedule, checkpoints, precision and devices."""
 
     batch_size: int = setting(
-        16, "Rows in a micro-batch; a packed row holds several reviews.", at_least=1
+        16,
+        "Rows in a micro-batch; a packed row holds several reviews.",
+        at_least=1,
+        at_most=65_536,
     )
     epochs: int = setting(
-        3, "Greatest number of passes over the training data.", at_least=1
+        3,
+        "Greatest number of passes over the training data.",
+        at_least=1,
+        at_most=10_000,
     )
     optimizer: str = setting("adamw", "Update rule, from optax.", choices=OPTIMIZERS)
     learning_rate: float = setting(
-        2e-5, "Peak learning rate, after the warm-up.", above=0
+        2e-5, "Peak learning rate, after the warm-up.", above=0, at_most=100
     )
     warmup_ratio: float = setting(
         0.1, "Share of the updates in which the rate rises.", at_least=0, at_most=1
@@ -38,6 +44,7 @@ class OptimizationConfig(CheckedConfig):
         0.01,
         "Decoupled weight decay of kernels; biases, norms and embeddings have none.",
         at_least=0,
+        at_most=100,
     )
     layerwise_lr_decay: float = setting(
         1.0,
@@ -47,10 +54,13 @@ class OptimizationConfig(CheckedConfig):
         at_most=1,
     )
     clip_norm: float = setting(
-        1.0, "Global norm that gradients are clipped to; 0: no clipping.", at_least=0
+        1.0,
+        "Global norm that gradients are clipped to; 0: no clipping.",
+        at_least=0,
+        at_most=1e6,
     )
     gradient_accumulation_steps: int = setting(
-        1, "Micro-batches in one optimizer update.", at_least=1
+        1, "Micro-batches in one optimizer update.", at_least=1, at_most=65_536
     )
     checkpoint_every: int = setting(
         500,
@@ -58,16 +68,21 @@ class OptimizationConfig(CheckedConfig):
         "each epoch, and all runs every ten minutes. The same command continues from "
         "the last one.",
         at_least=1,
+        at_most=COUNT,
     )
     max_recoveries: int = setting(
         2,
         "How often training may go back to its last checkpoint when the loss diverges. "
         "It then continues with half the learning rate and without those batches.",
         at_least=0,
+        at_most=1000,
     )
     dtype: str = setting("float32", "Precision of the backbone.", choices=DTYPES)
     num_devices: int = setting(
-        0, "Local devices that share each batch; 0: all of them.", at_least=0
+        0,
+        "Local devices that share each batch; 0: all of them.",
+        at_least=0,
+        at_most=65_536,
     )
 
 
@@ -80,12 +95,14 @@ class TrainingConfig(OptimizationConfig):
         "Weight of a language model's loss on the same reviews, beside the "
         "classifier's (GPT-1 took 0.5).",
         at_least=0,
+        at_most=1e4,
     )
     unfreeze_epochs: float = setting(
         0.0,
         "Number of epochs after which the next lower layer starts to learn: first the "
         "head alone, then block by block (ULMFiT took 1). 0: all from the start.",
         at_least=0,
+        at_most=10_000,
     )
     lora_rank: int = setting(
         0,
@@ -94,11 +111,13 @@ class TrainingConfig(OptimizationConfig):
         "sum of kernel and matrices is rounded in training; at the end they are merged "
         "in float32.",
         at_least=0,
+        at_most=65_536,
     )
     lora_alpha: float = setting(
         0.0,
         "The scale of LoRA's matrices is lora_alpha / lora_rank; 0: a scale of 1.",
         at_least=0,
+        at_most=1e6,
     )
     lora_targets: tuple[str, ...] = setting(
         LORA_DEFAULT_TARGETS,
@@ -118,6 +137,7 @@ class TrainingConfig(OptimizationConfig):
         "Focal loss (Lin et al. 2017 took 2): the greater, the less those reviews "
         "count that are classified well already; 0: cross-entropy.",
         at_least=0,
+        at_most=100,
     )
     ema_momentum: float = setting(
         0.0,
@@ -131,12 +151,14 @@ class TrainingConfig(OptimizationConfig):
         "Stop after this many epochs without a better validation score. The best "
         "epoch's weights are restored in any case.",
         at_least=1,
+        at_most=10_000,
     )
     average_best: int = setting(
         1,
         "Average the weights of this many best epochs, if the average is no worse on "
         "the validation data than the best one (a soup, Wortsman et al. 2022).",
         at_least=1,
+        at_most=1000,
     )
     monitor: str = setting(
         "accuracy",
@@ -149,6 +171,7 @@ class TrainingConfig(OptimizationConfig):
         "Tokens in a packed row, no fewer than in the longest review as it is read; 0: "
         "the length that costs the least time.",
         at_least=0,
+        at_most=LENGTH,
     )
 
     def __post_init__(self):
@@ -200,11 +223,17 @@ class AdversarialConfig(CheckedConfig):
         choices=ADVERSARIES,
     )
     adversarial_epsilon: float = setting(
-        1.0, "Norm of the perturbation of a whole review's embeddings.", at_least=0
+        1.0,
+        "Norm of the perturbation of a whole review's embeddings.",
+        at_least=0,
+        at_most=1e4,
     )
-    adversarial_steps: int = setting(3, "Steps of pgd.", at_least=1)
+    adversarial_steps: int = setting(3, "Steps of pgd.", at_least=1, at_most=100)
     adversarial_weight: float = setting(
-        1.0, "Weight of the adversarial loss beside the plain one.", at_least=0
+        1.0,
+        "Weight of the adversarial loss beside the plain one.",
+        at_least=0,
+        at_most=1e4,
     )
     adversarial_normalize: bool = setting(
         False,
@@ -217,9 +246,9 @@ class AdversarialConfig(CheckedConfig):
 class PretrainingConfig(OptimizationConfig):
     """How a language model is trained."""
 
-    epochs: int = setting(1, "Passes over the documents.", at_least=1)
+    epochs: int = setting(1, "Passes over the documents.", at_least=1, at_most=10_000)
     learning_rate: float = setting(
-        1e-3, "Peak learning rate, after the warm-up.", above=0
+        1e-3, "Peak learning rate, after the warm-up.", above=0, at_most=100
     )
     warmup_ratio: float = setting(
         0.01, "Share of the updates in which the rate rises.", at_least=0, at_most=1
@@ -230,6 +259,7 @@ class PretrainingConfig(OptimizationConfig):
         "each. All runs also write one every ten minutes. The same command continues "
         "from the last one.",
         at_least=1,
+        at_most=COUNT,
     )
 
 

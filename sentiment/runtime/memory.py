@@ -6,6 +6,7 @@ then costs a fifth of the step. Other C libraries are left as they are.
 """
 
 import ctypes
+import math
 import os
 from importlib.metadata import entry_points
 from importlib.util import find_spec
@@ -45,6 +46,14 @@ def keep_freed_memory() -> bool:
         Whether the C library took it.
     """
     return _set((_MMAP_MAX, 0), (_TRIM_THRESHOLD, -1))  # -1: never
+
+
+def physical_memory() -> float:
+    """Bytes of the machine's memory; infinity where that cannot be told."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows
+        return math.inf
 
 
 def has_accelerator() -> bool:

@@ -11,6 +11,7 @@ from sentiment.data import cleaning, vocabulary
 from sentiment.data.cache import ArrayCache, fingerprint
 from sentiment.data.datasets import Splits
 from sentiment.data.vocabulary import read_vocabulary
+from sentiment.errors import InputError
 from sentiment.models.backbones import kind_of_architecture
 from sentiment.models.gpt2_tokenizer import ByteLevelGPT2Tokenizer
 from sentiment.models.packed_text_classifier import (
@@ -18,6 +19,34 @@ from sentiment.models.packed_text_classifier import (
     classifier_class,
 )
 from sentiment.models.presets import load_pretrained, make_preprocessor
+from sentiment.runtime.memory import physical_memory
+
+# Weight, gradient and two moments, in float32.
+_BYTES_PER_WEIGHT = 16
+
+
+def check_fresh(config: BackboneConfig):
+    """Checks, before texts are read, what a backbone with random weights is made of.
+
+    Raises:
+        InputError: its weights, gradients and moments alone need more memory than the
+            machine has, or the tokenizer folder cannot be used.
+    """
+    if config.tokenizer:
+        read_vocabulary(config.tokenizer)
+    width = config.hidden_dim
+    in_layer = 4 * width**2
+    if config.architecture == "gpt2":
+        in_layer += 2 * width * config.intermediate_dim
+    embeddings = (config.vocabulary_size + config.max_positions) * width
+    needed = _BYTES_PER_WEIGHT * (embeddings + config.num_layers * in_layer)
+    if needed > (available := physical_memory()):
+        raise InputError(
+            f"A backbone of {config.num_layers} layers of {width:,} with "
+            f"{config.vocabulary_size:,} tokens needs {needed / 1e9:,.0f} GB to be "
+            f"trained; this machine has {available / 1e9:,.0f} GB. Give smaller "
+            "--num_layers, --hidden_dim, --intermediate_dim or --vocabulary_size."
+        )
 
 
 def prepare_parts(config: ModelConfig, dtype: str):
@@ -32,8 +61,7 @@ def prepare_parts(config: ModelConfig, dtype: str):
     """
     if config.preset:
         return load_pretrained(config, dtype)
-    if config.tokenizer:
-        read_vocabulary(config.tokenizer)  # Raises now what it would later.
+    check_fresh(config)
     return None
 
 

@@ -16,7 +16,6 @@ from sentiment.data.corpus import (
     load_corpus,
 )
 from sentiment.data.pipeline import NextTokenPlan
-from sentiment.data.vocabulary import read_vocabulary
 from sentiment.errors import InputError
 from sentiment.evaluation import plots
 from sentiment.models.backbones import kind_of
@@ -36,7 +35,7 @@ from sentiment.runs.identity import identity
 from sentiment.runs.versions import versions
 from sentiment.runs.workdir import Workdir
 from sentiment.runtime.process import prepare_process
-from sentiment.training.build import make_backbone, make_tokenizer
+from sentiment.training.build import check_fresh, make_backbone, make_tokenizer
 from sentiment.training.devices import device_name, sharding_scope
 from sentiment.training.optimizers import make_optimizer
 from sentiment.training.resumable_run import OnUpdate, ResumableRun
@@ -291,8 +290,7 @@ def _load_parts(config: PretrainRunConfig):
     backbone = config.backbone
     if backbone.preset:
         return load_backbone(backbone, config.training.dtype)
-    if backbone.tokenizer:
-        read_vocabulary(backbone.tokenizer)  # Raises now what it would later.
+    check_fresh(backbone)
     return None
 
 

@@ -156,16 +156,16 @@ def test_limits_that_matter_are_there():
     assert limits["dropout"] == limits["label_smoothing"] == {">=": 0, "<": 1}
     assert limits["layerwise_lr_decay"] == {">": 0, "<=": 1}
     assert limits["warmup_ratio"] == {">=": 0, "<=": 1}
-    assert limits["learning_rate"] == {">": 0}
-    assert limits["vocabulary_size"] == {">=": 257}
+    assert limits["learning_rate"] == {">": 0, "<=": 100}
+    assert limits["vocabulary_size"] == {">=": 257, "<=": 2**20}
     assert limits["seed"] == {">=": 0, "<=": 2**32 - 1}
     batch_size = {f.name: f for f in dataclasses.fields(TrainingConfig)}["batch_size"]
-    assert batch_size.metadata["limits"] == {">=": 1}
+    assert batch_size.metadata["limits"] == {">=": 1, "<=": 65_536}
     for name in ("epochs", "num_layers", "gradient_accumulation_steps"):
-        assert limits[name] == {">=": 1}
+        assert limits[name][">="] == 1
     assert limits["ema_momentum"] == {">=": 0, "<": 1}
     for name in ("adversarial_epsilon", "adversarial_weight", "focal_gamma"):
-        assert limits[name] == {">=": 0}
+        assert limits[name][">="] == 0
     assert {param.values[1].name for param in CHOSEN} == {
         "adversarial",
         "architecture",
@@ -179,6 +179,17 @@ def test_limits_that_matter_are_there():
         "split",
         "truncation",
     }
+
+
+@pytest.mark.parametrize(
+    ("valid", "field"), [p for p in FIELDS if p.values[1].type in (int, float)]
+)
+def test_every_number_has_a_lower_and_an_upper_end(valid, field):
+    signs = set(field.metadata["limits"])
+    assert signs & {">=", ">"}
+    assert signs & {"<=", "<"}
+    with pytest.raises(InputError, match=f"--{field.name} must be"):
+        dataclasses.replace(valid, **{field.name: field.type("9" * 30)})
 
 
 @pytest.mark.parametrize(("valid", "field"), FIELDS)
