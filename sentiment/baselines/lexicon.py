@@ -20,7 +20,8 @@ def read_lexicon() -> dict[str, dict[str, float]]:
     """What words do, by kind.
 
     Returns:
-        `tone`: words and their tone, from -3 to 3; `negation` and `intensifier`:
+        `tone`: words and their tone, from -3 to 3; `sign`: emoticons and emoji and
+        theirs, which nothing turns or strengthens; `negation` and `intensifier`:
         words and the factor on the tone of what follows them. A negation turns the
         sign and takes some of the tone (0.74 is left, as in VADER, Hutto & Gilbert
         2014): "not great" is not as bad as "terrible".
@@ -33,7 +34,7 @@ def read_lexicon() -> dict[str, dict[str, float]]:
 
 
 def tone_scores(text: str) -> tuple[float, float]:
-    """The sum of the tones of a text's words, and their mean.
+    """The sum of the tones of a text's words and signs, and their mean.
 
     Example: "great" is 2, "not great" -0.74 * 2, "very great" 1.3 * 2.
     >>> tone_scores("A great film.")
@@ -45,8 +46,19 @@ def tone_scores(text: str) -> tuple[float, float]:
     tones = [
         tone for sentence in _SENTENCE.split(text.lower()) for tone in _tones(sentence)
     ]
+    signs = read_lexicon()["sign"]
+    tones += [signs[sign] for sign in _sign_pattern().findall(text)]
     total = float(sum(tones))
     return total, total / max(len(tones), 1)
+
+
+@cache
+def _sign_pattern() -> re.Pattern:
+    """Finds emoticons, where they are no part of a word or a link, and emoji."""
+    signs = sorted(read_lexicon()["sign"], key=len, reverse=True)
+    emoticons = "|".join(re.escape(sign) for sign in signs if sign.isascii())
+    emoji = "|".join(re.escape(sign) for sign in signs if not sign.isascii())
+    return re.compile(rf"(?<![\w:;=])(?:{emoticons})(?![\w/])|{emoji}")
 
 
 def _tones(sentence: str) -> list[float]:

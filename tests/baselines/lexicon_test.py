@@ -17,6 +17,12 @@ from sentiment.baselines.lexicon import read_lexicon, tone_scores
         ("great. Not", 2),
         ("great but boring", 0.5 * 2 - 1.5 * 2),
         ("GREAT", 2),
+        ("It came :)", 2),
+        ("It came. :-( <3", 0),
+        ("😍 It came 👎👎", 2 - 4),
+        ("not :(", -2),  # A sign means what it shows.
+        ("great :D", 4),
+        ("see http://a.org or a:D, x:)y", 0),
         ("table chair", 0),
         ("", 0),
     ],

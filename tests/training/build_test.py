@@ -24,7 +24,7 @@ def test_the_estimate_is_that_of_gpt2(monkeypatch):
         max_positions=1024,
     )
     for share, fits in ((1.0, True), (0.99, False)):
-        memory = 16 * 124.3e6 * share
+        memory = 16 * 124.32e6 * share
         monkeypatch.setattr(build, "physical_memory", lambda memory=memory: memory)
         if fits:
             check_fresh(small)
