@@ -13,6 +13,7 @@ MAX_SEED = 2**32 - 1  # NumPy's
 # Upper ends of what nobody means: of texts, rows or steps; of tokens in a row or table.
 COUNT = 1_000_000_000
 LENGTH = 1_048_576
+_ENDS_LINE = frozenset("\0\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029")
 
 
 def setting(
@@ -62,12 +63,45 @@ def setting(
 
 
 class CheckedConfig:
-    """Base of the configs: checks choices and limits of every field."""
+    """Base of the configs: checks choices and limits of every field.
+
+    Strings lose blanks at their ends, so that a setting is the same when it has been
+    written to a flagfile and read again.
+    """
 
     def __post_init__(self):
         for field in dataclasses.fields(self):
             if field.metadata:
-                _check_value(field, getattr(self, field.name))
+                value = _as_written(field, getattr(self, field.name))
+                object.__setattr__(self, field.name, value)
+                _check_value(field, value)
+
+
+def _as_written(field, value):
+    """A setting as a flagfile gives it back.
+
+    Raises:
+        InputError: it is more than a line, or a path with a blank at an end.
+    """
+    if field.metadata["repeated"]:  # texts, which are in no flagfile
+        return value
+    if isinstance(value, tuple):
+        return tuple(_as_written(field, item) for item in value)
+    if not isinstance(value, str):
+        return value
+    if not all(map(_is_writable, value)):
+        raise InputError(f"--{field.name} must be one line. Received: {value!r:.100}.")
+    if field.metadata["is_path"] and value != value.strip():
+        raise InputError(
+            f"--{field.name} must not begin or end with a blank, which a flagfile "
+            f"cannot hold. Received: {value!r}. Rename it, or leave the blank out."
+        )
+    return value.strip()
+
+
+def _is_writable(character: str) -> bool:
+    """Whether a flagfile gives a character back: no line end, half of a pair, NUL."""
+    return not (character in _ENDS_LINE or "\ud800" <= character <= "\udfff")
 
 
 def _check_value(field, value):

@@ -47,6 +47,8 @@ class TableConfig(CheckedConfig):
     )
 
     def __post_init__(self):
+        spoken = {"\t": "tab", " ": "space"}.get(self.delimiter, self.delimiter)
+        object.__setattr__(self, "delimiter", spoken)
         super().__post_init__()
         if len(self.separator) > 1 or self.separator in ('"', "\n", "\r"):
             raise InputError(

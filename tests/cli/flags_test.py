@@ -1,6 +1,8 @@
 import dataclasses
 
 import pytest
+from hypothesis import given, reject, strategies
+from hypothesis import settings as settings_of_hypothesis
 
 from sentiment.cli import main as cli
 from sentiment.cli.flags import HelpAsked
@@ -343,6 +345,56 @@ def test_saved_config_gives_the_same_run(tmp_path, source):
     path = tmp_path / "config.cfg"
     path.write_text(run.to_flagfile(), encoding="utf-8")
     assert parse("train", f"--flagfile={path}", "--workdir=w").run == run
+
+
+# Blanks of all kinds, quotes, commas, what begins a comment or a flag.
+_ODD = strategies.text(
+    strategies.one_of(
+        strategies.sampled_from(" \t\"',=#-/\\|:;\u00a0\u3000\ufeffé好😀"),
+        strategies.characters(exclude_categories=("Cs",)),
+    ),
+    max_size=12,
+)
+
+
+@given(data=strategies.data())
+@settings_of_hypothesis(max_examples=200, deadline=None)
+def test_any_setting_comes_back_from_a_flagfile(data, tmp_path_factory):
+    """What cannot be written down is refused at once."""
+    groups = []
+    for config_class in (DataConfig, ModelConfig, TrainingConfig, SpeedConfig):
+        values = {"train_file": "a.csv"} if config_class is DataConfig else {}
+        for field in settings(config_class):
+            if field.name in ("dataset", "encoding", *values):
+                continue
+            if field.type is str and not field.metadata["choices"]:
+                values[field.name] = data.draw(_ODD, field.name)
+            elif field.name in ("columns", "label_names"):
+                values[field.name] = tuple(
+                    data.draw(strategies.lists(_ODD, max_size=3))
+                )
+        try:
+            groups.append(config_class(**values))
+        except InputError:
+            reject()
+    run = RunConfig(*groups, seed=data.draw(strategies.integers(0, 2**32 - 1)))
+    path = tmp_path_factory.mktemp("flags") / "config.cfg"
+    path.write_text(run.to_flagfile(), encoding="utf-8")
+    assert parse("train", f"--flagfile={path}", "--workdir=w").run == run
+
+
+@pytest.mark.parametrize("value", ["a\nb", "a\x85b", "a\ud800", "a\0b"])
+def test_a_setting_is_one_line(value):
+    with pytest.raises(InputError, match="--text_column must be one line"):
+        DataConfig(train_file="a.csv", text_column=value)
+
+
+def test_blanks_at_the_ends_of_a_name_do_not_count_and_of_a_path_are_refused():
+    config = DataConfig(train_file="a.csv", text_column=" my text ")
+    assert config.text_column == "my text"
+    with pytest.raises(InputError, match="--train_file must not begin or end with a"):
+        DataConfig(train_file="a.csv ")
+    assert PredictCommand(text=(" a\n",)).text == (" a\n",)
 
 
 # --- What is refused

@@ -141,7 +141,9 @@ def test_each_choice_is_accepted_and_nothing_else(valid, field):
     for choice in choices:
         changed = dataclasses.replace(valid, **{field.name: choice})
         assert getattr(changed, field.name) == choice
-    for other in ("", f"{choices[0]} ", choices[0].upper()):
+    blank = dataclasses.replace(valid, **{field.name: f" {choices[0]} "})
+    assert getattr(blank, field.name) == choices[0]
+    for other in ("", f"{choices[0]}x", choices[0].upper()):
         with pytest.raises(InputError, match=f"--{field.name} must be one of") as error:
             dataclasses.replace(valid, **{field.name: other})
         assert all(choice in str(error.value) for choice in choices)
