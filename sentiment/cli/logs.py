@@ -6,13 +6,15 @@ import sys
 
 from tqdm.auto import tqdm
 
+from sentiment.cli.printable import printable
+
 
 class _Printer(logging.Handler):
     """Prints messages above progress bars: warnings to stderr, others to stdout."""
 
     def emit(self, record):
         stream = sys.stderr if record.levelno >= logging.WARNING else sys.stdout
-        tqdm.write(self.format(record), file=stream)
+        tqdm.write(printable(self.format(record)), file=stream)
 
 
 @contextlib.contextmanager

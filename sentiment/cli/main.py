@@ -19,6 +19,7 @@ from typing import Any
 
 from sentiment import __version__
 from sentiment.cli.flags import HelpAsked, help_text, parse_flags, sections
+from sentiment.cli.printable import printable
 from sentiment.errors import InputError, is_out_of_memory
 from sentiment.runtime.extras import how_to_install
 
@@ -119,7 +120,21 @@ def main(arguments: list[str] | None = None):
         if not is_out_of_memory(error):
             raise
         traceback.print_exc()
-        _fail("error: out of memory; try a smaller --batch_size", EXIT_FAILURE)
+        _fail(_out_of_memory(error, arguments[0]), EXIT_FAILURE)
+
+
+def _out_of_memory(error: Exception, name: str) -> str:
+    reason = f" ({str(error).splitlines()[0]:.200})" if str(error) else ""
+    present = {flag.name for flag in flags_of(name)}
+    helpful = ("batch_size", "row_length", "sequence_length", "remat")
+    flags = ", ".join(f"--{flag}" for flag in helpful if flag in present)
+    advice = (
+        f" If it was the texts in a step that did not fit, these change what one "
+        f"needs: {flags}. Otherwise the model or other programs hold the memory."
+        if flags
+        else ""
+    )
+    return f"error: out of memory{reason}.{advice}"
 
 
 def _main(arguments: list[str]):
@@ -255,7 +270,7 @@ def _fail(message: str, status: int):
     except OSError:
         _drop_output()
     try:
-        print(message, file=sys.stderr, flush=True)
+        print(printable(message), file=sys.stderr, flush=True)
     except OSError:  # There is nobody to tell.
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     sys.exit(status)

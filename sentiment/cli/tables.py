@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from sentiment.cli.printable import printable
 from sentiment.inference.rows import EMPTY_NOTE
 
 SHOWN_CHARACTERS = 200
@@ -35,7 +36,7 @@ def print_predictions(
         label = f"({EMPTY_NOTE})" if row["is_empty"] else row["label"]
         probabilities = row["probabilities"].values()
         values = ("" if value is None else f"{value:.3f}" for value in probabilities)
-        table.add_row(Text(shown), Text(label), *values)
+        table.add_row(Text(printable(shown)), Text(label), *values)
     console = console or Console()
     console.width = max(console.width, NARROWEST)
     console.print(table)

@@ -13,6 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
+from sentiment.runtime.outputs import check_private
+
+_CHECKSUM = "checksum"
 MAX_BYTES = 2 << 30  # of all entries together; the least recently used go first
 
 
@@ -35,17 +38,33 @@ def fingerprint(*parts: str | bytes | Iterable[str]) -> str:
     return digest.hexdigest()
 
 
+def _checksum(key: str, arrays: dict[str, np.ndarray]) -> str:
+    parts = [key]
+    for name, array in sorted(arrays.items()):
+        array = np.asarray(array)
+        parts += [name, str(array.dtype), str(array.shape), array.tobytes()]
+    return fingerprint(*parts)
+
+
 class ArrayCache:
     """Named arrays on disk, by key.
+
+    An entry holds a checksum of its arrays, so that one which is not as it was written
+    counts as damaged.
 
     Args:
         folder: where entries go; made when the first one is written. Empty:
             nothing is kept and nothing found.
         max_bytes: of all entries; beyond, the least recently used are deleted.
+
+    Raises:
+        InputError: anyone may write to the folder, and so decide what is read.
     """
 
     def __init__(self, folder: str | Path, max_bytes: int = MAX_BYTES):
         self.folder = Path(folder) if folder else None
+        if self.folder is not None:
+            check_private(self.folder)
         self.max_bytes = max_bytes
 
     def load(self, key: str, *names: str) -> dict[str, np.ndarray] | None:
@@ -56,6 +75,8 @@ class ArrayCache:
         try:
             with np.load(path, allow_pickle=False) as entry:
                 arrays = {name: entry[name] for name in names}
+                if entry[_CHECKSUM].item() != _checksum(key, arrays):
+                    return None
         except Exception:  # A damaged archive fails in every way there is.
             return None
         with contextlib.suppress(OSError):  # A shared cache may be read-only.
@@ -70,7 +91,7 @@ class ArrayCache:
             self.folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=self.folder, prefix=".") as fresh:
                 path = Path(fresh) / "entry.npz"
-                np.savez(path, **arrays)
+                np.savez(path, **arrays, **{_CHECKSUM: _checksum(key, arrays)})
                 os.replace(path, self._path(key))
             self._prune()
         except OSError:

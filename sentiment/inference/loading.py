@@ -11,9 +11,13 @@ import keras
 from sentiment.bundled import bundled_presets, resolve
 from sentiment.config import SpeedConfig
 from sentiment.errors import InputError, is_out_of_memory
+from sentiment.inference.saved_config import check_saved_config
 from sentiment.models.initial_weights import without_initial_weights
 from sentiment.models.lora import load_adapter
-from sentiment.models.packed_text_classifier import PackedTextClassifier
+from sentiment.models.packed_text_classifier import (
+    PackedTextClassifier,
+    fit_sequence_length,
+)
 from sentiment.runs.files import MODEL_FILE, is_adapter
 from sentiment.runtime.process import prepare_process
 from sentiment.runtime.threads import check_not_forked
@@ -85,6 +89,7 @@ def load_classifier(
         )
     if classifier.preprocessor is None:
         raise InputError(f"{path} was saved without preprocessor, so it reads no text.")
+    fit_sequence_length(classifier.preprocessor, classifier.backbone)
     classifier.speed = speed
     return classifier
 
@@ -122,6 +127,7 @@ def _load(path: Path) -> PackedTextClassifier:
         return _load_preset(path)
     if is_adapter(path):
         return load_adapter(path)
+    check_saved_config(path, ("config.json",))
     return keras.saving.load_model(path)
 
 
@@ -136,4 +142,5 @@ def _load_preset(folder: Path) -> PackedTextClassifier:
             f"The preset {folder} has no head ({HEAD_FILE}): it is a language model, "
             f"for `sentiment train --preset={folder}` to fine-tune, or incomplete."
         )
+    check_saved_config(folder, (TASK_FILE, "config.json", "preprocessor.json"))
     return PackedTextClassifier.from_preset(str(folder))

@@ -9,6 +9,7 @@ import tokenizers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from sentiment.data.cache import fingerprint
+from sentiment.errors import InputError
 
 
 @keras.saving.register_keras_serializable(package="sentiment")
@@ -96,6 +97,12 @@ class ByteLevelGPT2Tokenizer(keras_hub.models.GPT2Tokenizer):
 
     def _set_vocabulary_and_merges_tokenizers(self, vocabulary, merges):
         self.vocabulary = dict(vocabulary)
+        ids = list(self.vocabulary.values())
+        if not all(type(i) is int and i >= 0 for i in ids) or len(set(ids)) < len(ids):
+            raise InputError(
+                "Each token of a vocabulary must have an id of its own, an integer. "
+                f"Received {len(ids):,} tokens with {len(set(map(str, ids))):,} ids."
+            )
         self.merges = [m for m in merges if m and not m.startswith("#version:")]
         pairs = [tuple(merge.split(" ")) for merge in self.merges]
         tokenizer = Tokenizer(models.BPE(vocab=self.vocabulary, merges=pairs))

@@ -182,7 +182,13 @@ def load_adapter(path: str | Path, preset: str = "") -> PackedTextClassifier:
         more = ", ".join(sorted(arrays.keys() - variables.keys())) or "nothing"
         raise InputError(f"{path} is damaged: it lacks {lacks} and has {more} besides.")
     for name, variable in variables.items():
-        variable.assign(arrays[name])
+        array = arrays[name]
+        if array.shape != variable.shape or array.dtype != variable.dtype:
+            raise InputError(
+                f"{path} is not as it was saved: {name} is {array.dtype} of shape "
+                f"{array.shape}, not {variable.dtype} of {tuple(variable.shape)}."
+            )
+        variable.assign(array)
     return merge_lora(classifier)
 
 

@@ -774,19 +774,21 @@ def _check_label_names(label_names, num_classes) -> tuple[str, ...]:
     if label_names is None:
         return tuple(str(i) for i in range(num_classes))
     label_names = tuple(label_names)
-    if len(label_names) != num_classes or len(set(label_names)) != num_classes:
+    are_names = all(isinstance(name, str) for name in label_names)
+    if not are_names or not len(label_names) == len(set(label_names)) == num_classes:
         raise InputError(
-            f"label_names must be {num_classes} different names, one per class. "
+            f"label_names must be {num_classes} different strings, one per class. "
             f"Received: {list(label_names)}."
         )
     return label_names
 
 
 def fit_sequence_length(preprocessor, backbone):
-    """Sets a preprocessor's default sequence length, and checks a chosen one.
+    """Sets a preprocessor's default sequence length, and checks that both fit.
 
     Raises:
-        InputError: it is beyond the length that the backbone reads.
+        InputError: a chosen length is beyond what the backbone reads, or the tokenizer
+            has tokens that the backbone lacks.
     """
     max_length = kind_of(backbone).max_length(backbone)
     if preprocessor.sequence_length is None:
@@ -796,6 +798,12 @@ def fit_sequence_length(preprocessor, backbone):
             f"sequence_length={preprocessor.sequence_length} is beyond the backbone's "
             f"{max_length} positions, which would give NaN. Use at most "
             f"{max_length}."
+        )
+    size = len(preprocessor.tokenizer.vocabulary or ())  # A saved one comes later.
+    if size > backbone.vocabulary_size:
+        raise InputError(
+            f"The tokenizer has {size:,} tokens, the backbone "
+            f"{backbone.vocabulary_size:,} embeddings. Take both from one preset."
         )
 
 

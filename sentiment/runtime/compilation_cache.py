@@ -6,6 +6,8 @@ from pathlib import Path
 
 import jax
 
+from sentiment.runtime.outputs import check_private
+
 MIN_SECONDS = 0.1  # of compilation; what is faster is not worth a file
 MAX_BYTES = 2 << 30
 
@@ -21,6 +23,8 @@ def use_compilation_cache(cache_dir: str):
     if not cache_dir or jax.config.jax_compilation_cache_dir:
         return
     folder = Path(cache_dir) / f"xla-{_machine()}"
+    for place in (folder.parent, folder):
+        check_private(place)
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", MIN_SECONDS)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import stat
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -48,6 +49,22 @@ def _exists(path: Path) -> bool:
 
 def _taken(path: Path) -> InputError:
     return InputError(f"{path} exists. Choose another name or pass --overwrite.")
+
+
+def check_private(folder: str | Path):
+    """Checks that not anyone may write to a folder whose files are believed.
+
+    Raises:
+        InputError: anyone may.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # not there yet; Windows
+        status = os.stat(folder)
+        if status.st_mode & stat.S_IWOTH:
+            raise InputError(
+                f"Anyone may write to the cache folder {folder}, and what is in it "
+                "decides what is computed. Give another --cache_dir, or run: "
+                f"chmod o-w {folder}"
+            )
 
 
 @contextlib.contextmanager

@@ -105,7 +105,8 @@ class StopOnDivergence(keras.callbacks.Callback):
         raise Diverged(
             f"The loss became {loss} by {place}, so training was "
             "stopped. Try a lower --learning_rate, a longer --warmup_ratio or "
-            "--dtype=float32.",
+            "--dtype=float32; and what adds to the loss, where it is set, smaller: "
+            "--class_weight, --focal_gamma, --lm_loss_weight, --adversarial_weight.",
             loss,
             range(self._epoch_start + first, self._epoch_start + last),
         )

@@ -58,16 +58,24 @@ def run(monkeypatch):
     return run
 
 
+ADVICE = (
+    " If it was the texts in a step that did not fit, these change what one needs: "
+    "--batch_size, --remat. Otherwise the model or other programs hold the memory."
+)
+
+
 @pytest.mark.parametrize(
     ("error", "status", "message"),
     [
         (InputError("No such thing."), 2, "error: No such thing.\n"),
+        (InputError("No \x1b[2Jthing."), 2, "error: No \\x1b[2Jthing.\n"),
         (KeyboardInterrupt(), 130, "interrupted\n"),
-        (MemoryError(), 1, "error: out of memory; try a smaller --batch_size\n"),
+        (MemoryError(), 1, f"error: out of memory.{ADVICE}\n"),
         (
             RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 9 bytes."),
             1,
-            "error: out of memory; try a smaller --batch_size\n",
+            "error: out of memory (RESOURCE_EXHAUSTED: Out of memory allocating 9 "
+            f"bytes.).{ADVICE}\n",
         ),
     ],
 )

@@ -55,6 +55,12 @@ def test_printed_class_names_are_not_read_as_markup(classifier):
     assert "[bad]" in out
 
 
+def test_printed_text_does_not_steer_the_terminal(classifier):
+    out = shown(classifier, "\x1b[2Jgone")
+    assert "\x1b" not in out
+    assert "\\x1b[2Jgone" in out
+
+
 def test_printed_long_text_is_cut(classifier):
     out = shown(classifier, "x" * 250, width=400)
     assert "x" * 200 + "…" in out

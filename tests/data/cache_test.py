@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from sentiment.data.cache import ArrayCache, fingerprint
+from sentiment.errors import InputError
 
 ARRAYS = {"a": np.arange(5, dtype=np.uint16), "b": np.array(3)}
 
@@ -108,3 +109,25 @@ def test_a_read_only_cache_is_read(tmp_path, monkeypatch):
 
     monkeypatch.setattr("os.utime", refuse)
     assert cache.load("key", "a")["a"].tolist() == [0, 1, 2]
+
+
+def test_other_arrays_under_a_key_are_damage(tmp_path):
+    cache = ArrayCache(tmp_path)
+    cache.save("a", {"x": np.arange(3)})
+    cache.save("b", {"x": np.arange(4)})
+    assert cache.load("a", "x")["x"].tolist() == [0, 1, 2]
+    (tmp_path / "a.npz").write_bytes((tmp_path / "b.npz").read_bytes())
+    assert cache.load("a", "x") is None
+    np.savez(tmp_path / "a.npz", x=np.arange(3))
+    assert cache.load("a", "x") is None
+
+
+def test_a_folder_that_anyone_may_write_to_is_refused(tmp_path):
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    folder.chmod(0o777)
+    with pytest.raises(InputError, match=r"Anyone may write to the cache .*chmod"):
+        ArrayCache(folder)
+    folder.chmod(0o775)
+    ArrayCache(folder).save("a", {"x": np.arange(3)})
+    assert ArrayCache(folder).load("a", "x") is not None
