@@ -278,6 +278,11 @@ class PredictCommand(TableConfig, ModelCommand):
         "Give rows of --input that cannot be read a note instead of a label, instead "
         "of stopping.",
     )
+    escape_formulas: bool = setting(
+        False,
+        "Put a ' before what a spreadsheet would run as a formula, in a CSV or TSV "
+        "--output. Off: values pass unchanged.",
+    )
 
     def __post_init__(self):
         super().__post_init__()

@@ -51,6 +51,7 @@ def predict_file(
     *,
     batch_size: int | None = None,
     overwrite: bool = False,
+    escape_formulas: bool = False,
     **reading: Any,
 ) -> PredictedFile:
     """Classifies a file of any size; memory does not grow with it.
@@ -69,6 +70,8 @@ def predict_file(
         output_path: CSV, TSV, JSONL or Parquet; it appears when all went well.
         batch_size: rows computed at once.
         overwrite: whether to replace an existing output.
+        escape_formulas: whether CSV and TSV get a ' before what a spreadsheet would
+            run.
         **reading: how the input is read, as of `TableConfig`: its `text_column`,
             `encoding`, `delimiter` and so on; `skip_bad_rows` gives rows that cannot be
             read a note instead of a label.
@@ -102,6 +105,7 @@ def predict_file(
             [*found.columns, *added],
             _schema(input_path, output_path, added),
             header,
+            escape_formulas,
         ) as writer,
         tqdm(desc="Predicting", unit=" rows", total=found.num_rows) as progress,
     ):

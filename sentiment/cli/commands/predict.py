@@ -32,6 +32,7 @@ def run(command: PredictCommand):
             command.output,
             batch_size=command.batch_size or None,
             overwrite=command.overwrite,
+            escape_formulas=command.escape_formulas,
             **command.reading(),
         )
         for row in predicted.first_bad_rows:

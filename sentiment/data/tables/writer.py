@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -13,6 +14,8 @@ import pyarrow.parquet as pq
 from sentiment.errors import InputError
 from sentiment.runtime.outputs import check_target, new_file, storage_errors
 
+_FORMULA = re.compile(r"\s*[=+\-@\t\r]")
+_NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)*")
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
@@ -39,6 +42,8 @@ class TableWriter:
             chunk, where a column of nulls only counts as one of strings.
         header: names of `columns` in the header of CSV and TSV, where they may be
             repeated. By default `columns` themselves.
+        escape_formulas: whether strings of CSV and TSV that a spreadsheet would run as
+            a formula get a ' before them.
 
     Raises:
         InputError: the target cannot be written to, or it exists and not
@@ -52,12 +57,14 @@ class TableWriter:
         columns: Sequence[str] | None = None,
         schema: pa.Schema | None = None,
         header: Sequence[str] | None = None,
+        escape_formulas: bool = False,
     ):
         self._path = path = Path(path)
         self._suffix = _output_suffix(path)
         check_target(path, overwrite)
         self._overwrite = overwrite
         self._header = header
+        self._cell = _harmless_cell if escape_formulas else _cell
         self._resources = ExitStack()
         if columns is None and schema is not None:
             columns = schema.names
@@ -153,7 +160,9 @@ class TableWriter:
             self._append = self._append_csv
 
     def _append_csv(self, rows):
-        self._csv.writerows([_cell(row.get(c)) for c in self._columns] for row in rows)
+        self._csv.writerows(
+            [self._cell(row.get(c)) for c in self._columns] for row in rows
+        )
 
     def _append_jsonl(self, rows):
         for row in rows:
@@ -211,6 +220,18 @@ def _fits(value: object, kind: pa.DataType | None) -> bool:
 
 def _cell(value: object) -> object:
     return _json(value) if isinstance(value, dict | list | tuple) else value
+
+
+def _harmless_cell(value: object) -> object:
+    """As OWASP advises; a number with its sign is no formula."""
+    value = _cell(value)
+    if (
+        isinstance(value, str)
+        and _FORMULA.match(value)
+        and not _NUMBER.fullmatch(value)
+    ):
+        return f"'{value}"
+    return value
 
 
 def _json(value: object) -> str:

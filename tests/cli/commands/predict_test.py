@@ -151,6 +151,11 @@ def test_skip_bad_rows__is_handed_on(handed_on):
     assert not handed_on()["skip_bad_rows"]
 
 
+def test_escape_formulas__is_handed_on(handed_on):
+    assert handed_on("--escape_formulas")["escape_formulas"]
+    assert not handed_on()["escape_formulas"]
+
+
 def test_text_column__is_handed_on(handed_on):
     assert handed_on("--text_column=body")["text_column"] == "body"
     assert handed_on()["text_column"] == ""

@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given, settings, strategies
 
 from sentiment.data.tables.reader import Table
 from sentiment.data.tables.writer import TableWriter
@@ -267,3 +268,33 @@ def test_half_a_character_is_what_parquet_cannot_hold(tmp_path):
     assert os.listdir(tmp_path) == []
     rows = rows_of(write(tmp_path / "a.jsonl", [{"a": "x\ud83d"}]))
     assert rows == [{"a": "x\ud83d"}]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_formulas_pass_unless_they_are_to_be_escaped(tmp_path, suffix):
+    values = ["=1+1", "+cmd", "-2+3", "@x", " =1", "-5", "+1.5", "a=b", "plain", "'x"]
+    rows = [{"text": value} for value in values]
+    assert rows_of(write(tmp_path / f"a.{suffix}", rows)) == rows
+    written = rows_of(write(tmp_path / f"b.{suffix}", rows, escape_formulas=True))
+    expected = [f"'{value}" for value in values[:5]] + values[5:]
+    escaped = [{"text": value} for value in expected]
+    assert written == (escaped if suffix in ("csv", "tsv") else rows)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@given(
+    cells=strategies.lists(
+        strategies.tuples(
+            strategies.text(strategies.characters(exclude_categories=("Cs",))),
+            strategies.text(strategies.characters(exclude_categories=("Cs",))),
+        ),
+        min_size=1,
+        max_size=6,
+    )
+)
+@settings(max_examples=60, deadline=None)
+def test_what_is_written_is_read_back(tmp_path_factory, suffix, cells):
+    rows = [{"a": a, "b": b} for a, b in cells]
+    path = tmp_path_factory.mktemp("tables") / f"a.{suffix}"
+    found = rows_of(write(path, rows))
+    assert found == [row for row in rows if row != {"a": "a", "b": "b"}]
