@@ -5,6 +5,7 @@ whose settings are its flags, and `run` does it. Nothing heavy is imported befor
 flags have been read and checked.
 """
 
+import contextlib
 import dataclasses
 import difflib
 import errno
@@ -264,7 +265,16 @@ def _prepare():
     logging.set_verbosity(logging.ERROR)
 
 
+def _close_bars():
+    """Ends the line of a progress bar, so that a message has one of its own."""
+    tqdm = sys.modules.get("tqdm.std")
+    for bar in list(getattr(tqdm and tqdm.tqdm, "_instances", ())):
+        with contextlib.suppress(Exception):
+            bar.close()
+
+
 def _fail(message: str, status: int):
+    _close_bars()
     try:
         sys.stdout.flush()
     except OSError:

@@ -157,6 +157,10 @@ class CompareCommand(CheckedConfig):
 
     def __post_init__(self):
         super().__post_init__()
+        if self.output and not self.output.lower().endswith(".png"):
+            raise InputError(
+                f"--output is a PNG file and must end in .png. Received: {self.output}."
+            )
         try:
             places = {os.path.realpath(run) for run in self.runs}
         except OSError as error:  # such as a working folder that has been deleted

@@ -40,6 +40,14 @@ def print_scores(metrics: dict, title: str, console: Console | None = None):
             f"{scores['support']:,}",
         )
     console.print(table)
+    absent = [n for n, scores in metrics["per_class"].items() if not scores["support"]]
+    if absent:
+        console.print(
+            Text(
+                f"No example is of {', '.join(absent)}; macro-F1 counts an F1 of 0 for "
+                "each such class."
+            )
+        )
 
 
 def headline(metrics: dict) -> str:

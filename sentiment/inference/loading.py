@@ -18,7 +18,12 @@ from sentiment.models.packed_text_classifier import (
     PackedTextClassifier,
     fit_sequence_length,
 )
-from sentiment.runs.files import MODEL_FILE, is_adapter
+from sentiment.runs.files import (
+    METRICS_FILE,
+    MODEL_FILE,
+    STAGING_FOLDER,
+    is_adapter,
+)
 from sentiment.runtime.process import prepare_process
 from sentiment.runtime.threads import check_not_forked
 
@@ -63,12 +68,22 @@ def load_classifier(
             f"name of a classifier that comes with this package: {known or 'none'}."
         )
     if path.is_dir() and (path / MODEL_FILE).is_file():
+        if (path / STAGING_FOLDER).is_dir() and not (path / METRICS_FILE).exists():
+            raise InputError(
+                f"The run in {path} was stopped while its results were put in place, "
+                "so they may be of two runs. The same command as before finishes it; "
+                f"the model alone is {path / MODEL_FILE}."
+            )
         path = path / MODEL_FILE
     try:
         with without_initial_weights():
             classifier = _load(path)
-    except (InputError, ModuleNotFoundError):
+    except ModuleNotFoundError:
         raise
+    except InputError as error:
+        if str(path) in str(error):
+            raise
+        raise InputError(f"{path} cannot be used: {error}") from error
     except Exception as error:  # A damaged archive can fail anywhere in Keras.
         if is_out_of_memory(error):
             raise

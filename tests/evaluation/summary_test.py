@@ -62,6 +62,13 @@ def test_headline_by_hand():
     )
 
 
+def test_classes_without_examples_are_named(console):
+    names = ["bad", "good", "so so"]
+    probabilities = np.c_[PROBABILITIES, np.zeros(4)]
+    print_scores(classification_metrics(LABELS, probabilities, names), "Test", console)
+    assert "No example is of so so; macro-F1 counts an F1 of 0" in lines(console)[-1]
+
+
 def test_a_row_for_each_class(console):
     print_scores(metrics(), "Test", console)
     assert f"Test: {headline(metrics())}" in lines(console)

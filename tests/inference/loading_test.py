@@ -226,3 +226,33 @@ def test_a_language_model_that_comes_along_is_no_classifier():
     assert "is a language model" in message
     known = refused("nowhere").split("comes with this package: ")[1]
     assert known == f"{BUNDLED_CLASSIFIER}."
+
+
+def test_a_run_that_was_stopped_while_it_was_published_is_pointed_out(saved, tmp_path):
+    folder, _ = saved
+    shutil.copy(folder / "model.keras", tmp_path / "model.keras")
+    load_classifier(tmp_path)
+    (tmp_path / "unfinished").mkdir()
+    assert "The same command as before finishes it" in refused(tmp_path)
+    (tmp_path / "metrics.json").write_text("{}")  # An older run, and a new one begun.
+    load_classifier(tmp_path)
+
+
+def test_a_tokenizer_with_more_tokens_than_the_backbone_is_refused(saved, tmp_path):
+    folder, _ = saved
+    shutil.copytree(folder / "preset", tmp_path / "preset")
+    (file,) = (tmp_path / "preset").glob("**/vocabulary.json")
+    vocabulary = json.loads(file.read_text())
+    more = {f"more{i}": len(vocabulary) + i for i in range(5)}
+    file.write_text(json.dumps(vocabulary | more))
+    assert "Take both from one preset" in refused(tmp_path / "preset")
+
+
+def test_tokens_that_share_an_id_are_refused(saved, tmp_path):
+    folder, _ = saved
+    shutil.copytree(folder / "preset", tmp_path / "preset")
+    (file,) = (tmp_path / "preset").glob("**/vocabulary.json")
+    vocabulary = json.loads(file.read_text())
+    vocabulary[max(vocabulary, key=vocabulary.get)] = 5
+    file.write_text(json.dumps(vocabulary))
+    assert "must have an id of its own" in refused(tmp_path / "preset")
