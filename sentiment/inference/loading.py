@@ -78,6 +78,9 @@ def load_classifier(
     try:
         with without_initial_weights():
             classifier = _load(path)
+        if isinstance(classifier, PackedTextClassifier) and classifier.preprocessor:
+            # Only now does a saved tokenizer have its vocabulary.
+            fit_sequence_length(classifier.preprocessor, classifier.backbone)
     except ModuleNotFoundError:
         raise
     except InputError as error:
@@ -104,7 +107,6 @@ def load_classifier(
         )
     if classifier.preprocessor is None:
         raise InputError(f"{path} was saved without preprocessor, so it reads no text.")
-    fit_sequence_length(classifier.preprocessor, classifier.backbone)
     classifier.speed = speed
     return classifier
 
