@@ -67,3 +67,19 @@ def test_text_files_have_no_splits():
 def test_unlabelled_texts_come_from_one_place():
     with pytest.raises(InputError, match="either --unlabelled_split or"):
         UnlabelledConfig("nb_svm", "unsupervised", "a.txt")
+
+
+@pytest.mark.parametrize(
+    ("columns", "both"),
+    [({"text_column": "label"}, "label"), ({"label_column": "text "}, "text")],
+)
+def test_columns_differ_also_where_one_is_left_out(columns, both):
+    with pytest.raises(InputError, match=rf"must differ\. Received: '{both}' for both"):
+        DataConfig(train_file="a.csv", **columns)
+    # A TFDS set has its own defaults.
+    assert DataConfig(dataset="imdb_reviews", **columns)
+
+
+def test_a_label_map_is_for_own_files():
+    with pytest.raises(InputError, match="--label_map is for own files"):
+        DataConfig(dataset="imdb_reviews", label_map=("1:a",))

@@ -358,3 +358,30 @@ def test_the_bundled_files_are_where_the_source_looks():
     for examples in (splits.train, splits.validation, splits.test):
         assert min(class_counts(examples)) > 0
         assert len(class_counts(examples)) == 3
+
+
+# --- What is pointed out
+
+
+def write_rows(path, pairs):
+    rows = "".join(f"{text},{label}\n" for text, label in pairs)
+    path.write_text(f"text,label\n{rows}")
+    return str(path)
+
+
+def test_slips_in_the_labels_are_pointed_out(tmp_path, caplog):
+    pairs = [(f"text {i}", ("Pos", "neg", "pos")[i % 3]) for i in range(90)]
+    config = DataConfig(train_file=write_rows(tmp_path / "a.csv", pairs))
+    load_splits(config, seed=0)
+    assert "differ in case only: 'Pos'" in caplog.text
+    assert "the label stands in the text" not in caplog.text
+
+
+def test_labels_that_stand_in_the_texts_are_pointed_out(tmp_path, caplog):
+    pairs = [(f"{label} {i}", label) for i in range(30) for label in ("neg", "pos")]
+    path = write_rows(tmp_path / "a.csv", pairs)
+    load_splits(DataConfig(train_file=path), seed=0)
+    assert "In 100% of the texts the label stands in the text" in caplog.text
+    caplog.clear()
+    load_split(DataConfig(test_file=path), "test", 0, ("neg", "pos"))
+    assert "In 100% of the texts the label stands in the text" in caplog.text
