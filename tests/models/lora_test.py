@@ -294,3 +294,18 @@ def test_missing_arrays_are_named(on_preset, model_config, tmp_path):
     save_file(arrays, path, metadata=metadata)
     with pytest.raises(InputError, match="damaged: it lacks logits/kernel"):
         load_adapter(path)
+
+
+def test_arrays_of_another_type_or_shape_are_refused(on_preset, model_config, tmp_path):
+    classifier = on_preset()
+    enable_lora(classifier, 1)
+    path = tmp_path / "a.safetensors"
+    save_adapter(classifier, model_config, path)
+    arrays, metadata = load_file(path), header_of(path)
+    name = "logits/kernel"
+    for wrong in (arrays[name].astype(np.float64), arrays[name][:-1]):
+        save_file(arrays | {name: wrong}, path, metadata=metadata)
+        with pytest.raises(
+            InputError, match=r"is not as it was saved: logits/kernel is"
+        ):
+            load_adapter(path)
