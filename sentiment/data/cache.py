@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sentiment.runtime.outputs import check_private
+from sentiment.runtime.outputs import check_private, make_private
 
 _CHECKSUM = "checksum"
 MAX_BYTES = 2 << 30  # of all entries together; the least recently used go first
@@ -88,7 +88,7 @@ class ArrayCache:
         if self.folder is None:
             return
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_private(self.folder)
             with tempfile.TemporaryDirectory(dir=self.folder, prefix=".") as fresh:
                 path = Path(fresh) / "entry.npz"
                 np.savez(path, **arrays, **{_CHECKSUM: _checksum(key, arrays)})

@@ -1,12 +1,13 @@
 """Compiled programs that the next process reuses."""
 
+import contextlib
 import hashlib
 import platform
 from pathlib import Path
 
 import jax
 
-from sentiment.runtime.outputs import check_private
+from sentiment.runtime.outputs import check_private, make_private
 
 MIN_SECONDS = 0.1  # of compilation; what is faster is not worth a file
 MAX_BYTES = 2 << 30
@@ -25,6 +26,8 @@ def use_compilation_cache(cache_dir: str):
     folder = Path(cache_dir) / f"xla-{_machine()}"
     for place in (folder.parent, folder):
         check_private(place)
+    with contextlib.suppress(OSError):  # JAX goes on without.
+        make_private(folder)
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", MIN_SECONDS)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)

@@ -67,6 +67,14 @@ def check_private(folder: str | Path):
             )
 
 
+def make_private(folder: str | Path):
+    """Makes a folder, and those above it, to which not anyone may write."""
+    folder = Path(folder)
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    for place in reversed(missing):
+        place.mkdir(mode=0o755, exist_ok=True)  # whatever the umask is
+
+
 @contextlib.contextmanager
 def storage_errors(path: str | Path) -> Iterator[None]:
     """Around what writes a file: what fails there becomes a `StorageError`."""

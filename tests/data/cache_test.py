@@ -131,3 +131,14 @@ def test_a_folder_that_anyone_may_write_to_is_refused(tmp_path):
     folder.chmod(0o775)
     ArrayCache(folder).save("a", {"x": np.arange(3)})
     assert ArrayCache(folder).load("a", "x") is not None
+
+
+def test_a_new_folder_is_private_whatever_the_umask(tmp_path):
+    umask = os.umask(0)
+    try:
+        for _ in range(2):
+            cache = ArrayCache(tmp_path / "new" / "tokens")
+            cache.save("a", {"x": np.arange(3)})
+    finally:
+        os.umask(umask)
+    assert cache.load("a", "x") is not None
