@@ -94,6 +94,9 @@ class LabelMap:
                 self._ranges.append((low, high, name))
             elif self._exact.setdefault(spelling(key), name) != name:
                 raise InputError(f"--label_map maps {key!r} twice.")
+        for key, name in self._exact.items():
+            if is_number(key) and self._in_range(key) not in (None, name):
+                raise InputError(f"--label_map maps {key} twice.")
         self.names = tuple(
             dict.fromkeys(tidy_name(item.rpartition(":")[2]) for item in items)
         )
@@ -106,12 +109,13 @@ class LabelMap:
         """
         if label in self._exact:
             return self._exact[label]
-        if is_number(label):
-            number = Decimal(label)
-            for low, high, name in self._ranges:
-                if low <= number <= high:
-                    return name
+        if is_number(label) and (name := self._in_range(label)) is not None:
+            return name
         raise ValueError(f"label {label!r:.60} is not in --label_map")
+
+    def _in_range(self, label: str) -> str | None:
+        number = Decimal(label)
+        return next((n for low, high, n in self._ranges if low <= number <= high), None)
 
 
 class Classes:
@@ -138,7 +142,7 @@ class Classes:
         self._map = label_map
         self._index = {spelling(name): code for code, name in enumerate(self._names)}
         if self._map is not None and self._known:
-            stray = [name for name in self._map.names if name not in self._index]
+            stray = [n for n in self._map.names if spelling(n) not in self._index]
             if stray:
                 raise InputError(
                     f"--label_map names {', '.join(map(repr, stray))}, the classes are "
@@ -163,7 +167,7 @@ class Classes:
         is_missing = label in MISSING and label not in self._index
         if self._map is not None:
             try:
-                label = self._map(label)
+                label = spelling(self._map(label)) if self._known else self._map(label)
             except ValueError:
                 if is_missing:
                     raise ValueError(f"no label ({label})") from None
@@ -222,6 +226,8 @@ class Classes:
 
 def _example(labels: list[str], names: list[str]) -> str:
     """A map of numbers to classes, as if both went from bad to good."""
+    if all(label.isdecimal() and int(label) < len(names) for label in labels):
+        return ",".join(f"{code}:{name}" for code, name in enumerate(names))
     size = -(-len(labels) // len(names))
     groups = [labels[i : i + size] for i in range(0, len(labels), size)]
     return ",".join(

@@ -240,6 +240,12 @@ def test_label_map(make):
         stars(make, "5", label_map=items, label_names=["negative", "positive"])
 
 
+def test_a_map_to_classes_that_are_numbers(make):
+    items = ["bad:1.0", "good:2"]
+    result = stars(make, "good", "bad", label_map=items, label_names=("1.0", "2.0"))
+    assert result.labels.tolist() == [1, 0]
+
+
 def test_numbers_sort_as_numbers_also_with_halves(make):
     result = stars(make, "10", "1.5", "2", "1", "1.50", "+2.0")
     assert result.label_names == ("1", "1.5", "2", "10")

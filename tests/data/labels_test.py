@@ -59,7 +59,9 @@ def test_a_map_of_something_else_is_refused(item):
         LabelMap(["1:good", item])
 
 
-@pytest.mark.parametrize("items", [["1:a", "1.0:b"], ["1-3:a", "3-4:b"]])
+@pytest.mark.parametrize(
+    "items", [["1:a", "1.0:b"], ["1-3:a", "3-4:b"], ["1-5:a", "3:b"]]
+)
 def test_a_label_means_one_class(items):
     with pytest.raises(InputError, match="twice"):
         LabelMap(items)

@@ -186,12 +186,25 @@ def test_parquet_column_that_begins_with_nulls_keeps_its_type(
     assert after.column("n").equals(table.column("n"))
 
 
-def test_parquet_value_that_python_lacks_is_an_input_error(classifier, tmp_path):
-    table = pa.table({"text": ["a"], "t": pa.array([1], pa.timestamp("ns"))})
+def test_parquet_values_that_python_lacks_come_back(classifier, tmp_path):
+    times = pa.array([1, None, 1_700_000_000_123_456_789], pa.timestamp("ns"))
+    table = pa.table({"text": list("abc"), "t": times})
     pq.write_table(table, tmp_path / "a.parquet")
-    with pytest.raises(InputError, match=r"a\.parquet.*[Nn]anosecond"):
-        predict_file(classifier, tmp_path / "a.parquet", tmp_path / "b.parquet")
-    assert not (tmp_path / "b.parquet").exists()
+    predict_file(classifier, tmp_path / "a.parquet", tmp_path / "b.parquet")
+    assert pq.read_table(tmp_path / "b.parquet").column("t").equals(table.column("t"))
+    predict_file(classifier, tmp_path / "a.parquet", tmp_path / "b.csv")
+    assert rows_of(tmp_path / "b.csv")[2]["t"] == "2023-11-14 22:13:20.123456789"
+
+
+def test_repeated_columns_of_parquet_stay_apart(classifier, tmp_path):
+    arrays = [pa.array(["a", "b"]), pa.array([1, 2]), pa.array([7.5, 8.5])]
+    table = pa.Table.from_arrays(arrays, ["text", "n", "n"])
+    pq.write_table(table, tmp_path / "a.parquet")
+    predict_file(classifier, tmp_path / "a.parquet", tmp_path / "b.parquet")
+    with pq.ParquetFile(tmp_path / "b.parquet") as file:
+        after = file.read()
+    assert after.column_names[:3] == ["text", "n", "n"]
+    assert [after.column(i).to_pylist() for i in (1, 2)] == [[1, 2], [7.5, 8.5]]
 
 
 # --- Files: streaming

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 from sentiment.config.tables import TableConfig
 from sentiment.data.tables.names import distinct, listed
-from sentiment.data.tables.rows import Header, Parsed, Row
+from sentiment.data.tables.rows import BadRow, Header, Parsed, Row
 from sentiment.data.tables.streams import open_bytes
 from sentiment.errors import InputError
 
@@ -28,10 +28,25 @@ def parse_parquet(path: Path, options: TableConfig) -> Parsed:
 
 
 def _rows(path: Path, batch: pa.RecordBatch, keys: list[str]) -> list[Row]:
+    columns = {
+        key: _values(path, key, column)
+        for key, column in zip(keys, batch.columns, strict=True)
+    }
+    return [
+        dict(zip(keys, row, strict=True)) for row in zip(*columns.values(), strict=True)
+    ]
+
+
+def _values(path: Path, key: str, column: pa.Array) -> list[object]:
     try:
-        return batch.rename_columns(keys).to_pylist()
+        return column.to_pylist()
     except (ValueError, OverflowError) as error:  # single nanoseconds, year 10000
-        raise InputError(f"{path} holds a value that Python cannot: {error}") from None
+        try:
+            return column.cast(pa.string()).to_pylist()
+        except pa.ArrowException:
+            raise InputError(
+                f"{path} holds a value in column {key!r} that Python cannot: {error}"
+            ) from None
 
 
 def parse_workbook(path: Path, options: TableConfig) -> Parsed:
@@ -42,24 +57,29 @@ def parse_workbook(path: Path, options: TableConfig) -> Parsed:
         content = stream.read()
     try:
         book = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(content))
-        rows = _numbered(_sheet(path, book, options.sheet))
-        number, header = next(rows, (1, []))
-        while header and header[-1] is None:
-            header.pop()
-        names = ["" if name is None else str(name) for name in header]
+        rows = list(_numbered(_sheet(path, book, options.sheet)))
+        header = rows.pop(0)[1] if rows else []
+        # Cells beyond the last name make columns without one.
+        width = max(map(_width, [header, *(cells for _, cells in rows)]))
+        header += [None] * (width - len(header))
+        names = ["" if name is None else str(name) for name in header[:width]]
         if options.columns:
             raise InputError(f"--columns is for CSV and TSV files. Received: {path}.")
         yield Header(names, "row")
         keys = distinct(names)
         for number, cells in rows:
-            cells += [None] * (len(keys) - len(cells))
-            yield number, dict(zip(keys, cells, strict=False))
+            cells += [None] * (width - len(cells))
+            row = dict(zip(keys, cells, strict=False))
+            is_header = width > 1 and cells[:width] == header[:width]
+            yield number, BadRow("the header again", row) if is_header else row
     except python_calamine.CalamineError as error:
         raise InputError(f"{path} cannot be read as a workbook: {error}") from None
 
 
 def _sheet(path: Path, book, name: str):
     names = book.sheet_names
+    if not names:
+        raise InputError(f"{path} has no sheets.")
     if name:
         if name not in names:
             raise InputError(f"{path} has no sheet {name!r}. It has: {listed(names)}.")
@@ -88,3 +108,8 @@ def _cell(value: object) -> object:
     if value == "":
         return None
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _width(cells: list[object]) -> int:
+    """The number of cells up to the last that is not empty."""
+    return max((i for i, cell in enumerate(cells, 1) if cell is not None), default=0)

@@ -3,6 +3,7 @@
 import csv
 import itertools
 import logging
+import re
 from collections import Counter, deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,9 @@ from sentiment.errors import InputError
 _SEPARATORS = (",", ";", "\t", "|")
 _SPOKEN = {"\t": "a tab", ",": "a comma", ";": "a semicolon", " ": "a space"}
 _FASTTEXT = "__label__"
+_QUOTING = "bad quoting, is a quote not closed or not doubled"
+_LONG_ROW = 20  # lines, after which a row is looked at while it is read
+_LOOKED_AT = 20  # lines, for what a file is
 _MAX_FIELD = 1 << 26  # characters; also bounds what an open quote can take in
 
 logger = logging.getLogger(__name__)
@@ -28,11 +32,17 @@ class _Lines:
     Attributes:
         number: of the first line that is taken, from 1.
         taken: the lines read since the last row ended.
+        ends_cell: finds where a quoted cell ends; a row in which more of them end than
+            it has fields is broken, and its lines end there. `None`: no row is.
+        width: fields of a row.
     """
 
     def __init__(self, stream: TextIO):
         self.number = 1
         self.taken = []
+        self.ends_cell: re.Pattern | None = None
+        self.width = 0
+        self._num_ends = 0
         self._stream = stream
         self._again = deque()
 
@@ -40,8 +50,12 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
+        if len(self.taken) > _LONG_ROW and self._num_ends > self.width:
+            raise StopIteration
         line = self._again.popleft() if self._again else next(self._stream)
         self.taken.append(line)
+        if self.ends_cell is not None:
+            self._num_ends += len(self.ends_cell.findall(line))
         return line
 
     def end_row(self, lines: int | None = None):
@@ -50,6 +64,7 @@ class _Lines:
         self._again.extendleft(reversed(self.taken[lines:]))
         self.number += lines
         self.taken.clear()
+        self._num_ends = 0
 
     def peek(self, count: int = 1) -> list[str]:
         """The next lines that are not blank, or "" where there are none; they stay."""
@@ -74,18 +89,19 @@ def parse_tsv(path: Path, options: TableConfig) -> Parsed:
 def parse_txt(path: Path, options: TableConfig) -> Parsed:
     """One text a line, or fastText's `__label__x text`, or a table after all.
 
-    It is a table if the first line names the column of the text, tabs between, and the
-    second has as many, or if the options say something of columns.
+    It is a table if the first line names the column of the text, tabs between, and half
+    of the next lines have as many, or if the options say something of columns.
     """
     text_column = options.text_column or "text"
     with open_text(path, options.encoding) as stream:
         lines = _Lines(stream)
-        first, second = lines.peek(2)
+        first, *others = lines.peek(_LOOKED_AT)
         names = [tidy_name(name) for name in first.split("\t")]
+        alike = [line.count("\t") == first.count("\t") for line in others if line]
         names_text = (
             len(names) > 1
             and tidy_name(text_column) in names
-            and first.count("\t") == second.count("\t")
+            and 2 * sum(alike) >= len(alike)
         )
         if options.delimiter or options.columns or names_text:
             yield from _delimited(path, lines, options, "\t")
@@ -117,15 +133,21 @@ def _fasttext(lines: _Lines, text_column: str) -> Parsed:
 
 def _delimited(path: Path, lines: _Lines, options: TableConfig, default: str) -> Parsed:
     csv.field_size_limit(max(csv.field_size_limit(), _MAX_FIELD))
-    separator = options.separator or _separator_of(path, lines, default)
+    told = _told_separator(lines)
+    separator = options.separator or told
+    if not separator:
+        separator = _separator_of(path, lines, default, len(options.columns))
     records = _Records(path, lines, separator, options.quoting)
     if options.columns:
         header = list(options.columns)
+        records.width = len(header)
         width = records.width_of_first()
         if width and width != len(header):
             raise InputError(
-                f"{path} has {width} columns in its first line, --columns names "
-                f"{len(header)}: {', '.join(header)}."
+                f"{path} has {width} columns in its first row, where "
+                f"{_SPOKEN.get(separator, repr(separator))} separates them; --columns "
+                f"names {len(header)}: {', '.join(header)}. --delimiter says what "
+                "separates columns."
             )
     else:
         line, header = next(iter(records), (1, BadRow("no header, the file is empty")))
@@ -133,7 +155,7 @@ def _delimited(path: Path, lines: _Lines, options: TableConfig, default: str) ->
             raise InputError(f"{path}, line {line}: {header.reason}")
     yield Header(header)
     keys = distinct(header)
-    records.width = len(header)
+    records.expect(len(header))
     for line, fields in records:
         if isinstance(fields, BadRow):
             yield line, fields
@@ -153,20 +175,39 @@ def _delimited(path: Path, lines: _Lines, options: TableConfig, default: str) ->
             yield line, dict(zip(keys, fields, strict=True))
 
 
-def _separator_of(path: Path, lines: _Lines, default: str) -> str:
-    """The separator that the header has most of, outside of quotes."""
+def _told_separator(lines: _Lines) -> str:
+    """What a line `sep=;`, by which a spreadsheet is told, says; it is no row."""
     (first,) = lines.peek()
-    if first.lower().startswith("sep=") and len(first.rstrip("\r\n")) == 5:
-        # How a spreadsheet is told; it is no row.
-        while next(lines) != first:
-            pass
-        lines.end_row()
-        return first[4]
-    outside = Counter("".join(first.split('"')[::2]))
-    best = max((default, *_SEPARATORS), key=outside.__getitem__)
+    if not (first.lower().startswith("sep=") and len(first.rstrip("\r\n")) == 5):
+        return ""
+    while next(lines) != first:
+        pass
+    lines.end_row()
+    return first[4]
+
+
+def _separator_of(path: Path, lines: _Lines, default: str, num_columns: int) -> str:
+    """The separator that the header has most of, outside of quotes.
+
+    Without a header, the one that makes so many columns of most of the first lines.
+    """
+    separators = (default, *_SEPARATORS)
+    looked_at = [line for line in lines.peek(_LOOKED_AT if num_columns else 1) if line]
+    counts = [Counter("".join(line.split('"')[::2])) for line in looked_at]
+    if num_columns == 1:
+        return default
+    if num_columns:
+        fitting = {
+            separator: sum(count[separator] == num_columns - 1 for count in counts)
+            for separator in separators
+        }
+    else:
+        fitting = counts[0] if counts else Counter()
+    best = max(separators, key=fitting.__getitem__)
     if best != default:
+        where = "most lines fit" if num_columns else "as in its first line"
         spoken = _SPOKEN.get(best, repr(best))
-        logger.info(f"{path}: columns are separated by {spoken}, as in its first line.")
+        logger.info(f"{path}: columns are separated by {spoken}, {where}.")
     return best
 
 
@@ -187,13 +228,24 @@ class _Records:
         self._quoting = quoting
         self._has_warned = False
 
+    def expect(self, width: int):
+        """Says how many fields a record has."""
+        self.width = self._lines.width = width
+        if self._quoting != "none":
+            ends = re.escape(self._separator)
+            self._lines.ends_cell = re.compile(rf'(?<!")"(?={ends}|[\r\n])')
+
     def width_of_first(self) -> int:
-        """How many fields the next line that is not blank has."""
-        (first,) = self._lines.peek()
+        """How many fields the next record has; 0 if it cannot be read."""
+        if self._quoting == "none":
+            (line,) = self._lines.peek()
+            return len(self._literal(line)) if line else 0
         try:
-            return len(next(self._reader([first]), []))
+            first = next(filter(None, self._reader(self._lines)), [])
         except csv.Error:
-            return len(self._literal(first))
+            first = []
+        self._lines.end_row(0)
+        return len(first)
 
     def __iter__(self) -> Iterator[tuple[int, list[str] | BadRow]]:
         if self._quoting == "none":
@@ -245,14 +297,22 @@ class _Records:
         )
         return fields if makes_sense else []
 
-    def _reconsidered(self, fields: list[str]) -> tuple[list[str], int | None]:
+    def _reconsidered(self, fields: list[str]) -> tuple[list[str] | BadRow, int | None]:
         """A record that quotes make odd, and how many of its lines it really is."""
         taken = self._lines.taken
-        if not self.width or len(taken) == 1:
+        if not self.width or (len(taken) == 1 and len(fields) == self.width):
+            return fields, None
+        if '\\"' in taken[0] and (escaped := self._escaped(taken[0])):
+            return escaped, 1
+        if len(taken) == 1:
             return fields, None
         if len(fields) != self.width:
-            literal = self._stray(taken[0])
-            return (literal, 1) if literal else (fields, None)
+            if literal := self._stray(taken[0]):
+                return literal, 1
+            # A later line that is a row of its own was taken in by an open quote.
+            if any(len(self._alone(line)) == self.width for line in taken[1:]):
+                return BadRow(f"{_QUOTING}? ({len(fields)} fields)"), 1
+            return fields, None
         # Commas and line ends are in many quoted texts, tabs are in few.
         if self._separator == "\t" and any(map(_holds_tab_and_line_end, fields)):
             is_literal = all(map(self._stray, taken))
@@ -260,6 +320,17 @@ class _Records:
             if is_literal:
                 return self._literal(taken[0]), 1
         return fields, None
+
+    def _escaped(self, line: str) -> list[str]:
+        """The fields of a line that escapes quotes by backslashes, if it is a row."""
+        fields = self._alone(line, escapechar="\\")
+        return fields if len(fields) == self.width else []
+
+    def _alone(self, line: str, **options) -> list[str]:
+        try:
+            return next(self._reader([line], **options), [])
+        except csv.Error:
+            return []
 
     def _warn(self, is_literal: bool):
         if self._has_warned:
@@ -292,8 +363,7 @@ class _Records:
                     return fields, len(self._lines.taken)
             if literal := self._stray(taken[0]):
                 return literal, 1
-        reason = f"bad quoting, is a quote not closed or not doubled? ({error})"
-        return BadRow(reason), 1
+        return BadRow(f"{_QUOTING}? ({error})"), 1
 
 
 def _holds_tab_and_line_end(field: str) -> bool:

@@ -3,10 +3,12 @@
 import itertools
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from sentiment.config.tables import TableConfig
+from sentiment.data.tables.names import distinct
 from sentiment.data.tables.rows import BadRow, Header, Parsed, Row
 from sentiment.data.tables.streams import open_text
 from sentiment.errors import InputError
@@ -37,7 +39,7 @@ def parse_json(path: Path, options: TableConfig) -> Parsed:
         text = stream.read()
     start = _after_blank(text, 0)
     if text[start : start + 1] == "[":
-        rows = list(_elements(path, text, start))
+        rows = list(_arrays(path, text, start))
         yield Header(_keys(rows))
         yield from rows
         return
@@ -47,9 +49,11 @@ def parse_json(path: Path, options: TableConfig) -> Parsed:
         yield Header(_keys(rows))
         yield from rows
         return
-    rows = _rows_of(values[0][1], options.text_column or "text")
+    table = values[0][1]
+    rows = _rows_of(path, table, options.text_column or "text")
     rows = [(number, _row(row)) for number, row in enumerate(rows, 1)]
-    yield Header(_keys(rows), "row")
+    header = [_column(name) for name in table["columns"]] if _is_split(table) else []
+    yield Header(header or _keys(rows), "row")
     yield from rows
 
 
@@ -89,9 +93,20 @@ def _has_one_object_a_line(path: Path, options: TableConfig) -> bool:
     return bool(second) and isinstance(_parsed(first.strip()), dict)
 
 
-def _elements(path, text: str, at: int) -> Iterator[tuple[int, Row | BadRow]]:
-    """The elements of an array, each with its line."""
+def _arrays(path, text: str, at: int) -> Iterator[tuple[int, Row | BadRow]]:
+    """The elements of an array, or of several one after another, with their lines."""
     lines = _LineCount(text)
+    while at < len(text):
+        if text[at] != "[":
+            raise InputError(
+                f"{path}, line {lines.at(at)}: broken JSON, after the array comes "
+                f"{text[at : at + 10]!r}."
+            )
+        at = yield from _elements(path, text, at, lines)
+        at = _after_blank(text, at)
+
+
+def _elements(path, text: str, at: int, lines: "_LineCount"):
     at = _after_blank(text, at + 1)
     while text[at : at + 1] != "]":
         line = lines.at(at)
@@ -107,6 +122,7 @@ def _elements(path, text: str, at: int) -> Iterator[tuple[int, Row | BadRow]]:
                 if text[at:].strip()
                 else f"{path} ends inside of an array: a part of it is missing."
             )
+    return at + 1
 
 
 def _values(path, text: str, at: int) -> Iterator[tuple[int, object]]:
@@ -150,11 +166,15 @@ class _LineCount:
         return self._line
 
 
-def _rows_of(value: dict, text_column: str) -> list[object]:
+def _is_split(value: dict) -> bool:
+    return all(isinstance(value.get(name), list) for name in ("columns", "data"))
+
+
+def _rows_of(path, value: dict, text_column: str) -> list[object]:
     """The rows of one object, by its shape; see `parse_json`."""
     parts = list(value.values())
-    if isinstance(value.get("columns"), list) and isinstance(value.get("data"), list):
-        names = value["columns"]
+    if _is_split(value):
+        names = distinct([_column(name) for name in value["columns"]])
         return [
             dict(zip(names, row, strict=True))
             if isinstance(row, list) and len(row) == len(names)
@@ -165,7 +185,7 @@ def _rows_of(value: dict, text_column: str) -> list[object]:
     if text_column in value and len(lists) == len(parts):
         if len(set(map(len, lists))) > 1:
             raise InputError(
-                "The lists of a JSON table by columns differ in length: "
+                f"{path}: the lists of the columns differ in length: "
                 + ", ".join(f"{name!r} {len(part)}" for name, part in value.items())
             )
         return [dict(zip(value, row, strict=True)) for row in zip(*parts, strict=True)]
@@ -183,11 +203,16 @@ def _rows_of(value: dict, text_column: str) -> list[object]:
     return [value]
 
 
+def _column(name: object) -> str:
+    """A name of pandas, which may be a number or several levels."""
+    return ".".join(map(str, name)) if isinstance(name, list) else str(name)
+
+
 def _object(pairs: list[tuple[str, object]]) -> Row:
     value = dict(pairs)
     if len(value) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+        counts = Counter(key for key, _ in pairs)
+        twice = next(key for key, count in counts.items() if count > 1)
         raise ValueError(f"the key {twice!r:.60} stands there twice")
     return value
 

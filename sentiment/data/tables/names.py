@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 
 from sentiment.errors import InputError
@@ -30,12 +31,13 @@ def distinct(header: Sequence[str]) -> list[str]:
     >>> distinct(["a", "", "a", ""])
     ['a', '', 'a.1', '.1']
     """
-    taken, keys = set(header), []
+    names, used, numbers, keys = set(header), set(), Counter(), []
     for name in header:
-        key, number = name, 0
-        while key in keys or (number and key in taken):
-            number += 1
-            key = f"{name}.{number}"
+        key = name
+        while key in used or (numbers[name] and key in names):
+            numbers[name] += 1
+            key = f"{name}.{numbers[name]}"
+        used.add(key)
         keys.append(key)
     return keys
 

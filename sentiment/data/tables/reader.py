@@ -78,7 +78,8 @@ class Table:
             InputError: there is no such column, or there are several.
         """
         if not self.header:
-            raise InputError(f"{self._path} has no columns. {self._first_bad()}")
+            bad = self._first_bad() or "It is empty."
+            raise InputError(f"{self._path} has no columns. {bad}")
         return self.keys[find_column(self._path, self.header, name)]
 
     def _first_bad(self) -> str:

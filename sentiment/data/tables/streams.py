@@ -107,6 +107,8 @@ def open_text(path: Path, encoding: str = "") -> Iterator[TextIO]:
         buffered = io.BufferedReader(stream) if not hasattr(stream, "peek") else stream
         head = buffered.peek(256)[:256]
         encoding = encoding or _marked(head)
+        if codecs.lookup(encoding).name == "utf-8":
+            encoding = "utf-8-sig" if head.startswith(codecs.BOM_UTF8) else "utf-8"
         # Valid UTF-8, but no text.
         if encoding == "utf-8" and _is_wide(head):
             raise InputError(_undecodable(path, encoding))
@@ -159,10 +161,13 @@ def input_errors(path: Path, encoding: str = "") -> Iterator[None]:
         encoding: in which it is read, as of `open_text`.
     """
     try:
-        yield
-    except UnicodeError:
-        raise InputError(_undecodable(path, encoding)) from None
+        try:
+            yield
+        except UnicodeError:
+            # The file is read again, which may fail otherwise.
+            raise InputError(_undecodable(path, encoding)) from None
     except (
+        UnicodeError,
         OSError,
         EOFError,
         zlib.error,
@@ -183,10 +188,11 @@ def _undecodable(path: Path, encoding: str) -> str:
         if head.startswith(magic):
             return f"{path} is {what}, not text. Give it the suffix of what it is."
     encoding = encoding or _marked(head)
-    line, offset = (1, 0) if _is_wide(head) else _first_bad(path, encoding)
+    is_unmarked = encoding == "utf-8" and _is_wide(head)
+    line, offset = (1, 0) if is_unmarked else _first_bad(path, encoding)
     known = "UTF-8" if encoding == "utf-8-sig" else encoding.upper()
     message = f"{path}, line {line}: not {known}."
-    hints = _hints(path, offset)
+    hints = _hints(path, offset) if not encoding.startswith("utf-16") else []
     if not hints:
         return f"{message} No common encoding reads it. Is it text at all?"
     listed = "".join(

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from sentiment.errors import InputError
@@ -156,7 +157,8 @@ class TableWriter:
                 lineterminator="\r\n",
             )
             if self._columns:
-                self._csv.writerow(self._header or self._columns)
+                names = self._header or self._columns
+                self._csv.writerow([self._cell(name) for name in names])
             self._append = self._append_csv
 
     def _append_csv(self, rows):
@@ -184,7 +186,10 @@ class TableWriter:
             raise InputError(f"{self._path} cannot be written: {error}") from None
 
     def _append_parquet(self, rows):
-        arrays = [self._array(field.name, rows, field.type) for field in self._schema]
+        arrays = [
+            self._array(key, rows, field.type)
+            for key, field in zip(self._columns, self._schema, strict=True)
+        ]
         self._parquet.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
 
     def _array(self, name, rows, kind=None) -> pa.Array:
@@ -192,18 +197,34 @@ class TableWriter:
         try:
             if not all(_fits(value, kind) for value in values):
                 raise ValueError("unknown nested keys or decimals would be lost")
-            return pa.array(values, kind)
+            return _as_array(values, kind)
         except UnicodeEncodeError as error:
             raise InputError(
                 f"{self._path}: a value of column {name!r} holds "
                 f"{error.object[error.start]!a}, half of a character, which Parquet "
                 "cannot hold. Mend it, or write another format."
             ) from None
-        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+        except (
+            pa.ArrowException,
+            TypeError,
+            ValueError,
+            OverflowError,
+            RecursionError,
+        ) as error:
             raise InputError(
                 f"{self._path}: the values of column {name!r} do not fit "
                 f"{kind or 'one Parquet type'}: {error}"
             ) from None
+
+
+def _as_array(values: list[object], kind: pa.DataType | None) -> pa.Array:
+    if kind is not None and pa.types.is_temporal(kind):
+        # What Python cannot hold, such as nanoseconds, was read as text.
+        texts = [value if isinstance(value, str) else None for value in values]
+        others = [None if isinstance(value, str) else value for value in values]
+        cast = pa.array(texts, pa.string()).cast(kind)
+        return pc.coalesce(cast, pa.array(others, kind))
+    return pa.array(values, kind)
 
 
 def _fits(value: object, kind: pa.DataType | None) -> bool:

@@ -49,3 +49,18 @@ def test_columns_are_for_text_alone(tmp_path):
     path = write_workbook(tmp_path / "a.xlsx", Data=ROWS)
     with pytest.raises(InputError, match="--columns is for CSV"):
         read(path, columns=("text",))
+
+
+def test_cells_beyond_the_last_name_are_kept(tmp_path):
+    rows = [["text"], ["a", "more"], ["b"]]
+    path = write_workbook(tmp_path / "a.xlsx", Data=rows)
+    assert Table(path).header == ("text", "")
+    assert [row for _, row in read(path)] == [
+        {"text": "a", "": "more"},
+        {"text": "b", "": None},
+    ]
+
+
+def test_a_header_inside_of_a_sheet_is_a_bad_row(tmp_path):
+    path = write_workbook(tmp_path / "a.xlsx", Data=[*ROWS[:2], ROWS[0], *ROWS[2:]])
+    assert read(path)[1][1].reason == "the header again"

@@ -1,3 +1,5 @@
+import time
+
 import pytest
 
 from sentiment.config import TableConfig
@@ -57,6 +59,31 @@ def test_a_quoted_cell_with_a_tab_and_a_line_end_stays_one_where_it_can(make, ca
     assert "--quoting=none reads rows" in caplog.text
 
 
+def test_escaped_quotes_merge_no_rows(make):
+    rows = ['1,"x, 19\\"",pos', '2,a 20\\",neg', "3,c,pos"]
+    path = make("a.csv", "\n".join(["id,text,label", *rows, ""]))
+    found = [(row["text"], row["label"]) for _, row in read(path)]
+    assert found == [('x, 19"', "pos"), ('a 20\\"', "neg"), ("c", "pos")]
+    path = make("b.csv", 'text,label\n"The 19\\", wide screen",pos\n')
+    assert texts(path) == ['The 19", wide screen']
+
+
+def test_an_open_quote_that_closes_by_chance_takes_no_good_row_with_it(make):
+    content = 'text,label\n"open,pos\nok,neg\n19", wide,neg\nend,pos\n'
+    rows = read(make("a.csv", content))
+    assert [line for line, row in rows if isinstance(row, BadRow)] == [2, 4]
+    good = [row["text"] for _, row in rows if isinstance(row, dict)]
+    assert good == ["ok", "end"]
+
+
+def test_a_row_of_too_many_cells_does_not_take_the_file_with_it(make):
+    """Reading each line up to the end of the file would be quadratic."""
+    path = make("a.csv", "text,label\n" + 'a","c\n' * 20_000)
+    begin = time.thread_time()
+    assert len(read(path)) == 20_000
+    assert time.thread_time() - begin < 20
+
+
 def test_strict_quoting_guesses_nothing(make):
     path = make("a.csv", 'text,label\n"x" y,1\nz,2\n')
     assert [type(row) for _, row in read(path, quoting="csv")] == [BadRow, dict]
@@ -90,13 +117,15 @@ def test_a_separator_can_be_given(make, given):
 
 @pytest.mark.parametrize("given", ["ab", '"', "\n"])
 def test_a_separator_is_one_character(given):
-    with pytest.raises(InputError, match="--delimiter must be one character"):
+    with pytest.raises(InputError, match="--delimiter must be one"):
         TableConfig(delimiter=given)
 
 
 def test_the_line_that_tells_a_spreadsheet_the_separator_is_no_row(make):
     rows = read(make("a.csv", "sep=;\r\ntext;label\r\na,b;x\r\n"))
     assert rows == [(3, {"text": "a,b", "label": "x"})]
+    path = make("b.csv", "sep=;\ntext;label\na;x\n")
+    assert texts(path, delimiter=";") == ["a"]
 
 
 # --- Headers
@@ -108,9 +137,19 @@ def test_columns_name_those_of_a_file_without_header(make):
     assert rows[0] == (2, {"text": "I liked it", "label": "pos"})
     assert len(rows) == 2
     with pytest.raises(
-        InputError, match="2 columns in its first line, --columns names"
+        InputError, match=r"2 columns in its first row, .* --columns names 1"
     ):
         read(path, columns=("text",))
+
+
+def test_without_header_the_separator_is_what_most_lines_fit(make):
+    columns = ("text", "label")
+    path = make("a.tsv", "Good, nice, cheap\tpos\nbad\tneg\n")
+    assert texts(path, columns=columns) == ["Good, nice, cheap", "bad"]
+    path = make("b.csv", "Gut, sehr gut;pos\nschlecht;neg\n")
+    assert texts(path, columns=columns) == ["Gut, sehr gut", "schlecht"]
+    path = make("c.csv", '"Line one\nline two, x, y",pos\nb,neg\n')
+    assert texts(path, columns=columns) == ["Line one\nline two, x, y", "b"]
 
 
 def test_a_missing_header_is_noticed_and_little_of_the_row_shown(make):
@@ -148,6 +187,8 @@ def test_a_table_of_text(make):
     content = "label\ttext\nx\tone\n"
     assert read(make("a.txt", content)) == [(2, {"label": "x", "text": "one"})]
     assert texts(make("b.txt", "text\tmore\nlast one\n")) == ["text\tmore", "last one"]
+    rows = read(make("e.txt", "label\ttext\npos\tgood\tfilm\nneg\tbad\n"))
+    assert [type(row) for _, row in rows] == [BadRow, dict]
     rows = read(make("c.txt", "x\tone\n"), columns=("label", "text"))
     assert rows == [(1, {"label": "x", "text": "one"})]
     assert texts(make("d.txt", "text;b\none;c\n"), delimiter=";") == ["one"]

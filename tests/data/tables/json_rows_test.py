@@ -52,6 +52,23 @@ def test_elements_of_an_array_have_their_lines(make):
     assert read(path) == [(2, {"text": "a"}), (4, bad), (5, {"text": "b"})]
 
 
+def test_arrays_one_after_another_are_all_read(make):
+    """As scrapers leave them that append page after page."""
+    path = make("a.json", '[{"text": "a"}]\n[{"text": "b"}]\n')
+    assert read(path) == [(1, {"text": "a"}), (2, {"text": "b"})]
+    with pytest.raises(InputError, match="line 2: broken JSON, after the array comes"):
+        read(make("b.json", '[{"text": "a"}]\ngarbage'))
+
+
+def test_columns_of_split_may_be_numbers_levels_or_repeated(make):
+    table = {"columns": [0, ["x", "text"], "n", "n"], "data": [["a", "b", 1, 2]]}
+    path = make("a.json", json.dumps(table))
+    assert Table(path).header == ("0", "x.text", "n", "n")
+    assert read(path) == [(1, {"0": "a", "x.text": "b", "n": 1, "n.1": 2})]
+    with pytest.raises(InputError, match="several columns named 'n'"):
+        Table(path).key("n")
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -125,3 +125,23 @@ def test_a_pipe_or_device_is_refused_at_once(tmp_path):
     for name in ("a.csv", "b.csv"):
         with pytest.raises(InputError, match="a pipe or a device"):
             Table(tmp_path / name)
+
+
+def test_a_mark_is_no_text_also_where_utf_8_is_said(make):
+    path = make("a.csv", CONTENT.encode("utf-8-sig"))
+    assert read(path, encoding="utf8") == ROWS
+
+
+def test_half_a_file_that_is_not_utf_8_is_refused_in_a_sentence(make):
+    content = gzip.compress(os.urandom(30_000).hex().encode() + "é\n".encode("cp1252"))
+    text = "".join(f"café {i},{i * 7919}\n" for i in range(20_000))
+    content = gzip.compress(f"text,label\n{text}".encode("cp1252"))
+    with pytest.raises(InputError, match="cannot be read"):
+        read(make("a.csv.gz", content[: len(content) // 2]))
+
+
+def test_bad_utf_16_is_named_by_its_line(make):
+    content = f"text,label\n{'a,b' * 3}\n" * 200
+    path = make("a.csv", content.encode("utf-16") + b"\x00\xd8\x0a\x00")
+    with pytest.raises(InputError, match="line 401: not UTF-16"):
+        read(path)
