@@ -1,6 +1,7 @@
 """Predictions of files of any size."""
 
 import os
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from sentiment.inference.rows import (
 from sentiment.models.packed_text_classifier import PackedTextClassifier
 
 SHOWN_BAD_ROWS = 10
+_SCALARS = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,8 @@ def predict_file(
     if os.path.realpath(input_path) == os.path.realpath(output_path):
         raise InputError(f"The input and the output are the same file: {input_path}.")
     check_target(output_path, overwrite)
-    found = _survey(input_path, options)
+    is_parquet = Path(output_path).suffix.lower() == ".parquet"
+    found = _survey(input_path, options, with_types=is_parquet)
     if found.bad_rows and not options.skip_bad_rows:
         listed = "".join(f"\n  {row}" for row in found.bad_rows)
         more = found.num_bad_rows - len(found.bad_rows)
@@ -103,7 +106,7 @@ def predict_file(
             output_path,
             overwrite,
             [*found.columns, *added],
-            _schema(input_path, output_path, added),
+            _schema(input_path, output_path, found, added),
             header,
             escape_formulas,
         ) as writer,
@@ -128,10 +131,12 @@ class _Found:
     num_without_text: int
     num_bad_rows: int
     bad_rows: tuple[str, ...]  # the first of them
+    types: dict[str, set[type]]  # of the values by column, if they were asked for
 
 
-def _survey(path: str | Path, options: TableConfig) -> _Found:
+def _survey(path: str | Path, options: TableConfig, with_types: bool) -> _Found:
     table = Table(path, options)
+    types = defaultdict(set)
     text_key = table.key(options.text_column or TEXT_COLUMN)
     columns, bad_rows = dict.fromkeys(table.keys), []
     num_rows = num_without_text = num_bad_rows = 0
@@ -139,6 +144,9 @@ def _survey(path: str | Path, options: TableConfig) -> _Found:
         num_rows += 1
         if isinstance(row, dict):
             columns.update(dict.fromkeys(row))
+            if with_types:
+                for name, value in row.items():
+                    types[name].add(type(value))
             if is_missing(row.get(text_key)):
                 num_without_text += 1
                 continue
@@ -150,7 +158,7 @@ def _survey(path: str | Path, options: TableConfig) -> _Found:
             if num_bad_rows <= SHOWN_BAD_ROWS:
                 bad_rows.append(f"{table.place} {number}: {reason}")
     return _Found(
-        list(columns), num_rows, num_without_text, num_bad_rows, tuple(bad_rows)
+        list(columns), num_rows, num_without_text, num_bad_rows, tuple(bad_rows), types
     )
 
 
@@ -162,12 +170,40 @@ def _noted_rows(table: Table, text_key: str) -> Iterator[NotedRow]:
             yield noted_row(row, text_key)
 
 
-def _schema(input_path, output_path, added: list[str]) -> pa.Schema | None:
-    """From Parquet to Parquet, columns keep their types."""
-    both = {Path(path).suffix.lower() for path in (input_path, output_path)}
-    if both != {".parquet"}:
+def _schema(
+    input_path, output_path, found: _Found, added: list[str]
+) -> pa.Schema | None:
+    """Types of Parquet's columns: as they were in Parquet, or such as hold all values.
+
+    Raises:
+        InputError: no type holds all values of a column.
+    """
+    if Path(output_path).suffix.lower() != ".parquet":
         return None
     numbers = dict.fromkeys(added[1:-1], pa.float64())
     types = {added[0]: pa.string(), **numbers, added[-1]: pa.string()}
-    schema = pq.read_schema(input_path)
-    return pa.schema([*schema, *types.items()], schema.metadata)
+    if Path(input_path).suffix.lower() == ".parquet":
+        schema = pq.read_schema(input_path)
+        return pa.schema([*schema, *types.items()], schema.metadata)
+    own = {name: _common_type(name, found.types[name]) for name in found.columns}
+    if None in own.values():  # Lists and objects are told by the first rows.
+        return None
+    return pa.schema([*own.items(), *types.items()])
+
+
+def _common_type(name: str, types: set[type]) -> pa.DataType | None:
+    """What holds values of all these types; `None` if the values must tell."""
+    types = types - {type(None)}
+    if not types:
+        return pa.string()
+    if types == {int, float}:
+        return pa.float64()
+    if len(types) == 1:
+        return _SCALARS.get(*types)
+    if types & _SCALARS.keys():
+        listed = " and ".join(sorted(kind.__name__ for kind in types))
+        raise InputError(
+            f"Column {name!r} holds {listed}, which no type of Parquet holds both. "
+            "Give a .jsonl --output."
+        )
+    return None

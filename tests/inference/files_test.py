@@ -196,6 +196,24 @@ def test_parquet_values_that_python_lacks_come_back(classifier, tmp_path):
     assert rows_of(tmp_path / "b.csv")[2]["t"] == "2023-11-14 22:13:20.123456789"
 
 
+def test_parquet_takes_types_that_hold_all_rows(
+    classifier, write, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(rows_module, "CHUNK_ROWS", 2)
+    rows = [{"text": "a", "n": None, "x": i} for i in range(5)]
+    rows += [{"text": "b", "n": 3, "x": 2.5}]
+    output = tmp_path / "b.parquet"
+    predict_file(classifier, write("a.jsonl", rows), output)
+    table = pq.read_table(output)
+    assert table.column("n").to_pylist() == [None] * 5 + [3]
+    assert table.column("x").to_pylist() == [0, 1, 2, 3, 4, 2.5]
+    path = write("c.jsonl", [*rows, {"text": "c", "n": "three"}])
+    calls = len(classifier.calls)
+    with pytest.raises(InputError, match="Column 'n' holds int and str"):
+        predict_file(classifier, path, output, overwrite=True)
+    assert len(classifier.calls) == calls
+
+
 def test_repeated_columns_of_parquet_stay_apart(classifier, tmp_path):
     arrays = [pa.array(["a", "b"]), pa.array([1, 2]), pa.array([7.5, 8.5])]
     table = pa.Table.from_arrays(arrays, ["text", "n", "n"])
