@@ -42,8 +42,16 @@ def distinct(header: Sequence[str]) -> list[str]:
     return keys
 
 
-def find_column(path: object, header: Sequence[str], name: str) -> int:
+def find_column(
+    path: object, header: Sequence[str], name: str, may_be_a_row: bool = False
+) -> int:
     """Where a column stands: the one of exactly this name, or but for blank ends.
+
+    Args:
+        path: of the table, for messages.
+        header: names as they stand in the file.
+        name: the one that is wanted.
+        may_be_a_row: whether the header is the first line of a file that may have none.
 
     Raises:
         InputError: there is none, or there are several.
@@ -57,14 +65,21 @@ def find_column(path: object, header: Sequence[str], name: str) -> int:
         return found[0]
     if found:
         raise InputError(f"{path} has several columns named {name!r}.")
+    message = f"{path} has no column {name!r}."
+    if not may_be_a_row:
+        raise InputError(f"{message} It has: {listed(header)}.")
     if looks_like_a_row(header):
         first = ", ".join(header)
-        raise InputError(
-            f"{path} has no column {name!r}. Its first line looks like a row and not "
-            f"like a header: {first[:_SHOWN]!r}... If it is one, name the "
-            f"{len(header)} columns, for example --columns={_example(header, name)}"
+        message += (
+            " Its first line looks like a row and not like a header: "
+            f"{first[:_SHOWN]!r}..."
         )
-    raise InputError(f"{path} has no column {name!r}. It has: {listed(header)}.")
+    else:
+        message += f" It has: {listed(header)}."
+    raise InputError(
+        f"{message} If the header is missing, name the {len(header)} columns, for "
+        f"example --columns={_example(header, name)}"
+    )
 
 
 def looks_like_a_row(header: Sequence[str]) -> bool:

@@ -30,6 +30,7 @@ _PARSERS: dict[str, Callable[[Path, TableConfig], Parsed]] = {
     ".xls": binary.parse_workbook,
     ".ods": binary.parse_workbook,
 }
+_WITH_HEADER = {".csv", ".tsv"}
 _SHOWN_ROWS = 3
 
 
@@ -64,7 +65,9 @@ class Table:
 
     def __init__(self, path: str | Path, options: TableConfig = TableConfig()):  # noqa: B008, frozen
         self._path = path = Path(path)
-        parse = _PARSERS[table_suffix(path)]
+        suffix = table_suffix(path)
+        parse = _PARSERS[suffix]
+        self._may_lack_header = suffix in _WITH_HEADER and not options.columns
         self._parsed = _guarded(path, options, parse)
         header: Header = next(self._parsed)
         self.header = tuple(header.names)
@@ -80,7 +83,8 @@ class Table:
         if not self.header:
             bad = self._first_bad() or "It is empty."
             raise InputError(f"{self._path} has no columns. {bad}")
-        return self.keys[find_column(self._path, self.header, name)]
+        place = find_column(self._path, self.header, name, self._may_lack_header)
+        return self.keys[place]
 
     def _first_bad(self) -> str:
         bad = (

@@ -1,5 +1,6 @@
 """Writing tables (CSV, TSV, JSONL, Parquet) in chunks, all or nothing."""
 
+import codecs
 import csv
 import json
 import re
@@ -15,6 +16,9 @@ import pyarrow.parquet as pq
 from sentiment.errors import InputError
 from sentiment.runtime.outputs import check_target, new_file, storage_errors
 
+_HALF = "sentiment.half_a_character"
+# UTF-8's encoder takes bytes, and strings of ASCII alone.
+codecs.register_error(_HALF, lambda error: ("\ufffd".encode(), error.start + 1))
 _FORMULA = re.compile(r"\s*[=+\-@\t\r]")
 _NUMBER = re.compile(r"[+-]?[0-9]+([.,][0-9]+)*")
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
@@ -27,7 +31,8 @@ class TableWriter:
     name at a clean end of the `with` block and is removed after an exception.
 
     CSV and TSV hold nested values as JSON text and None as an empty field.
-    JSONL keeps every type JSON has. Missing values become empty fields or
+    JSONL keeps every type JSON has. Half a character (a lone surrogate, legal in JSON)
+    becomes U+FFFD in every format. Missing values become empty fields or
     nulls; in JSONL they stay missing and rows may have further columns.
 
     Example:
@@ -74,8 +79,7 @@ class TableWriter:
         self._stream = self._append = self._parquet = None
 
     def __enter__(self) -> "TableWriter":
-        # A lone surrogate, legal in JSON, becomes its JSON escape, not an error.
-        text = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
+        text = {"encoding": "utf-8", "errors": _HALF, "newline": ""}
         place = self._resources.enter_context(new_file(self._path, self._overwrite))
         with storage_errors(self._path):
             if self._suffix == ".parquet":
@@ -198,12 +202,8 @@ class TableWriter:
             if not all(_fits(value, kind) for value in values):
                 raise ValueError("unknown nested keys or decimals would be lost")
             return _as_array(values, kind)
-        except UnicodeEncodeError as error:
-            raise InputError(
-                f"{self._path}: a value of column {name!r} holds "
-                f"{error.object[error.start]!a}, half of a character, which Parquet "
-                "cannot hold. Mend it, or write another format."
-            ) from None
+        except UnicodeEncodeError:
+            return pa.array([_whole(value) for value in values], kind)
         except (
             pa.ArrowException,
             TypeError,
@@ -237,6 +237,15 @@ def _fits(value: object, kind: pa.DataType | None) -> bool:
     if isinstance(value, float) and kind is not None and pa.types.is_integer(kind):
         return value.is_integer()
     return True
+
+
+def _whole(value: object) -> object:
+    """A value whose strings hold no half of a character."""
+    if isinstance(value, str):
+        return value.encode("utf-8", _HALF).decode()
+    if isinstance(value, dict):
+        return {_whole(key): _whole(item) for key, item in value.items()}
+    return [_whole(item) for item in value] if isinstance(value, list) else value
 
 
 def _cell(value: object) -> object:

@@ -142,6 +142,15 @@ def test_columns_name_those_of_a_file_without_header(make):
         read(path, columns=("text",))
 
 
+def test_how_to_name_columns_is_said_also_where_the_header_looks_like_one(make):
+    path = make("a.csv", "lovely soup,pos\ncold soup,neg\n")
+    message = r"It has: 'lovely soup', 'pos'\. If the header is missing, name the 2"
+    with pytest.raises(InputError, match=rf"{message} .*--columns=text,label"):
+        Table(path).key("text")
+    with pytest.raises(InputError, match=r"It has: 'a', 'b'\.$"):
+        Table(path, TableConfig(columns=("a", "b"))).key("text")
+
+
 def test_without_header_the_separator_is_what_most_lines_fit(make):
     columns = ("text", "label")
     path = make("a.tsv", "Good, nice, cheap\tpos\nbad\tneg\n")
