@@ -395,7 +395,7 @@ def test_overwrite_replaces_every_file(base, overwritten):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"learning_rate": 1e30}, r"loss became (nan|inf).* lower --learning_rate"),
+        ({"learning_rate": 100.0}, r"loss became .* lower --learning_rate"),
         ({"test_file": "missing.csv"}, "missing.csv"),
         ({"class_weight": ("1", "2", "3")}, "2 numbers.*bad, good.*Received: 3"),
     ],
