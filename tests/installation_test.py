@@ -86,7 +86,7 @@ def test_a_packaged_flagfile_is_read_from_anywhere(sentiment):
     # It gets as far as the mistake behind it.
     result = sentiment("train", "--flagfile=configs/imdb.cfg", "--epochs=0")
     assert result.returncode == 2
-    assert "--epochs must be >= 1. Received: 0." in result.stderr
+    assert "--epochs must be >= 1 and <= 10000. Received: 0." in result.stderr
     missing = sentiment("train", "--flagfile=configs/none.cfg")
     assert missing.returncode == 2
     assert "configs/none.cfg" in missing.stderr

@@ -777,7 +777,7 @@ def _check_label_names(label_names, num_classes) -> tuple[str, ...]:
     are_names = all(isinstance(name, str) for name in label_names)
     if not are_names or not len(label_names) == len(set(label_names)) == num_classes:
         raise InputError(
-            f"label_names must be {num_classes} different strings, one per class. "
+            f"label_names must be {num_classes} different names, one string per class. "
             f"Received: {list(label_names)}."
         )
     return label_names

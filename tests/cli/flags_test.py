@@ -145,7 +145,8 @@ def other_value(field):
         if field.metadata["repeated"]:
             return "one, two", ("one, two",)
         return "0.5,2", ("0.5", "2")
-    return "some/other value.csv", "some/other value.csv"
+    value = "some/other value.png" if field.name == "output" else "some/other value.csv"
+    return value, value
 
 
 def replaced(config, path, name, value):

@@ -8,6 +8,7 @@ import pytest
 from sentiment.config import TableConfig
 from sentiment.data.tables.reader import Table, table_suffix
 from sentiment.errors import InputError
+from tests.data.tables.odd_files import odd_files
 
 
 def read_rows(path, required_columns=(), on_bad_row=None, **options):
@@ -342,8 +343,8 @@ def test_parquet_rows_are_numbered_across_batches(make):
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
 def test_rows_stream(tmp_path, suffix):
-    """200,000 rows never are in memory together."""
-    path, count, text = tmp_path / f"a.{suffix}", 200_000, "some text " * 5
+    """60,000 rows never are in memory together."""
+    path, count, text = tmp_path / f"a.{suffix}", 60_000, "some text " * 5
     if suffix == "parquet":
         table = pa.table({"text": [f"{n} {text}" for n in range(count)]})
         pq.write_table(table, path, row_group_size=10_000, use_dictionary=False)
@@ -367,3 +368,25 @@ def test_rows_stream(tmp_path, suffix):
 def test_rows_are_lazy(make):
     rows = read_rows(make("a.csv", "a\n" + "1\n" * 10 + '"open'))
     assert next(rows) == (2, {"a": "1"})
+
+
+# --- Files as people keep them
+
+
+def test_every_odd_file_is_read_as_what_it_holds(tmp_path):
+    count, wrong = 0, []
+    for file in odd_files():
+        count += 1
+        path = tmp_path / file.name
+        path.write_bytes(file.content)
+        table = Table(path, TableConfig(**file.options))
+        text, label = table.key("text"), table.key("label")
+        found = [
+            (row[text], row[label]) if isinstance(row, dict) else row
+            for _, row in table
+        ]
+        if found != file.rows:
+            wrong.append((file, found))
+        path.unlink()
+    assert count == 7 * 4 * 4 * 3 * 4
+    assert not wrong, f"{len(wrong)} of {count}, the first: {wrong[0]}"
