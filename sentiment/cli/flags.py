@@ -14,7 +14,7 @@ from absl import flags
 
 from sentiment.cli.flagfiles import flagfile_lines
 from sentiment.config import CheckedConfig
-from sentiment.config.settings import flag_value
+from sentiment.config.settings import default_of, flag_value
 from sentiment.errors import InputError
 
 _DEFINE = {
@@ -74,13 +74,6 @@ def groups_of(config_class: type) -> dict[str, type]:
 def settings_of(config_class: type) -> list[dataclasses.Field]:
     """The fields of a config class that are settings, each of them a flag."""
     return [f for f in dataclasses.fields(config_class) if "help" in f.metadata]
-
-
-def default_of(field: dataclasses.Field) -> Any:
-    """The value of a setting where nothing is said."""
-    if field.default is dataclasses.MISSING:
-        return field.default_factory()
-    return field.default
 
 
 def parse_flags(config_class: type, arguments: list[str], **given: Any) -> Any:

@@ -125,6 +125,13 @@ def _check_value(field, value):
         raise InputError(f"--{field.name} must be {wanted}. Received: {value}.")
 
 
+def default_of(field: dataclasses.Field) -> Any:
+    """The value of a setting where nothing is said."""
+    if field.default is dataclasses.MISSING:
+        return field.default_factory()
+    return field.default
+
+
 def changed_settings(config: CheckedConfig) -> list[str]:
     """Names of the settings that are not at their default."""
     defaults = type(config)()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sentiment.config.settings import absolute, flag_value
+from sentiment.config.settings import absolute, default_of, flag_value
 from sentiment.data.cache import fingerprint
 from sentiment.data.pipeline import EncodedExamples
 from sentiment.errors import InputError
@@ -45,6 +45,7 @@ def identity(config, preprocessor: str, *data: EncodedExamples) -> dict:
     return {
         "format": FORMAT,
         "settings": settings_of(config),
+        "defaults": _defaults_of(config),
         "files": files,
         "preprocessor": preprocessor,
         "data": fingerprint(*contents),
@@ -63,6 +64,13 @@ def settings_of(config) -> dict[str, str]:
     return settings | {"seed": str(config.seed)}
 
 
+def _defaults_of(config) -> dict[str, str]:
+    return {
+        field.name: flag_value(field, default_of(field))
+        for field, _ in _compared(config)
+    }
+
+
 def check_same_run(old: dict, new: dict, folder, holds: str = "checkpoints"):
     """Raises an `InputError` with the list of differences.
 
@@ -77,7 +85,9 @@ def check_same_run(old: dict, new: dict, folder, holds: str = "checkpoints"):
             f"{folder} holds {holds} of another version of this package. Give another "
             "--workdir, or --overwrite."
         )
-    before, now = old["settings"], new["settings"]
+    # A setting that came later was at its default.
+    before = new.get("defaults", {}) | old["settings"]
+    now = new["settings"]
     lines = [
         f"--{name}: {before.get(name)} then, {now.get(name)} now"
         for name in before | now

@@ -51,6 +51,15 @@ def test_all_that_differs_is_listed(corpus, tmp_path):
     ]
 
 
+def test_a_setting_that_came_later_was_at_its_default(corpus):
+    old = made(corpus)
+    for name in ("encoding", "quoting", "columns"):
+        del old["settings"][name]
+    check_same_run(old, made(corpus), "folder")
+    changed = dataclasses.replace(corpus, encoding="cp1252")
+    assert differences(old, made(changed)) == ["--encoding:  then, cp1252 now"]
+
+
 def test_a_path_that_is_not_given_reads_nothing_here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "another.h5").touch()
