@@ -8,6 +8,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from tqdm import tqdm
 
 import sentiment
 from sentiment.cli import main as cli
@@ -91,6 +92,19 @@ def test_exit_status_and_message(run, capsys, error, status, message):
     assert printed.out == ""
     if status != 1:
         assert printed.err == message
+
+
+def test_a_message_has_a_line_of_its_own_below_a_progress_bar(run, capsys):
+    bars = []  # What is still referred to is not closed by the garbage collector.
+
+    def act(_):
+        bars.append(tqdm(total=3, file=sys.stderr, ascii=True))
+        bars[0].update(1)
+        raise InputError("No.")
+
+    with pytest.raises(SystemExit):
+        run(act)
+    assert capsys.readouterr().err.endswith("\nerror: No.\n")
 
 
 def test_an_argument_in_a_message_is_shown_as_the_flag_it_is(run, capsys):

@@ -47,3 +47,10 @@ def test_a_run_is_not_compared_with_itself():
 def test_what_is_bundled_has_a_plain_name(settings):
     with pytest.raises(InputError, match="--name=NAME"):
         BundleCommand(*settings)
+
+
+@pytest.mark.parametrize("output", ["x.txt", "chart", "x.png.csv"])
+def test_the_chart_of_a_comparison_is_a_png(output):
+    with pytest.raises(InputError, match=r"must end in \.png"):
+        CompareCommand(("a", "b"), output=output)
+    assert CompareCommand(("a", "b"), output="x.PNG")
