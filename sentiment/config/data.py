@@ -97,6 +97,12 @@ class DataConfig(TableConfig):
                 f"{columns[0]!r} for both (empty means 'text' and 'label')."
             )
         check_names("label_names", self.label_names)
+        mapped = {item.rpartition(":")[2].strip() for item in self.label_map}
+        if self.label_names and (stray := mapped - set(self.label_names)):
+            raise InputError(
+                f"--label_map names {', '.join(sorted(map(repr, stray)))}, the "
+                f"--label_names are {', '.join(map(repr, self.label_names))}."
+            )
         if self.dataset and self.label_map:
             raise InputError(
                 "--label_map is for own files; a --dataset names its classes itself. "

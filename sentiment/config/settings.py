@@ -89,7 +89,9 @@ def _as_written(field, value):
         return tuple(_as_written(field, item) for item in value)
     if not isinstance(value, str):
         return value
-    if not all(map(_is_writable, value)):
+    if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise InputError(f"--{field.name} is not UTF-8: {value!r:.100}. Rename it.")
+    if not _ENDS_LINE.isdisjoint(value):
         raise InputError(f"--{field.name} must be one line. Received: {value!r:.100}.")
     if field.metadata["is_path"] and value != value.strip():
         raise InputError(
@@ -97,11 +99,6 @@ def _as_written(field, value):
             f"cannot hold. Received: {value!r}. Rename it, or leave the blank out."
         )
     return value.strip()
-
-
-def _is_writable(character: str) -> bool:
-    """Whether a flagfile gives a character back: no line end, half of a pair, NUL."""
-    return not (character in _ENDS_LINE or "\ud800" <= character <= "\udfff")
 
 
 def _check_value(field, value):

@@ -48,6 +48,11 @@ class TableConfig(CheckedConfig):
 
     def __post_init__(self):
         spoken = {"\t": "tab", " ": "space"}.get(self.delimiter, self.delimiter)
+        if spoken and not spoken.strip():
+            raise InputError(
+                f"--delimiter must be no blank but a space or 'tab'. Received: "
+                f"{self.delimiter!r}."
+            )
         object.__setattr__(self, "delimiter", spoken)
         super().__post_init__()
         if len(self.separator) > 1 or self.separator in ('"', "\n", "\r"):

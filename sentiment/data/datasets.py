@@ -93,7 +93,8 @@ def load_splits(
     source = open_source(config, label_names)
     train, validation = _train_and_validation(source, config, seed)
     for doubt in doubts(train.labels.tolist(), source.label_names):
-        logger.warning(doubt)
+        advice = "" if config.dataset else " --label_map can join classes."
+        logger.warning(f"{doubt}{advice}")
     _warn_of_labels_in_texts(train, source.label_names)
     test = source.read("test") if "test" in source.splits else None
     test_texts = test.texts if test is not None else ()

@@ -141,13 +141,6 @@ class Classes:
         self._names = list(map(tidy_name, label_names or ()))
         self._map = label_map
         self._index = {spelling(name): code for code, name in enumerate(self._names)}
-        if self._map is not None and self._known:
-            stray = [n for n in self._map.names if spelling(n) not in self._index]
-            if stray:
-                raise InputError(
-                    f"--label_map names {', '.join(map(repr, stray))}, the classes are "
-                    f"{', '.join(self._names)}."
-                )
         # With the names "1" to "5" a label is a name, never an index.
         self._takes_indices = (
             self._known and self._map is None and not any(map(is_number, self._index))
@@ -260,7 +253,7 @@ def doubts(codes: Sequence[int], label_names: Sequence[str]) -> list[str]:
     if rare:
         shown = ", ".join(f"{label_names[c]!r} ({counts[c]:,})" for c in rare)
         found.append(f"Classes with very few of {total:,.0f} rows: {shown}.")
-    return [f"{sentence} --label_map can join classes." for sentence in found]
+    return found
 
 
 def label_stands_in_text(

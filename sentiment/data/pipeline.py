@@ -239,8 +239,12 @@ class EqualBatches:
         lengths = self.examples.tokens.lengths[batch]
         return [batch[row] for row in plan_rows(lengths, self.row_length, slots)]
 
-    @functools.lru_cache(maxsize=2)  # noqa: B019, reading ahead crosses epochs
-    def _order(self, epoch: int) -> list[np.ndarray]:
+    @functools.cached_property
+    def _order(self):
+        # Two epochs: reading ahead crosses the border between them.
+        return functools.lru_cache(maxsize=2)(self._new_order)
+
+    def _new_order(self, epoch: int) -> list[np.ndarray]:
         """The examples of each batch in one epoch."""
         count, size = len(self.examples), self.batch_size
         if self.seed is None:

@@ -13,11 +13,13 @@ from tqdm.auto import tqdm
 
 from sentiment.config import TableConfig
 from sentiment.data.labelled_rows import TEXT_COLUMN, is_missing
-from sentiment.data.tables.reader import Table
+from sentiment.data.tables.reader import Table, table_suffix
 from sentiment.data.tables.rows import BadRow
+from sentiment.data.tables.streams import open_bytes
 from sentiment.data.tables.writer import TableWriter, check_target
 from sentiment.errors import InputError
 from sentiment.inference.rows import (
+    EMPTY_NOTE,
     NotedRow,
     noted_row,
     predict_chunks,
@@ -35,7 +37,8 @@ class PredictedFile:
 
     Attributes:
         num_rows: rows written, one for each of the input.
-        num_without_text: of these, how many have no label because they have no text.
+        num_without_text: of these, how many have no label because they have no text,
+            or nothing is left of it after cleaning.
         num_bad_rows: of these, how many have none because they cannot be read.
         first_bad_rows: the places and what is wrong, for the first of them.
     """
@@ -87,7 +90,9 @@ def predict_file(
         raise InputError(f"The input and the output are the same file: {input_path}.")
     check_target(output_path, overwrite)
     is_parquet = Path(output_path).suffix.lower() == ".parquet"
-    found = _survey(input_path, options, with_types=is_parquet)
+    # A Parquet input has types of its own.
+    with_types = is_parquet and table_suffix(input_path) != ".parquet"
+    found = _survey(input_path, options, with_types)
     if found.bad_rows and not options.skip_bad_rows:
         listed = "".join(f"\n  {row}" for row in found.bad_rows)
         more = found.num_bad_rows - len(found.bad_rows)
@@ -100,15 +105,16 @@ def predict_file(
     text_key = table.key(options.text_column or TEXT_COLUMN)
     added = prediction_columns(classifier.label_names, found.columns)
     header = [*table.header, *found.columns[len(table.header) :], *added]
-    num_written = 0
+    num_written = num_empty = 0
     with (
         TableWriter(
             output_path,
             overwrite,
             [*found.columns, *added],
-            _schema(input_path, output_path, found, added),
+            _schema(input_path, is_parquet),
             header,
             escape_formulas,
+            _types(found, added) if is_parquet else None,
         ) as writer,
         tqdm(desc="Predicting", unit=" rows", total=found.num_rows) as progress,
     ):
@@ -116,9 +122,13 @@ def predict_file(
         for chunk in predict_chunks(classifier, rows, added, batch_size):
             writer.write(chunk)
             num_written += len(chunk)
+            num_empty += sum(row[added[-1]] == EMPTY_NOTE for row in chunk)
             progress.update(len(chunk))
     return PredictedFile(
-        num_written, found.num_without_text, found.num_bad_rows, found.bad_rows
+        num_written,
+        found.num_without_text + num_empty,
+        found.num_bad_rows,
+        found.bad_rows,
     )
 
 
@@ -170,25 +180,24 @@ def _noted_rows(table: Table, text_key: str) -> Iterator[NotedRow]:
             yield noted_row(row, text_key)
 
 
-def _schema(
-    input_path, output_path, found: _Found, added: list[str]
-) -> pa.Schema | None:
-    """Types of Parquet's columns: as they were in Parquet, or such as hold all values.
+def _schema(input_path, is_parquet: bool) -> pa.Schema | None:
+    """From Parquet to Parquet, columns keep their types."""
+    if not is_parquet or table_suffix(input_path) != ".parquet":
+        return None
+    with open_bytes(Path(input_path)) as stream:
+        return pq.read_schema(stream)
+
+
+def _types(found: _Found, added: list[str]) -> dict[str, pa.DataType]:
+    """Types that hold all values of a column, where that is known.
 
     Raises:
         InputError: no type holds all values of a column.
     """
-    if Path(output_path).suffix.lower() != ".parquet":
-        return None
+    own = {name: _common_type(name, types) for name, types in found.types.items()}
+    known = {name: kind for name, kind in own.items() if kind is not None}
     numbers = dict.fromkeys(added[1:-1], pa.float64())
-    types = {added[0]: pa.string(), **numbers, added[-1]: pa.string()}
-    if Path(input_path).suffix.lower() == ".parquet":
-        schema = pq.read_schema(input_path)
-        return pa.schema([*schema, *types.items()], schema.metadata)
-    own = {name: _common_type(name, found.types[name]) for name in found.columns}
-    if None in own.values():  # Lists and objects are told by the first rows.
-        return None
-    return pa.schema([*own.items(), *types.items()])
+    return known | {added[0]: pa.string(), **numbers, added[-1]: pa.string()}
 
 
 def _common_type(name: str, types: set[type]) -> pa.DataType | None:

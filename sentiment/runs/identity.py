@@ -45,7 +45,7 @@ def identity(config, preprocessor: str, *data: EncodedExamples) -> dict:
     return {
         "format": FORMAT,
         "settings": settings_of(config),
-        "defaults": _defaults_of(config),
+        "defaults": defaults_of(config),
         "files": files,
         "preprocessor": preprocessor,
         "data": fingerprint(*contents),
@@ -64,7 +64,8 @@ def settings_of(config) -> dict[str, str]:
     return settings | {"seed": str(config.seed)}
 
 
-def _defaults_of(config) -> dict[str, str]:
+def defaults_of(config) -> dict[str, str]:
+    """What settings were before there were any: `settings_of` where nothing is said."""
     return {
         field.name: flag_value(field, default_of(field))
         for field, _ in _compared(config)

@@ -1,10 +1,10 @@
 """Files that appear when they are whole, and not at all if something goes wrong."""
 
 import contextlib
-import errno
 import os
 import stat
 import tempfile
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +17,7 @@ except ImportError:  # Windows, where leftovers stay
     fcntl = None
 
 _LEFTOVER = ".sentiment-tmp"
+_FRESH = 600  # seconds
 
 
 def check_target(path: str | Path, overwrite: bool):
@@ -60,10 +61,11 @@ def check_private(folder: str | Path):
     with contextlib.suppress(OSError, AttributeError):  # not there yet; Windows
         status = os.stat(folder)
         if status.st_mode & stat.S_IWOTH:
+            is_own = status.st_uid == os.getuid() and not status.st_mode & stat.S_ISVTX
+            advice = f", or run: chmod o-w {folder}" if is_own else "."
             raise InputError(
                 f"Anyone may write to the cache folder {folder}, and what is in it "
-                "decides what is computed. Give another --cache_dir, or run: "
-                f"chmod o-w {folder}"
+                f"decides what is computed. Give another --cache_dir{advice}"
             )
 
 
@@ -127,9 +129,7 @@ def _publish(temporary: Path, path: Path, overwrite: bool):
         os.link(temporary, path)  # fails if another process was first
     except FileExistsError:
         raise _taken(path) from None
-    except OSError as error:
-        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP):
-            raise
+    except OSError:
         # No links on this file system: a moment stays in which another could come.
         if os.path.lexists(path):
             raise _taken(path) from None
@@ -142,6 +142,9 @@ def _sweep(folder: Path):
         return
     with contextlib.suppress(OSError):
         for leftover in folder.glob(f".*{_LEFTOVER}"):
+            # A fresh one may be about to be locked.
+            if time.time() - leftover.stat().st_mtime < _FRESH:
+                continue
             with contextlib.suppress(OSError), open(leftover, "rb") as stream:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 os.unlink(leftover)

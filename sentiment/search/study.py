@@ -37,7 +37,12 @@ from sentiment.evaluation.trials import (
     trials_table,
 )
 from sentiment.runs.files import CONFIG_FILE, METRICS_FILE, PLOTS_FOLDER
-from sentiment.runs.identity import FORMAT, check_same_run, settings_of
+from sentiment.runs.identity import (
+    FORMAT,
+    check_same_run,
+    defaults_of,
+    settings_of,
+)
 from sentiment.runs.workdir import InUse, Workdir
 from sentiment.runtime.outputs import write_whole
 from sentiment.runtime.signals import HeldSignal
@@ -222,6 +227,7 @@ class _Study:
         return {
             "format": FORMAT,
             "settings": settings_of(config) | space,
+            "defaults": defaults_of(config),
             "data": fingerprint(*parts),
         }
 

@@ -337,7 +337,7 @@ def test_saved_config_gives_the_same_run(tmp_path, source):
         **source,
     }
     values |= {"label_names": ("very bad", "so, so", '"good"', "中文")}
-    values |= {"label_map": () if source.get("dataset") else ("1-2:bad, so", "x:good")}
+    values |= {"label_map": () if source.get("dataset") else ("1-2:so, so", "x:中文")}
     groups = [
         config_class(**{f.name: values[f.name] for f in settings(config_class)})
         for config_class in (DataConfig, ModelConfig, TrainingConfig, SpeedConfig)
@@ -384,10 +384,15 @@ def test_any_setting_comes_back_from_a_flagfile(data, tmp_path_factory):
     assert parse("train", f"--flagfile={path}", "--workdir=w").run == run
 
 
-@pytest.mark.parametrize("value", ["a\nb", "a\x85b", "a\ud800", "a\0b"])
+@pytest.mark.parametrize("value", ["a\nb", "a\x85b", "a\u2028b", "a\0b"])
 def test_a_setting_is_one_line(value):
     with pytest.raises(InputError, match="--text_column must be one line"):
         DataConfig(train_file="a.csv", text_column=value)
+
+
+def test_a_setting_is_utf_8():
+    with pytest.raises(InputError, match=r"--train_file is not UTF-8.*Rename it"):
+        DataConfig(train_file="caf\udce9.csv")
 
 
 def test_blanks_at_the_ends_of_a_name_do_not_count_and_of_a_path_are_refused():

@@ -83,3 +83,9 @@ def test_columns_differ_also_where_one_is_left_out(columns, both):
 def test_a_label_map_is_for_own_files():
     with pytest.raises(InputError, match="--label_map is for own files"):
         DataConfig(dataset="imdb_reviews", label_map=("1:a",))
+
+
+def test_a_label_map_names_classes_that_there_are():
+    maps = {"label_map": ("1-2:bad", "3:so"), "label_names": ("bad", "good")}
+    with pytest.raises(InputError, match="--label_map names 'so', the --label_names"):
+        DataConfig(train_file="a.csv", **maps)

@@ -374,6 +374,7 @@ def test_slips_in_the_labels_are_pointed_out(tmp_path, caplog):
     config = DataConfig(train_file=write_rows(tmp_path / "a.csv", pairs))
     load_splits(config, seed=0)
     assert "differ in case only: 'Pos'" in caplog.text
+    assert "--label_map can join classes" in caplog.text
     assert "the label stands in the text" not in caplog.text
 
 

@@ -214,6 +214,26 @@ def test_parquet_takes_types_that_hold_all_rows(
     assert len(classifier.calls) == calls
 
 
+def test_types_are_known_beside_columns_whose_values_must_tell(
+    classifier, write, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(rows_module, "CHUNK_ROWS", 2)
+    rows = [{"text": "", "n": 1, "tags": ["a"]}] * 3
+    rows += [{"text": "b", "n": 2.5, "tags": ["b", "c"]}]
+    output = tmp_path / "b.parquet"
+    predict_file(classifier, write("a.jsonl", rows), output)
+    table = pq.read_table(output)
+    assert table.column("n").to_pylist() == [1, 1, 1, 2.5]
+    assert table.column("score").to_pylist() == [None, None, None, 0.99]
+    assert table.column("tags").to_pylist()[3] == ["b", "c"]
+
+
+def test_texts_that_cleaning_empties_are_counted(real_classifier, write, tmp_path):
+    path = write("a.csv", "text\ngood film\n<br>\n \n")
+    result = predict_file(real_classifier, path, tmp_path / "b.csv")
+    assert (result.num_rows, result.num_without_text) == (3, 2)
+
+
 def test_repeated_columns_of_parquet_stay_apart(classifier, tmp_path):
     arrays = [pa.array(["a", "b"]), pa.array([1, 2]), pa.array([7.5, 8.5])]
     table = pa.Table.from_arrays(arrays, ["text", "n", "n"])

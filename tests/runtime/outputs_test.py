@@ -48,9 +48,10 @@ def test_two_writers_of_one_file_do_not_replace_each_other(tmp_path):
     assert names_in(tmp_path) == ["a.txt"]
 
 
-def test_without_links_a_file_that_came_meanwhile_stays(tmp_path, monkeypatch):
+@pytest.mark.parametrize("error", [errno.EPERM, errno.ENOSYS, errno.EMLINK])
+def test_without_links_a_file_that_came_meanwhile_stays(tmp_path, monkeypatch, error):
     def no_links(*_):
-        raise OSError(errno.EPERM, "no links here")
+        raise OSError(error, "no links here")
 
     monkeypatch.setattr(os, "link", no_links)
     path = tmp_path / "a.txt"
@@ -89,12 +90,16 @@ def test_what_a_killed_process_left_is_swept_and_a_living_one_keeps_its_own(tmp_
         """
     )
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False)
-    assert len(names_in(tmp_path)) == 1
+    (left,) = tmp_path.iterdir()
+    write_whole(tmp_path / "d.txt", "a fresh one may be about to be locked")
+    assert left.exists()
+    os.utime(left, (0, 0))
     with new_file(tmp_path / "a.txt") as place:
         place.write_text("slow")
-        assert len(names_in(tmp_path)) == 1
+        assert names_in(tmp_path) == [place.name, "d.txt"]
+        os.utime(place, (0, 0))
         write_whole(tmp_path / "c.txt", "quick")
-    assert names_in(tmp_path) == ["a.txt", "c.txt"]
+    assert names_in(tmp_path) == ["a.txt", "c.txt", "d.txt"]
 
 
 @pytest.mark.parametrize("name", ["x" * 300, "loop", "none/a.txt", "folder"])

@@ -43,7 +43,7 @@ def _values(path: Path, key: str, column: pa.Array) -> list[object]:
     except (ValueError, OverflowError) as error:  # single nanoseconds, year 10000
         try:
             return column.cast(pa.string()).to_pylist()
-        except pa.ArrowException:
+        except (pa.ArrowException, ValueError):  # text that is not UTF-8, too
             raise InputError(
                 f"{path} holds a value in column {key!r} that Python cannot: {error}"
             ) from None

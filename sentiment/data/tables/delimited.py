@@ -89,21 +89,22 @@ def parse_tsv(path: Path, options: TableConfig) -> Parsed:
 def parse_txt(path: Path, options: TableConfig) -> Parsed:
     """One text a line, or fastText's `__label__x text`, or a table after all.
 
-    It is a table if the first line names the column of the text, tabs between, and half
-    of the next lines have as many, or if the options say something of columns.
+    It is a table if the first line names the column of the text, or has as many columns
+    as the options name, with tabs or the delimiter between, and half of the next lines
+    have as many.
     """
     text_column = options.text_column or "text"
     with open_text(path, options.encoding) as stream:
         lines = _Lines(stream)
-        first, *others = lines.peek(_LOOKED_AT)
-        names = [tidy_name(name) for name in first.split("\t")]
-        alike = [line.count("\t") == first.count("\t") for line in others if line]
-        names_text = (
-            len(names) > 1
-            and tidy_name(text_column) in names
-            and 2 * sum(alike) >= len(alike)
-        )
-        if options.delimiter or options.columns or names_text:
+        looked_at = [line for line in lines.peek(_LOOKED_AT) if line] or [""]
+        first, *others = looked_at
+        separator = options.separator or "\t"
+        names = [tidy_name(name) for name in first.split(separator)]
+        count = len(options.columns) - 1 if options.columns else first.count(separator)
+        alike = [line.count(separator) == count for line in others]
+        has_header = len(names) > 1 and tidy_name(text_column) in names
+        fits = options.columns and first.count(separator) == count > 0
+        if (has_header or fits) and 2 * sum(alike) >= len(alike):
             yield from _delimited(path, lines, options, "\t")
         elif first.startswith(_FASTTEXT):
             yield from _fasttext(lines, text_column)

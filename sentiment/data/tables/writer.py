@@ -44,12 +44,13 @@ class TableWriter:
         overwrite: whether an existing file may be replaced.
         columns: the columns in order. By default those of the first chunk, in
             the order of its first row.
-        schema: the Parquet schema. By default it is inferred from the first
-            chunk, where a column of nulls only counts as one of strings.
+        schema: the Parquet schema of the first columns. By default it is inferred from
+            the first chunk, where a column of nulls only counts as one of strings.
         header: names of `columns` in the header of CSV and TSV, where they may be
             repeated. By default `columns` themselves.
         escape_formulas: whether strings of CSV and TSV that a spreadsheet would run as
             a formula get a ' before them.
+        types: of Parquet columns that are not in `schema` and shall not be inferred.
 
     Raises:
         InputError: the target cannot be written to, or it exists and not
@@ -64,12 +65,14 @@ class TableWriter:
         schema: pa.Schema | None = None,
         header: Sequence[str] | None = None,
         escape_formulas: bool = False,
+        types: dict[str, pa.DataType] | None = None,
     ):
         self._path = path = Path(path)
         self._suffix = _output_suffix(path)
         check_target(path, overwrite)
         self._overwrite = overwrite
         self._header = header
+        self._types = types or {}
         self._cell = _harmless_cell if escape_formulas else _cell
         self._resources = ExitStack()
         if columns is None and schema is not None:
@@ -176,14 +179,18 @@ class TableWriter:
             self._stream.write(_json(ordered) + "\n")
 
     def _begin_parquet(self, rows):
-        if self._schema is None:
-            types = {name: self._array(name, rows).type for name in self._columns}
-            self._schema = pa.schema(
-                [
-                    (n, pa.string() if pa.types.is_null(t) else t)
-                    for n, t in types.items()
-                ]
-            )
+        given = list(self._schema or [])
+        more = [
+            (name, self._types.get(name) or self._array(name, rows).type)
+            for name in self._columns[len(given) :]
+        ]
+        self._schema = pa.schema(
+            [
+                *given,
+                *((n, pa.string() if pa.types.is_null(t) else t) for n, t in more),
+            ],
+            self._schema.metadata if self._schema else None,
+        )
         try:
             self._parquet = pq.ParquetWriter(self._stream, self._schema)
         except pa.ArrowException as error:

@@ -1,3 +1,4 @@
+import pyarrow as pa
 import pytest
 
 from sentiment.config import TableConfig
@@ -64,3 +65,14 @@ def test_cells_beyond_the_last_name_are_kept(tmp_path):
 def test_a_header_inside_of_a_sheet_is_a_bad_row(tmp_path):
     path = write_workbook(tmp_path / "a.xlsx", Data=[*ROWS[:2], ROWS[0], *ROWS[2:]])
     assert read(path)[1][1].reason == "the header again"
+
+
+def test_bytes_that_are_no_text_are_named_by_their_column(make):
+    bad = pa.Array.from_buffers(
+        pa.string(),
+        1,
+        [None, pa.py_buffer(b"\0\0\0\0\1\0\0\0"), pa.py_buffer(b"\xff")],
+    )
+    path = make("a.parquet", {"text": pa.array(["a"]), "b": bad})
+    with pytest.raises(InputError, match="a value in column 'b' that Python cannot"):
+        read(path)

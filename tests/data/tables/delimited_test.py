@@ -115,9 +115,9 @@ def test_a_separator_can_be_given(make, given):
     assert texts(make("a.csv", content), delimiter=given) == ["a,b"]
 
 
-@pytest.mark.parametrize("given", ["ab", '"', "\n"])
+@pytest.mark.parametrize("given", ["ab", '"', "\n", "\x1f", "\u00a0"])
 def test_a_separator_is_one_character(given):
-    with pytest.raises(InputError, match="--delimiter must be one"):
+    with pytest.raises(InputError, match=r"--delimiter must be (one|no)"):
         TableConfig(delimiter=given)
 
 
@@ -201,6 +201,17 @@ def test_a_table_of_text(make):
     rows = read(make("c.txt", "x\tone\n"), columns=("label", "text"))
     assert rows == [(1, {"label": "x", "text": "one"})]
     assert texts(make("d.txt", "text;b\none;c\n"), delimiter=";") == ["one"]
+
+
+def test_texts_stay_texts_whatever_is_said_of_tables_beside_them(make):
+    lines = ["Great film, I loved it.", "Dull; and too long.", "Fine."]
+    path = make("a.txt", "\n".join(lines))
+    for options in (
+        {"columns": ("label", "text")},
+        {"delimiter": ";"},
+        {"delimiter": ",", "columns": ("label", "text")},
+    ):
+        assert texts(path, **options) == lines
 
 
 def test_fasttext(make):
