@@ -213,6 +213,21 @@ def test_more_trials_go_on_and_a_finished_study_trains_nothing(fake, search, log
     assert len(search(2).trials) == 5
 
 
+def test_a_study_begun_before_a_setting_was_there_goes_on(fake, search, monkeypatch):
+    settings_of = tuning.settings_of
+
+    def without_encoding(config):
+        settings = settings_of(config)
+        del settings["encoding"]
+        return settings
+
+    with monkeypatch.context() as before:
+        before.setattr(tuning, "settings_of", without_encoding)
+        before.setattr(tuning, "defaults_of", lambda config: {})
+        search(1)
+    assert len(search(2).trials) == 2
+
+
 def test_a_trial_that_another_process_trains_is_left_to_it(
     fake, search, tmp_path, logged
 ):
