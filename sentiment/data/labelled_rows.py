@@ -79,17 +79,12 @@ def read_labelled(
     table = Table(path, options)
     text_key = table.key(options.text_column or TEXT_COLUMN)
     label_key = table.key(label_column or LABEL_COLUMN)
-    texts, bad_rows, num_without_text = [], _BadRows(path, table.place), 0
-    for number, row in table.rows(bad_rows.add):
-        text = row.get(text_key)
-        if is_missing(text):
-            num_without_text += 1
-            continue
+    texts, left_out = [], _LeftOut(path, table.place)
+    for number, row, text in _rows_with_text(table, text_key, left_out):
         try:
-            _check_text(text)
             classes.add(row.get(label_key))
         except ValueError as error:
-            bad_rows.add(number, error)
+            left_out.add(number, error)
             continue
         if label_names is None and len(classes) > _MAX_LABELS:
             raise InputError(
@@ -99,10 +94,14 @@ def read_labelled(
             )
         texts.append(text)
     classes.check_indices(path)
-    bad_rows.check(options.skip_bad_rows, num_without_text, usable=bool(texts))
+    left_out.check(options.skip_bad_rows, usable=bool(texts))
     codes, names = classes.resolved()
     return LabelledRows(
-        texts, np.array(codes, np.int32), names, bad_rows.count, num_without_text
+        texts,
+        np.array(codes, np.int32),
+        names,
+        left_out.count,
+        left_out.num_without_text,
     )
 
 
@@ -127,19 +126,22 @@ def read_texts(
     path = Path(path)
     table = Table(path, options)
     text_key = table.key(options.text_column or TEXT_COLUMN)
-    texts, bad_rows, num_without_text = [], _BadRows(path, table.place), 0
-    for number, row in table.rows(bad_rows.add):
-        text = row.get(text_key)
+    left_out = _LeftOut(path, table.place)
+    texts = [text for *_, text in _rows_with_text(table, text_key, left_out)]
+    left_out.check(options.skip_bad_rows, usable=bool(texts))
+    return texts, left_out.count
+
+
+def _rows_with_text(table: Table, key: str, left_out: "_LeftOut"):
+    """`(place, row, text)` of each row that has a text; others are left out."""
+    for number, row in table.rows(left_out.add):
+        text = row.get(key)
         if is_missing(text):
-            num_without_text += 1
-            continue
-        try:
-            _check_text(text)
-            texts.append(text)
-        except ValueError as error:
-            bad_rows.add(number, error)
-    bad_rows.check(options.skip_bad_rows, num_without_text, usable=bool(texts))
-    return texts, bad_rows.count
+            left_out.num_without_text += 1
+        elif isinstance(text, str):
+            yield number, row, text
+        else:
+            left_out.add(number, f"text {text!r:.60} is no string")
 
 
 def is_missing(text: object) -> bool:
@@ -149,16 +151,12 @@ def is_missing(text: object) -> bool:
     return text is None or text != text
 
 
-def _check_text(text: object):
-    if not isinstance(text, str):
-        raise ValueError(f"text {text!r:.60} is no string")
-
-
-class _BadRows:
-    """Counts a file's bad rows, and shows the first of them."""
+class _LeftOut:
+    """Counts a file's rows without text and its bad ones, and shows the first bad."""
 
     def __init__(self, path: Path, place: str):
         self.count = 0
+        self.num_without_text = 0
         self._path, self._place = path, place
         self._shown = []
 
@@ -167,9 +165,9 @@ class _BadRows:
         if self.count <= _SHOWN_BAD_ROWS:
             self._shown.append(f"\n  {self._place} {number}: {reason}")
 
-    def check(self, skip: bool, num_without_text: int, usable: bool) -> None:
+    def check(self, skip: bool, usable: bool) -> None:
         """Raises, or logs what is left out."""
-        shown = "".join(self._shown)
+        shown, num_without_text = "".join(self._shown), self.num_without_text
         if self.count > len(self._shown):
             shown += f"\n  and {self.count - len(self._shown)} more"
         if self.count and not skip:

@@ -124,7 +124,6 @@ class Classes:
     Args:
         label_names: the classes by index; `None` takes those that are met.
         label_map: what labels mean; by default themselves.
-        max_classes: how many may be met.
 
     Attributes:
         codes: of each label so far, in the order in which classes were met, or
@@ -174,7 +173,7 @@ class Classes:
         elif label in self._index:
             code = self._index[label]
         elif self._takes_indices and is_number(label):
-            # Whether numbers are indices is decided by all of them, in `finished`.
+            # Whether numbers are indices is decided by all of them: `check_indices`.
             self._indices[label] += 1
             code = int(label) if label.isdecimal() else -1
             code = code if code < len(self._names) else -1

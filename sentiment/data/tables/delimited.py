@@ -301,7 +301,7 @@ class _Records:
     def _reconsidered(self, fields: list[str]) -> tuple[list[str] | BadRow, int | None]:
         """A record that quotes make odd, and how many of its lines it really is."""
         taken = self._lines.taken
-        if not self.width or (len(taken) == 1 and len(fields) == self.width):
+        if not self.width:
             return fields, None
         if '\\"' in taken[0] and (escaped := self._escaped(taken[0])):
             return escaped, 1
