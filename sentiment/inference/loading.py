@@ -1,23 +1,19 @@
 """Loading a trained classifier, wherever it was saved."""
 
-import io
-import json
-import zipfile
 from pathlib import Path
 
-import h5py
 import keras
 
 from sentiment.bundled import bundled_presets, resolve
 from sentiment.config import SpeedConfig
 from sentiment.errors import InputError, is_out_of_memory
-from sentiment.inference.saved_config import check_saved_config
 from sentiment.models.initial_weights import without_initial_weights
 from sentiment.models.lora import load_adapter
 from sentiment.models.packed_text_classifier import (
     PackedTextClassifier,
     fit_sequence_length,
 )
+from sentiment.models.saved_model import check_saved_model
 from sentiment.runs.files import (
     METRICS_FILE,
     MODEL_FILE,
@@ -87,19 +83,17 @@ def load_classifier(
         if str(path) in str(error):
             raise
         raise InputError(f"{path} cannot be used: {error}") from error
-    except Exception as error:  # A damaged archive can fail anywhere in Keras.
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path} is incomplete ({error}). Train again or copy it again."
+        ) from error
+    except Exception as error:
         if is_out_of_memory(error):
             raise
-        cause = f"({type(error).__name__}: {error})"
-        if not isinstance(error, FileNotFoundError) and is_whole(path):
-            raise InputError(
-                f"{path} cannot be loaded {cause}, although all of it can be read. Was "
-                "it saved by another version of this package or of Keras? Otherwise "
-                "something on this machine is in the way."
-            ) from error
         raise InputError(
-            f"{path} cannot be loaded; it is damaged, incomplete or no Keras model "
-            f"{cause}. Train again or copy it again."
+            f"{path} cannot be loaded ({type(error).__name__}: {error}), although all "
+            "of it can be read. Was it saved by another version of this package or of "
+            "Keras? Otherwise something on this machine is in the way."
         ) from error
     if not isinstance(classifier, PackedTextClassifier):
         raise InputError(
@@ -111,40 +105,12 @@ def load_classifier(
     return classifier
 
 
-def is_whole(path: Path) -> bool:
-    """Whether each file of a saved model is there and can be read to its end.
-
-    Args:
-        path: a `.keras` file or a preset's folder.
-    """
-    try:
-        if path.is_dir():
-            for name in PRESET_FILES:
-                _read(name, (path / name).read_bytes())
-            return True
-        with zipfile.ZipFile(path) as archive:
-            if archive.testzip():
-                return False
-            for name in MODEL_FILES:
-                _read(name, archive.read(name))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-        return False
-    return True
-
-
-def _read(name: str, content: bytes):
-    if name.endswith(".json"):
-        json.loads(content)
-    elif name.endswith(".h5"):
-        h5py.File(io.BytesIO(content)).close()
-
-
 def _load(path: Path) -> PackedTextClassifier:
     if path.is_dir():
         return _load_preset(path)
     if is_adapter(path):
         return load_adapter(path)
-    check_saved_config(path, ("config.json",))
+    check_saved_model(path, MODEL_FILES)
     return keras.saving.load_model(path)
 
 
@@ -159,5 +125,5 @@ def _load_preset(folder: Path) -> PackedTextClassifier:
             f"The preset {folder} has no head ({HEAD_FILE}): it is a language model, "
             f"for `sentiment train --preset={folder}` to fine-tune, or incomplete."
         )
-    check_saved_config(folder, (TASK_FILE, "config.json", "preprocessor.json"))
+    check_saved_model(folder, PRESET_FILES)
     return PackedTextClassifier.from_preset(str(folder))

@@ -21,12 +21,14 @@ from sentiment.models.gpt2_text_classifier_preprocessor import (
 from sentiment.models.gpt2_tokenizer import ByteLevelGPT2Tokenizer
 from sentiment.models.packed_causal_lm import CLEANING_FILE
 from sentiment.models.packed_text_classifier import fit_sequence_length
+from sentiment.models.saved_model import check_saved_model
 from sentiment.runtime.network import has_network
 
 HF_PREFIX = "hf://"
 HF_HOST = "huggingface.co"
 KAGGLE_PREFIX = "kaggle://"
-PREPROCESSOR_FILE = "preprocessor.json"  # KerasHub's name
+CONFIG_FILE = "config.json"  # KerasHub's name, and Hugging Face's
+PREPROCESSOR_FILE = "preprocessor.json"
 LOCAL_WAY = (
     "Without network, download it elsewhere and give the folder: `preset=FOLDER`, "
     "either a KerasHub preset (as Kaggle's download or save_to_preset leaves it) or a "
@@ -147,16 +149,14 @@ def _is_cached(preset: str) -> bool:
 
 
 def _check_folder(folder: Path):
-    path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    path = folder / CONFIG_FILE
+    if not path.is_file():
         held = ", ".join(sorted(p.name for p in folder.iterdir())[:10]) or "nothing"
         raise InputError(
-            f"The preset folder {str(folder)!r} has no config.json. It holds: {held}."
-        ) from None
-    except ValueError as error:
-        raise InputError(f"{path} is not valid JSON: {error}") from error
+            f"The preset folder {str(folder)!r} has no {CONFIG_FILE}. It holds: {held}."
+        )
+    check_saved_model(folder, (CONFIG_FILE,))
+    config = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(config, dict):
         raise InputError(f"{path} must hold one JSON object. Received: {config!r}.")
     if kind_of_config(config) is None:

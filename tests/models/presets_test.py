@@ -230,13 +230,16 @@ def test_incomplete_huggingface_folder_is_an_input_error(
         load(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("size", "message"), [(1000, "hold 1,000 bytes"), (-1000, "cannot be loaded")]
+)
 def test_truncated_weights_are_an_input_error(
-    tmp_path, vocabulary, write_huggingface_folder
+    tmp_path, vocabulary, write_huggingface_folder, size, message
 ):
     write_huggingface_folder(tmp_path, *vocabulary, n_layer=1)
     weights = tmp_path / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(InputError, match="cannot be loaded"):
+    weights.write_bytes(weights.read_bytes()[:size])
+    with pytest.raises(InputError, match=message):
         load(tmp_path)
 
 
