@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from sentiment.config.tables import TableConfig
-from sentiment.data.tables import binary, delimited, json_rows
+from sentiment.data.tables import delimited, json_rows, parquet, workbook
 from sentiment.data.tables.names import distinct, find_column
 from sentiment.data.tables.rows import BadRow, Header, Parsed, Row
 from sentiment.data.tables.streams import COMPRESSIONS, inner_name, input_errors
@@ -25,10 +25,10 @@ _PARSERS: dict[str, Callable[[Path, TableConfig], Parsed]] = {
     ".jsonl": json_rows.parse_lines,
     ".ndjson": json_rows.parse_lines,
     ".json": json_rows.parse_json,
-    ".parquet": binary.parse_parquet,
-    ".xlsx": binary.parse_workbook,
-    ".xls": binary.parse_workbook,
-    ".ods": binary.parse_workbook,
+    ".parquet": parquet.parse_parquet,
+    ".xlsx": workbook.parse_workbook,
+    ".xls": workbook.parse_workbook,
+    ".ods": workbook.parse_workbook,
 }
 _WITH_HEADER = {".csv", ".tsv"}
 _SHOWN_ROWS = 3

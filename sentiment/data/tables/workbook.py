@@ -1,62 +1,36 @@
-"""Tables that are no text: Parquet and workbooks."""
+"""Tables in the sheets of workbooks."""
 
 import io
+import re
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import BinaryIO
 
 from sentiment.config.tables import TableConfig
 from sentiment.data.tables.names import distinct, listed
-from sentiment.data.tables.rows import BadRow, Header, Parsed, Row
+from sentiment.data.tables.rows import BadRow, Header, Parsed
 from sentiment.data.tables.streams import open_bytes
 from sentiment.errors import InputError
 
-_BATCH_ROWS = 1024
-
-
-def parse_parquet(path: Path, options: TableConfig) -> Parsed:
-    """A Parquet file; values keep their types."""
-    del options  # says nothing of Parquet
-    with open_bytes(path) as stream, pq.ParquetFile(stream) as table:
-        names = table.schema_arrow.names
-        yield Header(names, "row")
-        keys = distinct(names)
-        batches = table.iter_batches(_BATCH_ROWS)
-        yield from enumerate((row for b in batches for row in _rows(path, b, keys)), 1)
-
-
-def _rows(path: Path, batch: pa.RecordBatch, keys: list[str]) -> list[Row]:
-    columns = {
-        key: _values(path, key, column)
-        for key, column in zip(keys, batch.columns, strict=True)
-    }
-    return [
-        dict(zip(keys, row, strict=True)) for row in zip(*columns.values(), strict=True)
-    ]
-
-
-def _values(path: Path, key: str, column: pa.Array) -> list[object]:
-    try:
-        return column.to_pylist()
-    except (ValueError, OverflowError) as error:  # single nanoseconds, year 10000
-        try:
-            return column.cast(pa.string()).to_pylist()
-        except (pa.ArrowException, ValueError):  # text that is not UTF-8, too
-            raise InputError(
-                f"{path} holds a value in column {key!r} that Python cannot: {error}"
-            ) from None
+MAX_CELLS = 100_000_000  # calamine's own limit where it has one
+_SHEETS = re.compile(r"xl/worksheets/[^/]+\.xml", re.IGNORECASE)
+_PLACE = re.compile(
+    rb"""<(?:\w+:)?c\s(?:[^<>]*\s)?r\s*=\s*["']([A-Za-z]{1,3})([0-9]{1,7})["']"""
+)
+_BLOCK = 1 << 20
 
 
 def parse_workbook(path: Path, options: TableConfig) -> Parsed:
     """One sheet of a workbook; the first row that is not empty names the columns."""
-    import python_calamine  # here: other tables do without
+    from python_calamine import CalamineError  # here: other tables do without
 
     with open_bytes(path) as stream:
         content = stream.read()
+    _check_extent(path, content)
     try:
-        book = python_calamine.CalamineWorkbook.from_filelike(io.BytesIO(content))
+        book = _open(path, content)
         rows = list(_numbered(_sheet(path, book, options.sheet)))
         header = rows.pop(0)[1] if rows else []
         # Cells beyond the last name make columns without one.
@@ -72,8 +46,62 @@ def parse_workbook(path: Path, options: TableConfig) -> Parsed:
             row = dict(zip(keys, cells, strict=False))
             is_header = width > 1 and cells[:width] == header[:width]
             yield number, BadRow("the header again", row) if is_header else row
-    except python_calamine.CalamineError as error:
+    except CalamineError as error:
         raise InputError(f"{path} cannot be read as a workbook: {error}") from None
+
+
+def _open(path: Path, content: bytes):
+    from python_calamine import CalamineError, CalamineWorkbook
+
+    try:
+        return CalamineWorkbook.from_filelike(io.BytesIO(content))
+    except CalamineError:
+        # It says that no format fits; by the name, it says what is wrong.
+        return CalamineWorkbook.from_path(str(path))
+
+
+def _check_extent(path: Path, content: bytes):
+    """Checks how far out cells lie, for calamine makes all that are between them.
+
+    One in the last corner would be 17 billion, and end the process. It has a limit of
+    its own for .ods, and .xls cannot hold that many.
+    """
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            for member in archive.namelist():
+                if _SHEETS.fullmatch(member):
+                    with archive.open(member) as stream:
+                        _check_sheet(path, member, stream)
+    except (zipfile.BadZipFile, OSError, EOFError, zlib.error):
+        return  # for calamine to say
+
+
+def _check_sheet(path: Path, member: str, stream: BinaryIO):
+    last_row, last_column, rest = 0, 0, b""
+    while block := stream.read(_BLOCK):
+        block = rest + block
+        rest = block[block.rfind(b"<") :]  # a tag may go on in the next block
+        places = _PLACE.findall(block)
+        if not places:
+            continue
+        last_row = max(last_row, *(int(row) for _, row in places))
+        columns = {column for column, _ in places}
+        last_column = max(last_column, *map(_column_number, columns))
+        if last_row * last_column > MAX_CELLS:
+            raise InputError(
+                f"{path} has a cell as far as row {last_row:,}, column "
+                f"{last_column:,} ({member}): a table of {last_row * last_column:,} "
+                f"cells, of which {MAX_CELLS:,} can be read. Delete what lies far off, "
+                "or save the table as CSV."
+            )
+
+
+def _column_number(letters: bytes) -> int:
+    """1 for A, 27 for AA."""
+    number = 0
+    for letter in letters.upper():
+        number = number * 26 + letter - ord("A") + 1
+    return number
 
 
 def _sheet(path: Path, book, name: str):
