@@ -110,9 +110,11 @@ OPEN_DOCUMENT = """<office:document-content
   xmlns:text="urn:oasis:names:tc:opendocument:xmlns:text:1.0">
 <office:body><office:spreadsheet><table:table table:name="Data">
   <table:table-row>
-    <table:table-cell office:value-type="string"><text:p>text</text:p></table:table-cell>
+    <table:table-cell office:value-type="string">
+      <text:p>text</text:p></table:table-cell>
   </table:table-row>
-  <table:table-row table:number-rows-repeated="{empty}"><table:table-cell/></table:table-row>
+  <table:table-row table:number-rows-repeated="{empty}">
+    <table:table-cell/></table:table-row>
   <table:table-row>
     <table:table-cell table:number-columns-repeated="{empty}"/>
     <table:table-cell office:value-type="string"><text:p>x</text:p></table:table-cell>
