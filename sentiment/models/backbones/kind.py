@@ -7,6 +7,7 @@ import keras
 
 from sentiment.config import BackboneConfig
 from sentiment.errors import InputError
+from sentiment.models.backbones.packed_layers import PackedLayers
 
 
 class BackboneKind(abc.ABC):
@@ -56,14 +57,8 @@ class BackboneKind(abc.ABC):
         """
 
     @abc.abstractmethod
-    def packed_layers(self, backbone) -> keras.layers.Layer:
+    def packed_layers(self, backbone) -> PackedLayers:
         """The layer from embeddings to hidden states over packed rows.
-
-        It is called with the embeddings, `segment_ids` (batch, row_length), 0 being
-        padding, and `segment_lengths` (batch, max_segments), and returns float (batch,
-        row_length, hidden_dim). A state depends on its own segment alone. Its `speed`
-        is a `SpeedConfig`. Where its `reads_last` is set to `True`, only the last
-        hidden state of each segment is read, and it may leave the others out.
 
         Args:
             backbone: one of this kind; its weights are shared.

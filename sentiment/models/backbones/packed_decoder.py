@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import keras
 
-from sentiment.config import SpeedConfig
+from sentiment.models.backbones.packed_layers import PackedLayers
 from sentiment.models.backbones.segment_layout import segment_attention_mask
 from sentiment.models.hash_dropout import hash_dropout
 from sentiment.models.pooling import pool_last
@@ -18,8 +18,8 @@ from sentiment.models.segment_attention import (
 
 
 @keras.saving.register_keras_serializable(package="sentiment")
-class PackedDecoder(keras.layers.Layer):
-    """From embeddings to hidden states, through a backbone's own layers.
+class PackedDecoder(PackedLayers):
+    """GPT-2's own layers over packed rows.
 
     `keras_hub.layers.TransformerDecoder` attends over the full square of a row
     and draws dropout masks from threefry. Here its sublayers (norms, projections,
@@ -27,28 +27,13 @@ class PackedDecoder(keras.layers.Layer):
     made for packed rows; weights, LoRA, quantisation and dtypes stay theirs. With
     every fast path of `speed` switched off, its blocks are called as they are.
 
-    Args:
-        backbone: a `keras_hub.models.GPT2Backbone`; its weights are shared.
-        reads_last: whether only the last hidden state of each segment is read.
-            The last block is then computed there alone, and the other states
-            are without meaning.
-
-    Call arguments:
-        embeddings: float (batch, row_length, hidden_dim), token plus position.
-        segment_ids: int (batch, row_length), 0 is padding.
-        segment_lengths: int (batch, max_segments), 0 in unused slots.
-
-    Returns:
-        float (batch, row_length, hidden_dim), after the final layer norm.
+    Where only last states are read, the last block is computed there alone. See
+    `PackedLayers` for the arguments.
     """
 
     def __init__(self, backbone, reads_last=False, **kwargs):
-        super().__init__(dtype=backbone.dtype_policy, **kwargs)
-        self.backbone = backbone
-        self.reads_last = reads_last
-        self.speed = SpeedConfig()
+        super().__init__(backbone, reads_last, **kwargs)
         self.seed_generator = keras.random.SeedGenerator()
-        self.built = True  # The backbone is.
 
     def call(self, embeddings, segment_ids, segment_lengths, training=False):
         speed, blocks = self.speed, self.backbone.transformer_layers
@@ -63,9 +48,6 @@ class PackedDecoder(keras.layers.Layer):
         else:
             x = self._run(_causal_block, blocks[-1], x, segment_ids, drop)
         return self.backbone.layer_norm(x)
-
-    def compute_output_spec(self, embeddings, *_, **__):
-        return keras.KerasTensor(embeddings.shape, dtype=self.compute_dtype)
 
     def _call_stock_blocks(self, embeddings, segment_ids, training):
         x = self.backbone.embeddings_dropout(embeddings, training=training)

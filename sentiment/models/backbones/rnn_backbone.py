@@ -6,8 +6,8 @@ import keras
 import keras_hub
 from keras import ops
 
-from sentiment.config import SpeedConfig
 from sentiment.errors import InputError
+from sentiment.models.backbones.packed_layers import PackedLayers
 from sentiment.models.gpt2_tokenizer import ByteLevelGPT2Tokenizer
 from sentiment.models.pooling import segment_starts
 
@@ -243,21 +243,11 @@ def recur(backbone, embeddings, segment_ids, training=None):
 
 
 @keras.saving.register_keras_serializable(package="sentiment")
-class PackedRecurrence(keras.layers.Layer):
-    """From embeddings to hidden states, through a recurrent backbone's layers.
+class PackedRecurrence(PackedLayers):
+    """A recurrent backbone's layers over packed rows; see `PackedLayers`.
 
-    What `PackedDecoder` is for GPT-2; see there for the call arguments.
+    There are no fast paths to choose, and no state that could be left out.
     """
-
-    def __init__(self, backbone, **kwargs):
-        super().__init__(dtype=backbone.dtype_policy, **kwargs)
-        self.backbone = backbone
-        self.speed = SpeedConfig()  # There are no fast paths to choose,
-        self.reads_last = False  # and no state that could be left out.
-        self.built = True  # The backbone is.
 
     def call(self, embeddings, segment_ids, segment_lengths, training=False):
         return recur(self.backbone, embeddings, segment_ids, training)
-
-    def compute_output_spec(self, embeddings, *_, **__):
-        return keras.KerasTensor(embeddings.shape, dtype=self.compute_dtype)
