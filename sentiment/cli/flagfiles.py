@@ -3,6 +3,7 @@
 import difflib
 import itertools
 import os
+import stat
 from pathlib import Path
 
 from sentiment.errors import InputError
@@ -47,12 +48,16 @@ def flagfile_lines(path: str, inside: tuple[str, ...] = ()) -> list[str]:
     if found in inside:
         raise InputError(f"The flagfile {found} names itself{named_in}.")
     try:
+        if _waits_or_never_ends(found):
+            raise InputError(f"The flagfile {path}{named_in} is no file.")
         with open(found, encoding="utf-8-sig") as file:  # Windows adds a mark.
             lines = [line.strip() for line in file]
     except UnicodeDecodeError as error:
         raise InputError(
             f"The flagfile {path}{named_in} must be UTF-8 text: {error}."
         ) from error
+    except InputError:
+        raise
     except (OSError, ValueError) as error:  # ValueError: NUL in the name
         reason = getattr(error, "strerror", None) or error
         raise InputError(
@@ -67,6 +72,13 @@ def flagfile_lines(path: str, inside: tuple[str, ...] = ()) -> list[str]:
         elif line and not line.startswith(("#", "//")):
             flags.append(line)
     return flags
+
+
+def _waits_or_never_ends(path: str) -> bool:
+    """Whether it is a device, or a pipe but not one of the shell's, `<(command)`."""
+    mode = os.stat(path).st_mode
+    is_pipe = stat.S_ISFIFO(mode) and not path.startswith("/dev/")
+    return is_pipe or stat.S_ISCHR(mode)
 
 
 def _close_names(path: str) -> str:

@@ -6,7 +6,7 @@ import sys
 
 from tqdm.auto import tqdm
 
-from sentiment.cli.printable import printable
+from sentiment.runtime.printable import printable
 
 
 class _Printer(logging.Handler):

@@ -20,9 +20,9 @@ from typing import Any
 
 from sentiment import __version__
 from sentiment.cli.flags import HelpAsked, help_text, parse_flags, sections
-from sentiment.cli.printable import printable
 from sentiment.errors import InputError, is_out_of_memory
 from sentiment.runtime.extras import how_to_install
+from sentiment.runtime.printable import printable
 
 # To add a command, write a module of its name in commands/ and name it here.
 COMMANDS = (
@@ -118,6 +118,13 @@ def main(arguments: list[str] | None = None):
     except Exception as error:
         if getattr(error, "errno", None) in NO_ROOM:
             _fail(f"error: what comes out cannot be written: {error}", EXIT_FAILURE)
+        if "RuntimeProgramInputMismatch" in str(error):
+            _fail(
+                "error: a compiled program does not fit the model that it is kept for "
+                f"({error}). The cache of compiled programs is damaged: delete its "
+                "folder xla-* in --cache_dir.",
+                EXIT_FAILURE,
+            )
         if not is_out_of_memory(error):
             raise
         traceback.print_exc()

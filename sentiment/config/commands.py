@@ -292,5 +292,14 @@ class PredictCommand(TableConfig, ModelCommand):
         super().__post_init__()
         if bool(self.text) == bool(self.input):
             raise InputError("Give either --text or --input.")
+        usual = TableConfig().reading() | dict.fromkeys(
+            ("overwrite", "escape_formulas"), False
+        )
+        stray = [name for name in usual if getattr(self, name) != usual[name]]
+        if self.text and stray:
+            raise InputError(
+                f"A --text is no file: --{', --'.join(stray)} would do nothing. Leave "
+                "out what is for --input."
+            )
         if bool(self.input) != bool(self.output):
             raise InputError("--input and --output go together.")

@@ -12,6 +12,7 @@ ADVERSARIES = ("none", "fgm", "pgd", "vat")
 DTYPES = ("float32", "mixed_bfloat16")
 LORA_DEFAULT_TARGETS = ("query", "value")  # of the paper
 LORA_TARGETS = ("query", "key", "value", "output", "intermediate", "feedforward")
+MAX_CLASS_WEIGHT = 1_000_000
 DEFAULT_CACHE_DIR = os.path.join(
     os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "sentiment"
 )
@@ -203,10 +204,11 @@ class TrainingConfig(OptimizationConfig):
             weights = tuple(float(weight) for weight in self.class_weight)
         except ValueError:
             weights = ()
-        if not weights or not all(0 < weight < float("inf") for weight in weights):
+        if not weights or not all(0 < weight <= MAX_CLASS_WEIGHT for weight in weights):
             raise InputError(
                 "--class_weight must be none, balanced or a comma-separated list of "
-                f"numbers above 0. Received: {','.join(self.class_weight)}."
+                f"numbers above 0, up to {MAX_CLASS_WEIGHT:g}. Received: "
+                f"{','.join(self.class_weight)}."
             )
         return weights
 

@@ -19,6 +19,7 @@ from sentiment.config import MONITORS
 from sentiment.evaluation.comparison import Compared
 from sentiment.evaluation.trials import TrialResult, best_of
 from sentiment.runtime.outputs import new_file, storage_errors
+from sentiment.runtime.printable import printable
 
 DPI = 150
 
@@ -492,7 +493,8 @@ def _text_color(rgba) -> str:
 
 
 def _shorten(name: str) -> str:
-    """Cut a long label name and say so with an ellipsis."""
+    """Cut a long label name and say so with an ellipsis; show control characters."""
+    name = printable(name)
     return name if len(name) <= MAX_NAME_LENGTH else name[: MAX_NAME_LENGTH - 1] + "…"
 
 

@@ -18,6 +18,7 @@ from sentiment.evaluation.trials import (
     setting_text,
     varied,
 )
+from sentiment.runtime.printable import printable
 
 
 def print_scores(metrics: dict, title: str, console: Console | None = None):
@@ -35,7 +36,7 @@ def print_scores(metrics: dict, title: str, console: Console | None = None):
         table.add_column(name, justify="left" if name == "class" else "right")
     for name, scores in metrics["per_class"].items():
         table.add_row(
-            Text(name),
+            Text(printable(name)),
             *(f"{scores[key]:.1%}" for key in ("precision", "recall", "f1")),
             f"{scores['support']:,}",
         )
@@ -44,8 +45,8 @@ def print_scores(metrics: dict, title: str, console: Console | None = None):
     if absent:
         console.print(
             Text(
-                f"No example is of {', '.join(absent)}; macro-F1 counts an F1 of 0 for "
-                "each such class."
+                f"No example is of {printable(', '.join(absent))}; macro-F1 counts an "
+                "F1 of 0 for each such class."
             )
         )
 
@@ -196,7 +197,9 @@ def print_samples(texts: list[str], console: Console | None = None):
     """Prints texts that a language model made up."""
     console = console or Console()
     for number, text in enumerate(texts, 1):
-        console.print(Panel(Text(text), title=f"Sample {number}", title_align="left"))
+        console.print(
+            Panel(Text(printable(text)), title=f"Sample {number}", title_align="left")
+        )
 
 
 def print_trials(

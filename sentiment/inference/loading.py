@@ -63,6 +63,8 @@ def load_classifier(
             f"There is no model at {path}. Give the workdir of a training run, or the "
             f"name of a classifier that comes with this package: {known or 'none'}."
         )
+    if not (path.is_dir() or path.is_file()):
+        raise InputError(f"{path} is a pipe or a device. Give a file or a folder.")
     if path.is_dir() and (path / MODEL_FILE).is_file():
         if (path / STAGING_FOLDER).is_dir() and not (path / METRICS_FILE).exists():
             raise InputError(

@@ -674,12 +674,20 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Like `predict`, and says which texts cleaning left empty.
 
+        Args:
+            texts: as of `predict`, but strings alone.
+            batch_size: as in `predict`.
+            verbose: as in `predict`.
+
         Returns:
             `(probabilities, is_empty)`: float32 (num_texts, num_classes) and
             bool (num_texts,).
         """
         self._check_preprocessor()
-        return self._read_texts(self._predict_packed, texts, batch_size, verbose)
+        found, _ = texts_in(texts)
+        if found is None:
+            raise InputError(f"Texts must be strings. Received: {texts!r:.60}.")
+        return self._read_texts(self._predict_packed, found, batch_size, verbose)
 
     def _read_texts(self, read, texts, batch_size, verbose):
         """What `read` gives for the tokens of each text, and which are empty."""

@@ -5,9 +5,11 @@ and write what comes back into the variables. Another thread, or whoever goes on
 an interruption, then finds buffers that have been deleted.
 """
 
+import contextlib
 from collections.abc import Callable
 
 import jax
+from keras.src.backend.common import global_state
 
 from sentiment.runtime.threads import BUILDING, check_not_forked
 
@@ -44,12 +46,33 @@ class PureStep:
             signature = of_state, _signature(data)
             if signature in self._traced:
                 return self._step(state, data)
-            with BUILDING:
+            with BUILDING, scopes_kept():
                 result = self._step(state, data)
             self._traced.add(signature)
             return result
 
         return step
+
+
+@contextlib.contextmanager
+def scopes_kept():
+    """Around what traces Keras layers: an interruption leaves no scope open.
+
+    Keras keeps the scopes that it is inside of (names, stateless calls, dtypes) in
+    variables of the thread. A `KeyboardInterrupt` between entering one and Keras' own
+    `finally` would leave it there, and what is built later would have other names.
+    """
+    noted = vars(global_state.GLOBAL_STATE_TRACKER)
+    before = {k: v[:] if isinstance(v, list) else v for k, v in noted.items()}
+    try:
+        yield
+    except BaseException:
+        for name, value in noted.items():
+            if isinstance(value, list):
+                value[:] = before.get(name, [])
+            elif not isinstance(value, dict):  # counts of names, and the like, stay
+                noted[name] = before.get(name)
+        raise
 
 
 def _signature(arrays) -> tuple:

@@ -22,6 +22,8 @@ def texts_in(x) -> tuple[list[str] | None, object]:
     Raises:
         InputError: only some are strings, or `x` is nothing, a table or without order.
     """
+    if getattr(x, "shape", None) == () and hasattr(x, "item"):
+        x = x.item()  # an array of no dimension
     if isinstance(x, str):
         return [x], x
     _refuse(x)
@@ -42,12 +44,21 @@ def _refuse(x):
         )
     if isinstance(x, (set, frozenset)):
         raise InputError("Texts must be in an order, which a set has not. Give a list.")
-    if hasattr(x, "columns") and not isinstance(x, dict):
-        names = list(map(str, getattr(x, "column_names", x.columns)))
+    is_table = hasattr(x, "columns") and not isinstance(x, dict)
+    if is_table or (isinstance(x, dict) and any(map(_holds_text, x.values()))):
+        names = x if isinstance(x, dict) else getattr(x, "column_names", x.columns)
+        names = list(map(str, names))
         raise InputError(
             f"Texts must be one column. Received a {name} of {', '.join(names):.100}: "
             "give the column of the texts."
         )
+
+
+def _holds_text(column) -> bool:
+    first = column
+    if isinstance(column, (list, tuple)) or hasattr(column, "dtype"):
+        first = next(iter(np.ravel(column)[:1].tolist()), None)
+    return isinstance(first, str)
 
 
 def _elements(x) -> list | None:
@@ -77,6 +88,8 @@ def _begin_text(elements: list) -> bool:
         return True
     # A list of arrays may be meant for `keras.Model.predict`.
     first = elements[0] if elements else ""
+    if isinstance(first, (list, tuple)) and any(map(_holds_text, first)):
+        return True
     return not isinstance(first, (dict, list, tuple)) and not getattr(first, "ndim", 0)
 
 
@@ -110,8 +123,11 @@ def check_counts(**settings):
             raise InputError(
                 f"{name} must be an integer and at least 1. Received: {value!r}."
             )
+    if "epochs" in settings and settings["epochs"] is None:
+        raise InputError("epochs must be an integer and at least 1. Received: None.")
     share = settings.get("validation_split")
-    if share is not None and not 0 <= share < 1:
+    is_number = isinstance(share, (int, float, np.number))
+    if share is not None and not (is_number and 0 <= share < 1):
         raise InputError(
             f"validation_split must be at least 0 and below 1. Received: {share!r}."
         )

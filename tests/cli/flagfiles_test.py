@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from sentiment.cli.flagfiles import (
     found_flagfile,
 )
 from sentiment.errors import InputError
+from tests.conftest import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -45,10 +48,22 @@ def test_the_flags_stand_a_line_each(content):
     assert flagfile_lines(write("a.cfg", content)) == ["--epochs=7", "--lowercase"]
 
 
-def test_a_file_is_utf_8_whatever_the_locale_says(monkeypatch):
-    monkeypatch.setenv("LC_ALL", "C")
+def test_a_file_is_utf_8_whatever_the_locale_says():
     path = write("a.cfg", "--label_names=schlecht,schön\n")
-    assert flagfile_lines(path) == ["--label_names=schlecht,schön"]
+    # Python chooses its encoding when it starts.
+    code = "import locale, sys; from sentiment.cli.flagfiles import flagfile_lines; "
+    code += "print(locale.getencoding(), ascii(flagfile_lines(sys.argv[1])))"
+    env = {**os.environ, "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    found = subprocess.run(
+        [sys.executable, "-c", code, path],
+        env=env | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    encoding, lines = found.stdout.split(" ", 1)
+    assert encoding != "UTF-8"
+    assert lines == "['--label_names=schlecht,sch\\xf6n']\n"
     message = refused(write("b.cfg", "--label_names=schön".encode("latin-1")))
     assert "b.cfg must be UTF-8 text" in message
 
@@ -116,3 +131,17 @@ def test_a_copy_that_cannot_be_finished_leaves_nothing(monkeypatch):
     with pytest.raises(InputError, match=r"mine\.cfg cannot.*No space"):
         copy_config("imdb", "mine.cfg")
     assert not os.path.exists("mine.cfg")
+
+
+def test_what_would_be_waited_for_is_no_flagfile(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (str(tmp_path / "pipe"), "/dev/zero"):
+        assert f"{path} is no file" in refused(path)
+
+
+def test_a_pipe_of_the_shell_is_read():
+    read, write = os.pipe()
+    os.write(write, b"--epochs=7\n")
+    os.close(write)
+    assert flagfile_lines(f"/dev/fd/{read}") == ["--epochs=7"]
+    os.close(read)

@@ -78,6 +78,13 @@ ADVICE = (
             "error: out of memory (RESOURCE_EXHAUSTED: Out of memory allocating 9 "
             f"bytes.).{ADVICE}\n",
         ),
+        (
+            RuntimeError("INTERNAL: RuntimeProgramInputMismatch: 3 not 4"),
+            1,
+            "error: a compiled program does not fit the model that it is kept for "
+            "(INTERNAL: RuntimeProgramInputMismatch: 3 not 4). The cache of compiled "
+            "programs is damaged: delete its folder xla-* in --cache_dir.\n",
+        ),
     ],
 )
 def test_exit_status_and_message(run, capsys, error, status, message):

@@ -71,3 +71,10 @@ def test_printed_table_fits_a_narrow_terminal_and_keeps_the_label(classifier):
     assert max(map(len, out.splitlines())) <= 60
     for word in ("empty", "after", "cleaning"):
         assert word in out
+
+
+def test_names_of_classes_are_shown_and_not_obeyed(classifier):
+    classifier.label_names = ("bad", "\x1b[31mgood")
+    printed = shown(classifier, "x" * 75)
+    assert "\x1b" not in printed
+    assert printed.count(r"\x1b[31mgood") == 2

@@ -38,6 +38,25 @@ def test_predict_reads_texts_or_a_file(settings):
         PredictCommand(model="m", **settings)
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"overwrite": True},
+        {"escape_formulas": True},
+        {"skip_bad_rows": True},
+        {"delimiter": ";"},
+        {"quoting": "none"},
+        {"columns": ("text",)},
+        {"text_column": "body"},
+    ],
+)
+def test_what_is_for_files_does_nothing_for_texts(settings):
+    (name,) = settings
+    with pytest.raises(InputError, match=f"--{name} would do nothing"):
+        PredictCommand(text=("a",), **settings)
+    assert PredictCommand(input="a.csv", output="b.csv", **settings)
+
+
 def test_a_run_is_not_compared_with_itself():
     with pytest.raises(InputError, match="two different runs"):
         CompareCommand(("a", "./a/"))

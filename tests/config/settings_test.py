@@ -54,7 +54,7 @@ VALID = [
     TrainCommand(RUN, workdir="w"),
     TuneCommand(RUN, workdir="w"),
     EvaluateCommand(DATA, model="m"),
-    PredictCommand(model="m", text=("a",)),
+    PredictCommand(model="m", input="a.csv", output="b.csv"),
     ConfigsCommand(copy="a"),
     CompletionCommand(),
     CORPUS,

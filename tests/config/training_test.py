@@ -18,7 +18,17 @@ def test_class_weight_may_be_a_word(word):
 
 
 @pytest.mark.parametrize(
-    "weights", [(), ("",), ("1", "0"), ("-1",), ("nan",), ("inf",), ("1", "balanced")]
+    "weights",
+    [
+        (),
+        ("",),
+        ("1", "0"),
+        ("-1",),
+        ("nan",),
+        ("inf",),
+        ("1", "balanced"),
+        ("1", "1e7"),
+    ],
 )
 def test_other_class_weights_are_an_input_error(weights):
     with pytest.raises(InputError, match="numbers above 0"):

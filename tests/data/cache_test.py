@@ -44,6 +44,8 @@ def test_a_damaged_byte_is_found_or_harmless(tmp_path, place):
     path.write_bytes(content)
     found = cache.load("key", *ARRAYS)
     assert found is None or found.keys() == ARRAYS.keys()
+    for name, array in (found or {}).items():
+        np.testing.assert_array_equal(array, ARRAYS[name])
 
 
 def test_without_folder_nothing_is_kept():

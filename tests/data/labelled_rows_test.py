@@ -148,8 +148,9 @@ def test_many_labels_name_the_column(make):
     path = make("a.csv", "text,label\n" + "".join(f"a,x{n}\n" for n in range(100)))
     assert len(labelled(path).label_names) == 100
     path.write_text(path.read_text() + "a,y\n")
-    with pytest.raises(InputError, match="column 'label' has more than 100"):
+    with pytest.raises(InputError, match="column 'label' has more than 100") as error:
         labelled(path)
+    assert "--label_names" in str(error.value)
     names = [*(f"x{n}" for n in range(100)), "y"]
     assert labelled(path, label_names=names).labels.tolist() == list(range(101))
 
@@ -180,7 +181,10 @@ def test_a_table_without_any_text_is_refused(make):
         labelled(path)
 
 
-@pytest.mark.parametrize("name", sorted(MISSING))
+PANDAS = ["nan", "NaN", "NA", "N/A", "n/a", "NULL", "null", "None", "<NA>", "#N/A"]
+
+
+@pytest.mark.parametrize("name", sorted({*PANDAS, *MISSING}))
 def test_labels_that_pandas_reads_as_missing_are_bad_rows(make, name):
     rows = [{"text": "a", "label": "x"}, {"text": "b", "label": name}]
     path = make("a.jsonl", jsonl(*rows))
@@ -209,7 +213,9 @@ def stars(make, *labels, **options):
     return labelled(make("stars.csv", f"text,label\n{rows}"), **options)
 
 
-@pytest.mark.parametrize("labels", ["12", "13", "1", "2", "0129", ("0.5", "0"), "-0"])
+@pytest.mark.parametrize(
+    "labels", ["12", "12345", "13", "1", "2", "0129", ("0.5", "0"), "-0"]
+)
 def test_numbers_that_need_not_be_indices_are_refused(make, labels):
     labels = ["-1", "0"] if labels == "-0" else labels
     for skip in (False, True):
@@ -279,3 +285,22 @@ def test_texts_are_lines_or_a_column(make):
     options = TableConfig(text_column="body")
     assert read_texts(make("a.txt", "one\ttwo\n"), options) == (["one\ttwo"], 0)
     assert read_texts(make("a.csv", "body,text\none,two\n"), options) == (["one"], 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", 'text,label\na,x\n,x\n"  ",only here\n'),
+        ("a.tsv", "text\tlabel\na\tx\n\tx\n \tonly here\n"),
+        ("a.parquet", {"text": ["a", None, " "], "label": ["x", "x", "only here"]}),
+    ],
+)
+def test_rows_without_text_are_left_out_of_every_format(make, name, content):
+    result = labelled(make(name, content))
+    assert (result.texts, result.label_names) == (["a"], ("x",))
+    assert (result.num_without_text, result.num_skipped) == (2, 0)
+
+
+def test_control_characters_make_no_class(make):
+    path = make("a.csv", "text,label\na,neg\nb,\x1b[31mneg\nc,n\x07eg\n")
+    assert labelled(path).label_names == ("[31mneg", "neg")

@@ -194,3 +194,14 @@ def test_samples_are_shown_as_they_are(console):
     text = console.file.getvalue()
     assert "[b]one[/b]" in text
     assert text.index("Sample 1") < text.index("one") < text.index("Sample 2")
+
+
+def test_control_characters_are_shown_and_not_obeyed(console):
+    scores = metrics(("bad", "\x1b[31mgood"))
+    scores["per_class"]["\x1b[31mgood"]["support"] = 0
+    print_scores(scores, "Test", console)
+    print_samples(["a\x1b[2J"], console)
+    printed = "\n".join(lines(console))
+    assert "\x1b" not in printed
+    assert printed.count(r"\x1b[31mgood") == 2
+    assert r"a\x1b[2J" in printed

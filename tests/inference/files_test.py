@@ -330,8 +330,9 @@ def refused(predicted, *args, **options):
     return str(error.value)
 
 
-def test_bad_row_is_named_and_nothing_is_left(predicted, tmp_path):
+def test_bad_row_is_named_and_nothing_is_left(predicted, classifier, tmp_path):
     message = refused(predicted, "text,i\na,1\nb\nc,3\n")
+    assert not classifier.calls  # It was looked for before any work.
     assert "a.csv: bad rows: 1. --skip_bad_rows gives" in message
     assert message.endswith("\n  line 3: 1 fields instead of 2")
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv"]

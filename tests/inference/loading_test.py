@@ -9,11 +9,15 @@ import pytest
 
 import sentiment
 from sentiment import bundled
-from sentiment.config import BUNDLED_CLASSIFIER
+from sentiment.compression.quantization import quantize
+from sentiment.config import BUNDLED_CLASSIFIER, ModelConfig
 from sentiment.errors import InputError
 from sentiment.inference.loading import load_classifier
 from sentiment.models.half_precision import save_half_precision
+from sentiment.models.lora import enable_lora, save_adapter
+from sentiment.models.presets import load_pretrained
 from tests.conftest import ROOT
+from tests.models import at_once
 
 TEXTS = ["A GREAT film!", "bad", ""]
 OLD_MODELS = sorted(ROOT.glob("tests/data_files/saved_models/*/*.keras"))
@@ -91,6 +95,36 @@ def test_several_threads_load_at_once(saved, place):
         thread.join()
     for probabilities in found:
         np.testing.assert_allclose(probabilities, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("place", ["model.keras", "preset", "int8.keras", "adapter"])
+def test_each_saved_form_answers_threads_and_takes_interruptions(saved, place):
+    folder, _ = saved
+    if place == "int8.keras":
+        other = load_classifier(folder)
+        quantize(other, "int8")
+        other.save(folder / place)
+    elif place == "adapter":
+        place = save_lora(folder)
+    loaded = load_classifier(folder / place)
+    expected = loaded.predict(at_once.TEXTS)
+    at_once.check_threads(loaded, expected, calls=100)
+    at_once.check_interruptions(loaded, expected, times=6)
+    found = load_classifier(folder / place).predict(at_once.TEXTS)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def save_lora(folder):
+    """Saves an adapter of the preset beside it; returns its path."""
+    config = ModelConfig(preset=str(folder / "preset"), pooling="mean", lowercase=True)
+    backbone, preprocessor = load_pretrained(config)
+    tuned = sentiment.GPT2TextClassifier(
+        backbone, 2, preprocessor, config.pooling, config.dropout
+    )
+    enable_lora(tuned, 2, ("query",), 4)
+    path = folder / "adapter.safetensors"
+    save_adapter(tuned, config, path)
+    return path.name
 
 
 def test_a_file_that_can_be_read_is_not_called_damaged(saved, monkeypatch):

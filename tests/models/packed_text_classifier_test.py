@@ -12,7 +12,7 @@ import sentiment
 from sentiment.data.packing import RaggedTokens, one_per_row, pack_rows
 from sentiment.data.pipeline import BatchPlan, EncodedExamples, batches
 from sentiment.errors import InputError
-from sentiment.models import packed_prediction
+from sentiment.models import packed_prediction, packed_text_classifier
 from sentiment.models.losses import ReviewCrossentropy
 from sentiment.models.packed_prediction import even_batch_rows
 from sentiment.models.packed_text_classifier import PackedTextClassifier
@@ -231,6 +231,8 @@ def test_rows_are_shared_out_evenly_over_batches(num_rows, size):
 def test_batch_size_below_one_is_refused(classifier, batch_size):
     with pytest.raises(InputError, match=f"at least 1. Received: {batch_size}"):
         classifier.predict(["a"], batch_size=batch_size)
+    with pytest.raises(InputError, match=f"at least 1. Received: {batch_size}"):
+        classifier.evaluate(["a"], [0], batch_size=batch_size)
 
 
 def test_broken_weights_are_not_answered_with(make):
@@ -782,6 +784,38 @@ def test_a_batch_of_fit_gives_the_update_of_its_texts(make):
         updates.append(classifier.get_weights())
     for one, other in zip(*updates, strict=True):
         np.testing.assert_allclose(one, other, atol=2e-6)
+
+
+def test_fit_and_evaluate_read_few_places_that_are_empty(make, monkeypatch):
+    classifier = make()
+    texts, labels = TEXTS * 8, [0] * (8 * len(TEXTS))
+    num_tokens = classifier.preprocessor.encode(texts).tokens.lengths.sum()
+    read = {"fit": 0, "evaluate": 0}
+
+    def step(model, state, data, *_):
+        jax.debug.callback(count, "fit", data[0]["token_ids"].size)
+        return train_step(model, state, data)
+
+    def count(name, places):
+        read[name] += places
+
+    def counted(tokens, *arguments):
+        for rows, batch in packed_batches(tokens, *arguments):
+            count("evaluate", batch["token_ids"].size)
+            yield rows, batch
+
+    train_step, packed_batches = (
+        PackedTextClassifier.train_step,
+        packed_text_classifier.packed_batches,
+    )
+    monkeypatch.setattr(packed_text_classifier, "packed_batches", counted)
+    monkeypatch.setattr(PackedTextClassifier, "train_step", step)
+    classifier.fit(texts, labels, 32, verbose=0)
+    classifier.evaluate(texts, labels, verbose=0)
+    jax.effects_barrier()
+    padded = len(texts) * classifier.preprocessor.sequence_length
+    for name, places in read.items():
+        assert num_tokens <= places < padded / 2, name
 
 
 def test_labels_may_be_booleans(make):

@@ -1,5 +1,8 @@
 import jax.numpy as jnp
+import keras
 import numpy as np
+import pytest
+from keras.src.backend.common.stateless_scope import in_stateless_scope
 
 from sentiment.models.pure_step import PureStep
 
@@ -31,3 +34,31 @@ def test_the_state_is_the_one_that_was_given():
     step = PureStep(lambda state, data: state + data)
     one, other = step.on(jnp.ones(())), step.on(jnp.zeros(()))
     assert (one(1.0 * np.ones(())), other(np.ones(()))) == (2, 1)
+
+
+def test_an_interruption_leaves_no_scope_open():
+    """A layer's variables are called as if nothing had been."""
+
+    def interrupted(state, data):
+        keras.name_scope("left_open").__enter__()
+        keras.StatelessScope().__enter__()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        PureStep(interrupted).on(jnp.ones(()))(np.ones(1))
+    layer = keras.layers.Dense(1, name="dense")
+    layer.build((None, 1))
+    assert layer.kernel.path == "dense/kernel"
+    assert not in_stateless_scope()
+
+
+def test_an_interruption_inside_of_scopes_leaves_these():
+    def interrupted(state, data):
+        raise KeyboardInterrupt
+
+    with keras.name_scope("outer"):
+        with pytest.raises(KeyboardInterrupt):
+            PureStep(interrupted).on(jnp.ones(()))(np.ones(1))
+        layer = keras.layers.Dense(1, name="dense")
+        layer.build((None, 1))
+    assert layer.kernel.path == "outer/dense/kernel"

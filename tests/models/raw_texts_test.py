@@ -61,8 +61,9 @@ def test_pyarrow_columns_are_texts():
     assert texts_in(pa.chunked_array([TEXTS]))[0] == TEXTS
 
 
-def test_one_string_is_one_text():
-    assert texts_in("one two")[0] == ["one two"]
+@pytest.mark.parametrize("x", ["one two", np.str_("one two"), np.array("one two")])
+def test_one_string_is_one_text(x):
+    assert texts_in(x)[0] == ["one two"]
 
 
 @pytest.mark.parametrize("x", [[], (), np.array([]), iter([])])
@@ -85,6 +86,10 @@ def test_nothing_is_no_texts(x):
             types.SimpleNamespace(columns=["text", "label"]),
             "of text, label: give the column",
         ),
+        ({"text": TEXTS, "label": [0, 1]}, "a dict of text, label: give the column"),
+        ({"text": np.array(TEXTS)}, "a dict of text: give the column"),
+        ([TEXTS, TEXTS], r"Received \['one', 'two'\] of type list at index 0"),
+        (np.array(5), "Received: 5"),
     ],
 )
 def test_what_cannot_be_texts_is_refused_in_a_sentence(x, message):

@@ -7,14 +7,17 @@ from collections.abc import Sequence
 
 from sentiment.errors import InputError
 
-# Characters without width, which look like nothing and make two names of one.
-_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
+# Characters that look like nothing and make two names of one: those without width, and
+# control characters, which a terminal would obey.
+_INVISIBLE = re.compile(
+    "[\0-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u00ad\u200b-\u200f\u2060\ufeff]"
+)
 _WORDS = 4  # of a column's name, at most
 _SHOWN = 60  # characters of a name; in a file without a header it may be a text
 
 
 def tidy_name(name: object) -> str:
-    """A name without what cannot be seen: NFC, no zero width, no blank ends."""
+    """A name without what cannot be seen: NFC, no blank ends."""
     return unicodedata.normalize("NFC", _INVISIBLE.sub("", str(name))).strip()
 
 

@@ -155,6 +155,7 @@ def test_flags_of_training_are_what_trials_have_in_common():
         # Beyond what the setting may be, at either end.
         ("dropout=-0.1:0.5", "--dropout must be >= 0 and < 1. Received: -0.1"),
         ("dropout=0.5:1", "--dropout must be >= 0 and < 1. Received: 1.0"),
+        ("batch_size=1:" + "9" * 30, "--batch_size must be >= 1 and <= 65536"),
         ("epochs=0:3", "--epochs must be >= 1 and <= 10000. Received: 0"),
         ("pooling=last|median", "--pooling must be one of last, mean"),
         # In between, or with the other settings.

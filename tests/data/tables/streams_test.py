@@ -1,4 +1,5 @@
 import gzip
+import json
 import os
 import zipfile
 
@@ -88,6 +89,10 @@ def test_what_is_no_text_is_called_what_it_is(make, content, what):
 def test_compressed_files_have_the_suffix_of_what_is_in_them(make):
     assert table_suffix("A.CSV.GZ") == ".csv"
     assert read(make("a.csv.gz", gzip.compress(CONTENT.encode()))) == ROWS
+    rows = [row for _, row in ROWS]
+    lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    found = read(make("a.jsonl.gz", gzip.compress(lines)))
+    assert found == list(enumerate(rows, 1))
     with pytest.raises(InputError, match=r"a\.csv\.gz cannot be read"):
         read(make("a.csv.gz", CONTENT))
     with pytest.raises(InputError, match=r"a\.csv\.xz cannot be read"):

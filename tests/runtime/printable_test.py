@@ -1,6 +1,6 @@
 import pytest
 
-from sentiment.cli.printable import printable
+from sentiment.runtime.printable import printable
 
 
 @pytest.mark.parametrize(
