@@ -104,7 +104,7 @@ def tokenizer(vocabulary):
     return sentiment.ByteLevelGPT2Tokenizer(*vocabulary)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def make_backbone(tokenizer):
     """Makes a tiny backbone; keyword arguments override its sizes."""
 
@@ -146,17 +146,10 @@ def make_classifier(tokenizer, make_backbone):
 
 
 @pytest.fixture(scope="session")
-def real_classifier(tokenizer):
+def real_classifier(tokenizer, make_backbone):
     """Tiny, untrained, with settings that are not the defaults."""
     keras.utils.set_random_seed(0)
-    backbone = keras_hub.models.GPT2Backbone(
-        vocabulary_size=tokenizer.vocabulary_size(),
-        num_layers=1,
-        num_heads=2,
-        hidden_dim=16,
-        intermediate_dim=32,
-        max_sequence_length=16,
-    )
+    backbone = make_backbone(num_layers=1, max_sequence_length=16, dropout=0.1)
     preprocessor = sentiment.GPT2TextClassifierPreprocessor(
         tokenizer, sequence_length=12, truncation="tail", lowercase=True
     )

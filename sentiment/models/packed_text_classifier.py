@@ -667,7 +667,8 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
         texts, x = texts_in(x)
         if texts is None:
             return super().predict(x, batch_size=batch_size, verbose=verbose, **kwargs)
-        return self.predict_texts(texts, batch_size, verbose)[0]
+        self._check_preprocessor()
+        return self._read_texts(self._predict_packed, texts, batch_size, verbose)[0]
 
     def predict_texts(
         self, texts: Sequence[str], batch_size=None, verbose="auto"

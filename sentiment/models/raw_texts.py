@@ -54,18 +54,22 @@ def _refuse(x):
         )
 
 
+def _may_hold_text(array) -> bool:
+    """Whether it is an array or column of strings or objects."""
+    return getattr(getattr(array, "dtype", None), "kind", "") in ("U", "O", "S", "T")
+
+
 def _holds_text(column) -> bool:
-    first = column
-    if isinstance(column, (list, tuple)) or hasattr(column, "dtype"):
-        first = next(iter(np.ravel(column)[:1].tolist()), None)
-    return isinstance(first, str)
+    if isinstance(column, (list, tuple)) or _may_hold_text(column):
+        column = next(iter(column), None)
+    return isinstance(column, str)
 
 
 def _elements(x) -> list | None:
     """What is in a list or column; `None` if that is for Keras."""
     if isinstance(x, (list, tuple)):
         elements = list(x)
-    elif getattr(getattr(x, "dtype", None), "kind", "") in ("U", "O", "S", "T"):
+    elif _may_hold_text(x):
         elements = x.tolist()
     elif hasattr(x, "to_pylist"):  # pyarrow
         elements = x.to_pylist()
@@ -111,20 +115,20 @@ def check_counts(**settings):
     """Checks numbers that `fit`, `evaluate` and `predict` are told.
 
     Args:
-        **settings: `batch_size`, `epochs` and `validation_split`, each maybe `None`.
+        **settings: `batch_size` and `validation_split`, maybe `None`, and `epochs`.
 
     Raises:
         InputError: a number is none of what it can be.
     """
-    for name in ("batch_size", "epochs"):
-        value = settings.get(name)
+    # Keras chooses a batch size where there is none, but no number of epochs.
+    for name, default in (("batch_size", 1), ("epochs", None)):
+        value = settings.get(name, 1)
+        value = default if value is None else value
         is_count = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-        if value is not None and not (is_count and value >= 1):
+        if not (is_count and value >= 1):
             raise InputError(
                 f"{name} must be an integer and at least 1. Received: {value!r}."
             )
-    if "epochs" in settings and settings["epochs"] is None:
-        raise InputError("epochs must be an integer and at least 1. Received: None.")
     share = settings.get("validation_split")
     is_number = isinstance(share, (int, float, np.number))
     if share is not None and not (is_number and 0 <= share < 1):

@@ -1,6 +1,7 @@
 """What the files of a saved model hold, checked before anything is built of them."""
 
 import contextlib
+import dataclasses
 import json
 import zipfile
 from collections.abc import Iterator
@@ -8,22 +9,26 @@ from pathlib import Path, PurePosixPath
 
 import h5py
 
-from sentiment.config.settings import LENGTH
+from sentiment.config import BackboneConfig
 from sentiment.errors import InputError
 
 MAX_BYTES = 64 << 20  # of a configuration or a vocabulary, which have far less
 MAX_EXPANSION = 100  # times its size in an archive; weights hardly shrink
 MAX_CLASSES = 10_000
-# The greatest sizes that are built; a file may say anything.
+_OF_SETTINGS = {
+    field.name: field.metadata["limits"].get("<=")
+    for field in dataclasses.fields(BackboneConfig)
+}
+# The greatest sizes that are built, those of the settings; a file may say anything.
 LIMITS = {
     "num_classes": MAX_CLASSES,
-    "num_layers": 1000,
-    "num_heads": 1024,
-    "hidden_dim": 65_536,
-    "intermediate_dim": 262_144,
-    "vocabulary_size": LENGTH,
-    "max_sequence_length": LENGTH,
-    "sequence_length": LENGTH,
+    "num_layers": _OF_SETTINGS["num_layers"],
+    "num_heads": _OF_SETTINGS["num_heads"],
+    "hidden_dim": _OF_SETTINGS["hidden_dim"],
+    "intermediate_dim": _OF_SETTINGS["intermediate_dim"],
+    "vocabulary_size": _OF_SETTINGS["vocabulary_size"],
+    "max_sequence_length": _OF_SETTINGS["max_positions"],
+    "sequence_length": _OF_SETTINGS["sequence_length"],
 }
 # What Hugging Face's configurations call them.
 _OTHER_NAMES = {
@@ -87,7 +92,7 @@ def _check_files(path: Path, saved: "_Folder | _Archive", files: tuple[str, ...]
             )
         limit = MAX_BYTES
         if name.endswith(_WEIGHTS):
-            limit = max(limit, MAX_EXPANSION * saved.stored.get(name, size))
+            limit = max(limit, MAX_EXPANSION * saved.stored[name])
         if size > limit:
             raise InputError(
                 f"{path} has a {name!r:.100} of {size / 1e6:,.0f} MB; at most "

@@ -2,7 +2,6 @@ import csv
 import dataclasses
 
 import keras
-import keras_hub
 import numpy as np
 import pytest
 
@@ -26,16 +25,16 @@ LABEL_NAMES = ("bad", "fair", "good")
 
 
 @pytest.fixture(scope="module")
-def classifier(tokenizer):
+def classifier(tokenizer, make_backbone):
     """Untrained, but with weights so large that it tells texts apart."""
     keras.utils.set_random_seed(0)
-    backbone = keras_hub.models.GPT2Backbone(
-        vocabulary_size=tokenizer.vocabulary_size(),
+    backbone = make_backbone(
         num_layers=1,
         num_heads=1,
         hidden_dim=8,
         intermediate_dim=8,
         max_sequence_length=32,
+        dropout=0.1,
     )
     preprocessor = sentiment.GPT2TextClassifierPreprocessor(tokenizer)
     classifier = sentiment.GPT2TextClassifier(

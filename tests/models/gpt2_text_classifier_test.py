@@ -259,16 +259,13 @@ print(json.dumps(loaded))
 
 
 @pytest.fixture(scope="module")
-def saved(tokenizer, randomize, tmp_path_factory):
+def saved(tokenizer, make_backbone, randomize, tmp_path_factory):
     """A trained classifier, its files, and what a fresh process makes of them."""
     keras.utils.set_random_seed(0)
-    backbone = keras_hub.models.GPT2Backbone(
-        vocabulary_size=tokenizer.vocabulary_size(),
+    backbone = make_backbone(
         num_layers=1,
-        num_heads=2,
-        hidden_dim=16,
-        intermediate_dim=32,
         max_sequence_length=6000,  # Weights that outweigh the file's own structure.
+        dropout=0.1,
     )
     preprocessor = sentiment.GPT2TextClassifierPreprocessor(
         tokenizer, sequence_length=24, truncation="tail", lowercase=True

@@ -3,7 +3,6 @@ import tracemalloc
 
 import jax
 import keras
-import keras_hub
 import numpy as np
 import pytest
 from sklearn.metrics import f1_score
@@ -34,19 +33,13 @@ NUM_CLASSES = 3
 
 
 @pytest.fixture(scope="module")
-def make(tokenizer, randomize):
+def make(tokenizer, make_backbone, randomize):
     """Makes a tiny classifier that tells texts apart."""
 
     def make(dropout=0.0):
         keras.utils.set_random_seed(0)
-        backbone = keras_hub.models.GPT2Backbone(
-            vocabulary_size=tokenizer.vocabulary_size(),
-            num_layers=1,
-            num_heads=2,
-            hidden_dim=8,
-            intermediate_dim=16,
-            max_sequence_length=32,
-            dropout=0.0,
+        backbone = make_backbone(
+            num_layers=1, hidden_dim=8, intermediate_dim=16, max_sequence_length=32
         )
         preprocessor = sentiment.GPT2TextClassifierPreprocessor(
             tokenizer, sequence_length=32

@@ -35,30 +35,27 @@ def changed(value, key, new):
 
 
 @pytest.fixture(params=["model.keras", "preset"])
-def tampered(saved, tmp_path, request):
+def tampered(saved, tmp_path, with_members, request):
     """Saves the model with another value for a key of its configuration."""
 
     def tamper(key, new):
-        path = tmp_path / request.param
-        if request.param == "preset":
-            shutil.copytree(saved / "preset", path)
-            for file in path.glob("*.json"):
-                config = json.loads(file.read_text())
-                file.write_text(json.dumps(changed(config, key, new)))
-            return path
-        with (
-            zipfile.ZipFile(saved / request.param) as old,
-            zipfile.ZipFile(path, "w") as fresh,
-        ):
-            for info in old.infolist():
-                content = old.read(info.filename)
-                if info.filename == "config.json":
-                    config = changed(json.loads(content), key, new)
-                    content = json.dumps(config).encode()
-                fresh.writestr(info.filename, content)
+        if request.param == "model.keras":
+            config = changed(saved_config(saved), key, new)
+            return with_members(**{"config.json": json.dumps(config)})
+        path = tmp_path / "preset"
+        shutil.copytree(saved / "preset", path)
+        for file in path.glob("*.json"):
+            config = json.loads(file.read_text())
+            file.write_text(json.dumps(changed(config, key, new)))
         return path
 
     return tamper
+
+
+def saved_config(saved):
+    """The configuration in the archive."""
+    with zipfile.ZipFile(saved / "model.keras") as archive:
+        return json.loads(archive.read("config.json"))
 
 
 def test_a_model_as_it_was_saved_loads(saved, real_classifier):
@@ -208,9 +205,7 @@ def planted(tmp_path, mark, monkeypatch):
 @pytest.mark.parametrize("place", ["all of it", "preprocessor", "pooling"])
 @pytest.mark.parametrize("what", HOSTILE)
 def test_a_model_file_runs_no_code(saved, with_members, mark, what, place):
-    hostile = HOSTILE[what](mark)
-    with zipfile.ZipFile(saved / "model.keras") as archive:
-        config = json.loads(archive.read("config.json"))
+    hostile, config = HOSTILE[what](mark), saved_config(saved)
     config = hostile if place == "all of it" else changed(config, place, hostile)
     path = with_members(**{"config.json": json.dumps(config)})
     with pytest.raises(InputError):
