@@ -54,7 +54,7 @@ def make_step(dropout: float, speed: dict):
         dropout=dropout,
         max_sequence_length=ROW_LENGTH,
     )
-    decoder = PackedDecoder(backbone, reads_last=True)
+    decoder = PackedDecoder(backbone, reads="last")
     decoder.speed = SpeedConfig(**speed, cache_dir="")
     rng = np.random.default_rng(0)
     shape = (FLAGS.rows, ROW_LENGTH, HIDDEN_DIM)

@@ -22,10 +22,12 @@ register_with_keras()
 __version__ = "0.1.0"
 _MODULE_OF = {
     "ByteLevelGPT2Tokenizer": "sentiment.models",
+    "FastTokenizer": "sentiment.models",
     "GPT2TextClassifier": "sentiment.models",
     "GPT2TextClassifierPreprocessor": "sentiment.models",
     "InputError": "sentiment.errors",
     "PackedTextClassifier": "sentiment.models",
+    "PackedTextClassifierPreprocessor": "sentiment.models",
     "RNNBackbone": "sentiment.models",
     "RNNTextClassifier": "sentiment.models",
     "RunConfig": "sentiment.config",
@@ -39,11 +41,15 @@ if TYPE_CHECKING:  # Checkers of types do not follow the names above.
     from sentiment.errors import InputError as InputError
     from sentiment.inference.loading import load_classifier as load_classifier
     from sentiment.models import ByteLevelGPT2Tokenizer as ByteLevelGPT2Tokenizer
+    from sentiment.models import FastTokenizer as FastTokenizer
     from sentiment.models import GPT2TextClassifier as GPT2TextClassifier
     from sentiment.models import (
         GPT2TextClassifierPreprocessor as GPT2TextClassifierPreprocessor,
     )
     from sentiment.models import PackedTextClassifier as PackedTextClassifier
+    from sentiment.models import (
+        PackedTextClassifierPreprocessor as PackedTextClassifierPreprocessor,
+    )
     from sentiment.models import RNNBackbone as RNNBackbone
     from sentiment.models import RNNTextClassifier as RNNTextClassifier
     from sentiment.training.train import train_and_evaluate as train_and_evaluate

@@ -18,11 +18,15 @@ NAMES = {
     "imdb_pretrain",
     "imdb_two_stage",
     "imdb_scratch",
+    "minilm_sst2",
     "quickstart",
+    "roberta_imdb",
     "sst2",
     "sst2_scratch",
     "sst5",
     "sst5_scratch",
+    "twitter_roberta",
+    "xlmr_chinese",
     "yelp",
 }
 HEADINGS = ["Purpose", "Command", "Cost", "Score"]

@@ -9,7 +9,7 @@ import numpy as np
 
 from sentiment.bundled import resolve
 from sentiment.compression.quantization import is_quantized, quantize
-from sentiment.compression.trimming import trim_vocabulary
+from sentiment.compression.trimming import check_trimmable, trim_vocabulary
 from sentiment.config import CompressRunConfig, ModelConfig, RunConfig, UnlabelledConfig
 from sentiment.data.datasets import load_split, open_source
 from sentiment.data.examples import Examples
@@ -121,6 +121,8 @@ def compress(
                 f"{config.compression.model} is quantised already. Give the model that "
                 "it was made of."
             )
+        if config.compression.method == "vocab":
+            check_trimmable(before)
         split = _measured_split(config, before)
         examples = _examples(config, split, before)  # Bad data are refused early.
         after = _compressed(config, before, folder)
@@ -182,12 +184,15 @@ def _distilled(
     """A student of fewer layers, which begins as layers of its teacher."""
     settings = config.compression
     num_layers = settings.keep_layers or max(1, teacher.backbone.num_layers // 2)
+    reading = teacher.preprocessor.reading
     model = ModelConfig(
         preset=_preset_of(settings.model),
         keep_layers=num_layers,
         pooling=teacher.pooling,
         dropout=settings.dropout,
-        **teacher.preprocessor.reading,
+        sequence_length=reading["sequence_length"],
+        truncation=reading["truncation"],
+        lowercase=reading["lowercase"],
     )
     unlabelled = UnlabelledConfig(
         teacher=settings.model,

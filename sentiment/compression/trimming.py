@@ -6,6 +6,7 @@ import numpy as np
 from tokenizers.pre_tokenizers import ByteLevel
 
 from sentiment.data.cleaning import clean_text
+from sentiment.errors import InputError
 from sentiment.models.backbones.variants import with_weights
 from sentiment.models.gpt2_text_classifier_preprocessor import (
     GPT2TextClassifierPreprocessor,
@@ -30,7 +31,11 @@ def trim_vocabulary(
 
     Returns:
         A new classifier; its token ids are other ones.
+
+    Raises:
+        InputError: see `check_trimmable`.
     """
+    check_trimmable(classifier)
     reader = classifier.preprocessor
     tokenizer = reader.tokenizer
     kept = _kept_tokens(tokenizer, reader.lowercase, texts, min_count)
@@ -51,6 +56,16 @@ def trim_vocabulary(
         ByteLevelGPT2Tokenizer(vocabulary, merges), **reader.reading
     )
     return classifier.with_backbone(backbone, preprocessor)
+
+
+def check_trimmable(classifier: PackedTextClassifier):
+    """Raises an `InputError` where tokens are not built by merging others."""
+    tokenizer = classifier.preprocessor.tokenizer
+    if not isinstance(tokenizer, ByteLevelGPT2Tokenizer):
+        raise InputError(
+            "Only the vocabulary of GPT-2's byte-level BPE can be trimmed. Received: a "
+            f"model with a {type(tokenizer).__name__}."
+        )
 
 
 def _kept_tokens(tokenizer, lowercase, texts, min_count) -> set[str]:

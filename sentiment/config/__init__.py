@@ -37,6 +37,7 @@ from sentiment.config.data import (
 )
 from sentiment.config.model import (
     ARCHITECTURES,
+    AUTO_POOLING,
     MIN_VOCABULARY_SIZE,
     POOLING_NAMES,
     TRUNCATIONS,
@@ -78,6 +79,7 @@ from sentiment.config.training import (
 __all__ = [
     "ADVERSARIES",
     "ARCHITECTURES",
+    "AUTO_POOLING",
     "BASELINES",
     "BUNDLED_CLASSIFIER",
     "BUNDLED_DATASET",

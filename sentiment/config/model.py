@@ -6,7 +6,18 @@ from sentiment.config.settings import LENGTH, CheckedConfig, setting
 from sentiment.errors import InputError
 
 TRUNCATIONS = ("head", "tail", "head_tail")
-POOLING_NAMES = ("last", "mean", "max", "attention", "concat", "rnn", "gru", "lstm")
+AUTO_POOLING = "auto"
+POOLING_NAMES = (
+    "last",
+    "cls",
+    "mean",
+    "max",
+    "attention",
+    "concat",
+    "rnn",
+    "gru",
+    "lstm",
+)
 MIN_VOCABULARY_SIZE = 257  # the 256 bytes and the end-of-text token
 
 
@@ -28,6 +39,7 @@ class Architecture:
 _RECURRENT = Architecture("recurrent", has_heads=False, has_positions=False)
 ARCHITECTURES = {
     "gpt2": Architecture("gpt2"),
+    "bert": Architecture("bert"),
     "rnn": _RECURRENT,
     "gru": _RECURRENT,
     "lstm": _RECURRENT,
@@ -56,7 +68,8 @@ class BackboneConfig(CheckedConfig):
     )
     architecture: str = setting(
         "gpt2",
-        "Kind of backbone, without --preset: GPT-2's decoder, or recurrent layers.",
+        "Kind of backbone, without --preset: GPT-2's decoder, BERT's encoder, or "
+        "recurrent layers.",
         choices=tuple(ARCHITECTURES),
     )
     num_layers: int = setting(
@@ -145,10 +158,16 @@ class ModelConfig(BackboneConfig):
     """A classifier: backbone, tokenizer and pooling."""
 
     pooling: str = setting(
-        "last",
-        "How a review's hidden states become one vector; concat is last, mean and max "
-        "side by side.",
-        choices=POOLING_NAMES,
+        AUTO_POOLING,
+        "How a review's hidden states become one vector: that of the last token, the "
+        "first (cls), their mean; concat is last, mean and max side by side. auto is "
+        "cls for encoders, last for all others.",
+        choices=(AUTO_POOLING, *POOLING_NAMES),
+    )
+    keep_head: bool = setting(
+        False,
+        "Start with the head of --preset, which is a classifier of the same classes, "
+        "instead of a random one.",
     )
     truncation: str = setting(
         "head",
@@ -156,3 +175,8 @@ class ModelConfig(BackboneConfig):
         "the start and the rest from the end.",
         choices=TRUNCATIONS,
     )
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.keep_head and not self.preset:
+            raise InputError("--keep_head is that of a --preset. Received none.")

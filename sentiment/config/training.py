@@ -248,6 +248,15 @@ class AdversarialConfig(CheckedConfig):
 class PretrainingConfig(OptimizationConfig):
     """How a language model is trained."""
 
+    objective: str = setting(
+        "auto",
+        "What is learned: the next token (causal), or hidden ones (mlm). auto is mlm "
+        "for encoders, causal for all others.",
+        choices=("auto", "causal", "mlm"),
+    )
+    mask_share: float = setting(
+        0.15, "Share of the tokens that mlm hides.", above=0, below=1
+    )
     epochs: int = setting(1, "Passes over the documents.", at_least=1, at_most=10_000)
     learning_rate: float = setting(
         1e-3, "Peak learning rate, after the warm-up.", above=0, at_most=100
@@ -282,7 +291,8 @@ class SpeedConfig(CheckedConfig):
     )
     skip_unread: bool = setting(
         True,
-        "With --pooling=last, compute the last block at each review's last token only. "
+        "With --pooling=last or cls, compute the last block at the token that is read "
+        "alone. "
         "Off: at every token.",
     )
     remat: bool = setting(

@@ -17,6 +17,7 @@ _TAG = re.compile(r"<(?:/?[A-Za-z]|!)[^<>]*>")
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 # The last character of a URL is no punctuation: "(see www.a.org)!" keeps ")!".
 _URL = re.compile(r"(?:https?://|\bwww\.)[^\s<>\"]*[^\s<>\".,!?;:)\]}']", re.IGNORECASE)
+_REPLACEMENT = "\ufffd"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _CONTROL = re.compile(
     "[{}]".format(
@@ -47,7 +48,7 @@ _STEPS = (
     (_TAG, " ", lambda text: "<" in text),
     (_ENTITY, _character, lambda text: "&" in text),
     (_URL, " ", lambda text: "://" in text or "www." in text.lower()),
-    (_SURROGATE, "\ufffd", _is_unprintable),
+    (_SURROGATE, _REPLACEMENT, _is_unprintable),
     (_CONTROL, "", _is_unprintable),
     (_WHITE_SPACE, " ", None),
 )
@@ -81,6 +82,16 @@ def clean_text(text: str, lowercase: bool = False) -> str:
             text = pattern.sub(replacement, text)
     text = text.strip()
     return text.lower() if lowercase else text
+
+
+def without_surrogates(text: str) -> str:
+    """The text with U+FFFD for lone surrogates, which no tokenizer reads.
+
+    Raises:
+        InputError: `text` is not a string.
+    """
+    _check_is_text(text)
+    return _SURROGATE.sub(_REPLACEMENT, text) if _is_unprintable(text) else text
 
 
 @dataclass(frozen=True, eq=False)

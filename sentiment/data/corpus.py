@@ -21,7 +21,11 @@ from sentiment.errors import InputError
 class Tokenizer(Protocol):
     """What turns texts into tokens; see `ByteLevelGPT2Tokenizer`."""
 
-    end_token_id: int
+    @property
+    def start_ids(self) -> tuple[int, ...]: ...
+
+    @property
+    def end_ids(self) -> tuple[int, ...]: ...
 
     @property
     def fingerprint(self) -> str: ...
@@ -160,11 +164,13 @@ def encode_documents(
             documents and tokenizer; empty: nothing is kept.
     """
     num_bytes = sum(len(text.encode("utf-8", "replace")) for text in documents)
-    end = tokenizer.end_token_id
+    start, end = tokenizer.start_ids, tokenizer.end_ids
 
     def encode(texts):
         encoded = tokenizer.encode_batch(texts)
-        pieces = [p for ids in encoded for p in _pieces([end, *ids, end], row_length)]
+        pieces = [
+            p for ids in encoded for p in _pieces([*start, *ids, *end], row_length)
+        ]
         return RaggedTokens.from_sequences(pieces), 0
 
     tokens, _ = cached_tokens(

@@ -178,10 +178,12 @@ def print_pretraining(metrics: dict, workdir: str, console: Console | None = Non
     console = console or Console()
     scores, corpus, run = (metrics[name] for name in ("validation", "corpus", "run"))
     workdir = escape(str(workdir))
+    reached = f"validation perplexity {scores['perplexity']:.2f}"
+    if "bits_per_byte" in scores:
+        reached += f", {scores['bits_per_byte']:.4f} bits per byte"
     console.print(
         Panel(
-            f"validation perplexity {scores['perplexity']:.2f}, "
-            f"{scores['bits_per_byte']:.4f} bits per byte\n"
+            f"{reached}\n"
             f"{run['num_parameters']:,} parameters, {run['num_updates']:,} updates on "
             f"{corpus['num_train_tokens']:,} tokens, {run['seconds'] / 60:.1f} minutes "
             f"on {run['device']}\n"

@@ -3,6 +3,9 @@
 import keras
 import keras_hub
 
+from sentiment.models.gpt2_text_classifier_preprocessor import (
+    GPT2TextClassifierPreprocessor,
+)
 from sentiment.models.packed_text_classifier import PackedTextClassifier
 
 
@@ -41,3 +44,4 @@ class GPT2TextClassifier(PackedTextClassifier):
     """
 
     backbone_cls = keras_hub.models.GPT2Backbone
+    preprocessor_cls = GPT2TextClassifierPreprocessor

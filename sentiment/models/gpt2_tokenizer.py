@@ -45,6 +45,18 @@ class ByteLevelGPT2Tokenizer(keras_hub.models.GPT2Tokenizer):
             return tokenizer
         return cls(vocabulary=dict(tokenizer.vocabulary), merges=tokenizer.merges)
 
+    frame_length = 2  # tokens before and after a text
+
+    @property
+    def start_ids(self) -> tuple[int, ...]:
+        """What stands before a text."""
+        return (self.start_token_id,)
+
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        """What stands after a text."""
+        return (self.end_token_id,)
+
     @property
     def fingerprint(self) -> str:
         """Tells apart tokenizers that would split a text differently."""

@@ -60,7 +60,8 @@ def enable_lora(
             layer = kind.lora_layers(block)[target]
             layer.trainable = True
             layer.enable_lora(rank, lora_alpha=alpha)
-            layer.bias.trainable = False
+            if layer.bias is not None:
+                layer.bias.trainable = False
 
 
 def check_adaptable(backbone):
@@ -120,6 +121,7 @@ def save_adapter(
         # From any folder; a name of KerasHub's or ours stays as it is.
         preset=os.path.abspath(preset) if os.path.exists(preset) else preset,
         sequence_length=classifier.preprocessor.sequence_length,
+        pooling=classifier.pooling,
     )
     about = {
         "model": dataclasses.asdict(model),
@@ -130,6 +132,7 @@ def save_adapter(
         "targets": [name for name in LORA_TARGETS if layers.get(name) in adapted],
         "label_names": list(classifier.label_names),
         "temperature": classifier.temperature,
+        "head_activation": classifier.head_activation,
     }
     arrays = {v.path: np.array(v.value) for v in classifier.trainable_variables}
     save_file(arrays, path, metadata={METADATA: json.dumps(about)})
@@ -174,6 +177,7 @@ def load_adapter(path: str | Path, preset: str = "") -> PackedTextClassifier:
         dropout=config.dropout,
         label_names=about["label_names"],
         temperature=about.get("temperature", 1.0),
+        head_activation=about.get("head_activation"),
     )
     enable_lora(classifier, about["rank"], about["targets"], about["alpha"])
     variables = {v.path: v for v in classifier.trainable_variables}

@@ -1,30 +1,20 @@
 """A causal language model over packed rows."""
 
 import contextlib
-import json
-from pathlib import Path
 
 import keras
 from keras import ops
 
-from sentiment.config import SpeedConfig
 from sentiment.models.backbones import kind_of
 from sentiment.models.backbones.segment_layout import SegmentLayout
 from sentiment.models.next_token_loss import next_token_loss
-from sentiment.models.packed_training import (
-    packed_train_step,
-    update_packed_metrics,
-)
-
-CLEANING_FILE = "cleaning.json"
+from sentiment.models.packed_language_model import PackedLanguageModel
 
 
-class PackedCausalLM(keras.Model):
+class PackedCausalLM(PackedLanguageModel):
     """Predicts each next token of several documents per row.
 
-    The head is the token embedding, transposed, as in GPT-2. Its targets are
-    tokens, see `packed_training`: the logged loss is in nats per token, and its
-    exponential the perplexity.
+    The head is the token embedding, transposed, as in GPT-2.
 
     Args:
         backbone: of a causal kind, for instance a `keras_hub.models.GPT2Backbone` or
@@ -43,61 +33,29 @@ class PackedCausalLM(keras.Model):
         InputError: an unknown kind of backbone, or one that is not causal.
     """
 
-    gradient_accumulation_steps = 1
-
     def __init__(self, backbone, **kwargs):
         kind = kind_of(backbone)
         kind.check_causal("A language model")
 
         # === Layers ===
         segment_layout = SegmentLayout(name="segment_layout")
-        decoder = kind.packed_layers(backbone)
+        packed_layers = kind.packed_layers(backbone)
 
         # === Functional Model ===
         token_ids = keras.Input((None,), dtype="int32", name="token_ids")
         segment_lengths = keras.Input((None,), dtype="int32", name="segment_lengths")
         segment_ids, positions = segment_layout(token_ids, segment_lengths)
         embeddings = kind.embed(backbone, token_ids, positions)
-        outputs = decoder(embeddings, segment_ids, segment_lengths)
+        outputs = packed_layers(embeddings, segment_ids, segment_lengths)
         inputs = {"token_ids": token_ids, "segment_lengths": segment_lengths}
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
         self.backbone = backbone
-        self.decoder = decoder
-
-    def compile(self, *args, gradient_accumulation_steps=1, **kwargs):
-        """As `keras.Model.compile`.
-
-        Args:
-            *args: see `keras.Model.compile`.
-            gradient_accumulation_steps: int, micro-batches in one update, see
-                `packed_training`.
-            **kwargs: see `keras.Model.compile`.
-        """
-        self.gradient_accumulation_steps = gradient_accumulation_steps
-        super().compile(*args, **kwargs)
-
-    @property
-    def speed(self) -> SpeedConfig:
-        """The fast paths in use."""
-        return self.decoder.speed
-
-    @speed.setter
-    def speed(self, value: SpeedConfig):
-        self.decoder.speed = value
-        # What was compiled took the old paths.
-        self.train_function = self.test_function = None
+        self.packed_layers = packed_layers
 
     def logits(self, hidden_states):
         """float32 (..., vocabulary_size), unnormalised scores of the next token."""
         logits = self.backbone.token_embedding(hidden_states, reverse=True)
         return ops.cast(logits, "float32")
-
-    def train_step(self, state, data):
-        """One optimizer update."""
-        return packed_train_step(self, state, data)
-
-    def _update_metrics_variables(self, *arguments):
-        return update_packed_metrics(self, *arguments)
 
     def compute_loss(
         self, x=None, y=None, y_pred=None, sample_weight=None, training=True
@@ -169,22 +127,3 @@ class AuxiliaryLanguageLoss(keras.layers.Layer):
 
     def compute_output_spec(self, hidden_states, *_, **__):
         return keras.KerasTensor(hidden_states.shape, dtype=self.compute_dtype)
-
-
-def save_language_model(backbone, tokenizer, folder, lowercase=False):
-    """Saves a preset of a language model.
-
-    `sentiment train --preset=folder` fine-tunes it. Of GPT-2's,
-    `keras_hub.models.GPT2CausalLM.from_preset(folder)` generates without this package.
-
-    Args:
-        backbone: of a causal kind.
-        tokenizer: its `ByteLevelGPT2Tokenizer`; beside a GPT-2 backbone it is saved
-            as KerasHub's own class.
-        folder: path; made if missing.
-        lowercase: whether its texts were lowercased; kept in `cleaning.json`, for
-            fine-tuning must read texts in the same way.
-    """
-    kind_of(backbone).save_language_model(backbone, tokenizer, str(folder))
-    cleaning = json.dumps({"lowercase": lowercase}) + "\n"
-    (Path(folder) / CLEANING_FILE).write_text(cleaning)

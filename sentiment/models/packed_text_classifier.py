@@ -19,25 +19,27 @@ from keras_hub.src.utils.preset_utils import (
 )
 
 from sentiment.bundled import resolve
-from sentiment.config import SpeedConfig
+from sentiment.config import AUTO_POOLING, SpeedConfig
 from sentiment.data.packing import ROW_LENGTH_STEP, RaggedTokens
 from sentiment.errors import InputError
 from sentiment.models.adversarial import Adversary, EmbeddingPerturbation, Rows
 from sentiment.models.backbones import kind_of
 from sentiment.models.backbones.segment_layout import SegmentLayout
-from sentiment.models.gpt2_text_classifier_preprocessor import (
-    DEFAULT_SEQUENCE_LENGTH,
-    GPT2TextClassifierPreprocessor,
-)
+from sentiment.models.huggingface import HuggingFaceHead, load_head
 from sentiment.models.losses import MacroF1, ReviewCrossentropy
 from sentiment.models.packed_causal_lm import AuxiliaryLanguageLoss
 from sentiment.models.packed_prediction import packed_batches, progress_bar, windows
+from sentiment.models.packed_text_classifier_preprocessor import (
+    PackedTextClassifierPreprocessor,
+    fit_sequence_length,
+)
 from sentiment.models.packed_training import (
     count_targets,
     packed_train_step,
     update_packed_metrics,
 )
 from sentiment.models.pooling import POOLINGS
+from sentiment.models.presets import load_parts, preprocessor_class
 from sentiment.models.pure_step import PureStep
 from sentiment.models.raw_texts import (
     LabelledTexts,
@@ -48,6 +50,7 @@ from sentiment.models.raw_texts import (
 from sentiment.runtime.threads import check_not_forked, one_thread_at_a_time
 
 DEFAULT_FIT_BATCH_SIZE = 32  # as in Keras
+HEAD_LAYERS = ("pooler", "head_dense", "logits_dense")
 
 
 @keras.saving.register_keras_serializable(package="sentiment")
@@ -67,14 +70,17 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
         backbone: one of a kind in `sentiment.models.backbones`, for instance a
             `keras_hub.models.GPT2Backbone`.
         num_classes: int, at least 2.
-        preprocessor: a `GPT2TextClassifierPreprocessor` or `None`.
+        preprocessor: a `PackedTextClassifierPreprocessor` or `None`.
         pooling: a name in `POOLINGS` of `sentiment.models.pooling`, for instance
-            `last`, `mean` or `attention`.
+            `last`, `cls`, `mean` or `attention`; `auto`: `cls` for encoders, `last`
+            for all others.
         dropout: float in [0, 1), on the pooled vector.
         label_names: sequence of str, one per class, or `None` for "0", "1", ...
         temperature: float above 0; probabilities are softmax(logits / temperature).
             It calibrates a trained classifier (Guo et al. 2017,
             https://arxiv.org/abs/1706.04599) and changes no training.
+        head_activation: str, of a dense layer between pooling and logits, as the heads
+            of Hugging Face's classifiers have one; `None`: there is none.
 
     Inputs:
         token_ids: int (batch, row_length).
@@ -91,7 +97,7 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
             NaN).
     """
 
-    preprocessor_cls = GPT2TextClassifierPreprocessor
+    preprocessor_cls = PackedTextClassifierPreprocessor
     gradient_accumulation_steps = 1
     adversary: Adversary | None = None
 
@@ -101,19 +107,23 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
         backbone,
         num_classes,
         preprocessor=None,
-        pooling="last",
+        pooling="auto",
         dropout=0.1,
         label_names=None,
         temperature=1.0,
+        head_activation=None,
         **kwargs,
     ):
         kind = kind_of(backbone)
         _check_class(type(self), backbone)
         label_names = _check_label_names(label_names, num_classes)
+        pooling = kind.default_pooling if pooling == AUTO_POOLING else pooling
         if pooling not in POOLINGS:
             raise InputError(
-                f"pooling must be one of {', '.join(POOLINGS)}. Received: {pooling!r}."
+                f"pooling must be one of {AUTO_POOLING}, {', '.join(POOLINGS)}. "
+                f"Received: {pooling!r}."
             )
+        kind.check_pooling(pooling)
 
         # === Config ===, before the constructor compiles
         self.num_classes = num_classes
@@ -121,18 +131,26 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
         self.dropout = dropout
         self.label_names = label_names
         self.temperature = temperature
+        self.head_activation = head_activation
 
         # === Layers ===
         self.backbone = backbone
         self.preprocessor = preprocessor
         self.segment_layout = SegmentLayout(name="segment_layout")
         self.perturbation = EmbeddingPerturbation(name="perturbation")
-        self.decoder = kind.packed_layers(backbone)
+        self.decoder = kind.packed_layers(backbone)  # In saved files it has this name.
         self.language_loss = AuxiliaryLanguageLoss(backbone, name="language_loss")
         self.pooler = POOLINGS[pooling](name="pooler")
-        self.decoder.reads_last = self.pooler.reads_last
+        self.decoder.reads = self.pooler.reads
         self.pooled_dropout = keras.layers.Dropout(
             dropout, dtype="float32", name="pooled_dropout"
+        )
+        self.head_dense = head_activation and keras.layers.Dense(
+            backbone.hidden_dim * self.pooler.width,
+            head_activation,
+            kernel_initializer=keras.initializers.RandomNormal(stddev=0.02),
+            dtype="float32",
+            name="head_dense",
         )
         self.logits_dense = keras.layers.Dense(
             num_classes,
@@ -157,6 +175,8 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
             hidden_states, token_ids, segment_ids, segment_lengths
         )
         pooled = self.pooler(hidden_states, segment_ids, segment_lengths)
+        if self.head_dense:
+            pooled = self.head_dense(self.pooled_dropout(pooled))
         outputs = self.logits_dense(self.pooled_dropout(pooled))
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
 
@@ -225,12 +245,11 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
             dropout=self.dropout,
             label_names=self.label_names,
             temperature=self.temperature,
+            head_activation=self.head_activation,
         )
-        for mine, its in (
-            (self.pooler, other.pooler),
-            (self.logits_dense, other.logits_dense),
-        ):
-            its.set_weights(mine.get_weights())
+        for name in HEAD_LAYERS:
+            if getattr(self, name):
+                getattr(other, name).set_weights(getattr(self, name).get_weights())
         other.speed = self.speed
         return other
 
@@ -252,14 +271,37 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
         preset = resolve(str(preset))
         if "num_classes" in kwargs:
             kwargs = {"temperature": 1.0, **kwargs}
-        if cls.backbone_cls is None:
+        saved = _saved_class(preset)
+        if saved is None or not issubclass(saved, PackedTextClassifier):
+            return cls._on_preset(preset, load_weights, **kwargs)
+        if saved is cls:  # KerasHub wants a subclass for each kind; we need none.
+            has_head = "num_classes" not in kwargs
             loader = get_preset_loader(preset)
-            has_subclass = classifier_class(loader.check_backbone_class()) is not cls
-            if not has_subclass or _saved_class(preset) is cls:
-                # KerasHub wants a subclass for each kind; we need none.
-                has_head = "num_classes" not in kwargs
-                return loader.load_task(cls, load_weights, has_head, **kwargs)
+            return loader.load_task(cls, load_weights, has_head, **kwargs)
         return super().from_preset(preset, load_weights, **kwargs)
+
+    @classmethod
+    def _on_preset(cls, preset, load_weights, dtype=None, **kwargs):
+        """A classifier on a backbone that was saved without one of ours."""
+        head = None if "num_classes" in kwargs else load_head(preset)
+        backbone, tokenizer = load_parts(preset, load_weights=load_weights, dtype=dtype)
+        if "preprocessor" not in kwargs:
+            # A head has learned from texts as they were.
+            reads = preprocessor_class(tokenizer)
+            kwargs["preprocessor"] = reads(tokenizer, clean=head is None)
+        if head is not None:
+            kwargs = {**head.arguments, **kwargs}
+        made = classifier_class(type(backbone))
+        # Where another kind was asked for, the constructor says so.
+        classifier = (made if issubclass(made, cls) else cls)(backbone, **kwargs)
+        if head is not None and load_weights:
+            classifier.set_head(head)
+        return classifier
+
+    def set_head(self, head: HuggingFaceHead):
+        """Takes over the weights of a head that has the same form."""
+        for name, arrays in head.weights.items():
+            getattr(self, name).set_weights(arrays)
 
     @classmethod
     @one_thread_at_a_time
@@ -279,6 +321,7 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
             dropout=self.dropout,
             label_names=list(self.label_names),
             temperature=self.temperature,
+            head_activation=self.head_activation,
         )
         return config
 
@@ -338,7 +381,7 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
         self.adversary = adversary
         self.language_loss.weight = lm_loss_weight
         # A language model reads every hidden state.
-        self.decoder.reads_last = self.pooler.reads_last and not lm_loss_weight
+        self.decoder.reads = "all" if lm_loss_weight else self.pooler.reads
         super().compile(
             optimizer=optimizer,
             loss=_summed(loss),
@@ -790,30 +833,6 @@ def _check_label_names(label_names, num_classes) -> tuple[str, ...]:
             f"Received: {list(label_names)}."
         )
     return label_names
-
-
-def fit_sequence_length(preprocessor, backbone):
-    """Sets a preprocessor's default sequence length, and checks that both fit.
-
-    Raises:
-        InputError: a chosen length is beyond what the backbone reads, or the tokenizer
-            has tokens that the backbone lacks.
-    """
-    max_length = kind_of(backbone).max_length(backbone)
-    if preprocessor.sequence_length is None:
-        preprocessor.sequence_length = min(DEFAULT_SEQUENCE_LENGTH, max_length)
-    if preprocessor.sequence_length > max_length:
-        raise InputError(
-            f"sequence_length={preprocessor.sequence_length} is beyond the backbone's "
-            f"{max_length} positions, which would give NaN. Use at most "
-            f"{max_length}."
-        )
-    size = len(preprocessor.tokenizer.vocabulary or ())  # A saved one comes later.
-    if size > backbone.vocabulary_size:
-        raise InputError(
-            f"The tokenizer has {size:,} tokens, the backbone "
-            f"{backbone.vocabulary_size:,} embeddings. Take both from one preset."
-        )
 
 
 def _summed(loss):

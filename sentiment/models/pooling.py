@@ -31,6 +31,14 @@ def pool_last(hidden_states, segment_lengths):
     return ops.take_along_axis(hidden_states, last[:, :, None], axis=1)
 
 
+def pool_first(hidden_states, segment_lengths):
+    """Each segment's first hidden state, (batch, max_segments, hidden_dim)."""
+    first = ops.cumsum(segment_lengths, axis=1) - segment_lengths
+    # After a full row there is no token that an unused slot could read.
+    first = ops.minimum(first, ops.shape(hidden_states)[1] - 1)
+    return ops.take_along_axis(hidden_states, first[:, :, None], axis=1)
+
+
 def pool_mean(hidden_states, segment_ids, segment_lengths):
     """Each segment's mean hidden state, (batch, max_segments, hidden_dim)."""
     member = segment_membership(segment_ids, ops.shape(segment_lengths)[1])
@@ -72,12 +80,12 @@ class SegmentPooling(keras.layers.Layer):
 
     Attributes:
         width: int, features for each dimension of the hidden states.
-        reads_last: whether only the hidden states of last tokens are read, so that
-            the last block need not compute others.
+        reads: the hidden states that are read of each segment: "all", its "first" or
+            its "last", so that the last block need not compute others.
     """
 
     width = 1
-    reads_last = False
+    reads = "all"
 
     def __init__(self, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})
@@ -97,10 +105,23 @@ class LastTokenPooling(SegmentPooling):
     position that has read the whole review.
     """
 
-    reads_last = True
+    reads = "last"
 
     def call(self, hidden_states, segment_ids, segment_lengths):
         return pool_last(hidden_states, segment_lengths)
+
+
+class FirstTokenPooling(SegmentPooling):
+    """The hidden state of the segment's first token, an encoder's `[CLS]`.
+
+    What BERT does (Devlin et al. 2019). Not for a causal model, whose first token has
+    read nothing else.
+    """
+
+    reads = "first"
+
+    def call(self, hidden_states, segment_ids, segment_lengths):
+        return pool_first(hidden_states, segment_lengths)
 
 
 class MeanPooling(SegmentPooling):
@@ -211,6 +232,7 @@ class RecurrentPooling(SegmentPooling):
 
 POOLINGS = {
     "last": LastTokenPooling,
+    "cls": FirstTokenPooling,
     "mean": MeanPooling,
     "max": MaxPooling,
     "attention": AttentionPooling,

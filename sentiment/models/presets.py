@@ -3,36 +3,46 @@
 import json
 from pathlib import Path
 
-from keras_hub.src.utils.preset_utils import get_preset_loader
+from keras_hub.src.utils.preset_utils import get_preset_loader, load_json
 
 from sentiment.bundled import bundled_presets, resolve
 from sentiment.config import BackboneConfig, ModelConfig
 from sentiment.errors import InputError
 from sentiment.models.backbones import (
     kerashub_presets,
-    kind_of_class,
+    kind_of,
     kind_of_config,
     known_backbones,
 )
 from sentiment.models.backbones.variants import with_fewer_layers
+from sentiment.models.fast_tokenizer import FastTokenizer
 from sentiment.models.gpt2_text_classifier_preprocessor import (
     GPT2TextClassifierPreprocessor,
 )
 from sentiment.models.gpt2_tokenizer import ByteLevelGPT2Tokenizer
-from sentiment.models.packed_causal_lm import CLEANING_FILE
-from sentiment.models.packed_text_classifier import fit_sequence_length
+from sentiment.models.huggingface import (
+    check_huggingface_files,
+    load_huggingface_backbone,
+)
+from sentiment.models.packed_language_model import CLEANING_FILE
+from sentiment.models.packed_text_classifier_preprocessor import (
+    PackedTextClassifierPreprocessor,
+    fit_sequence_length,
+)
 from sentiment.models.saved_model import check_saved_model
+from sentiment.models.tokenizer_files import exact_tokenizer, huggingface_tokenizer
 from sentiment.runtime.network import has_network
 
 HF_PREFIX = "hf://"
 HF_HOST = "huggingface.co"
 KAGGLE_PREFIX = "kaggle://"
+HANDLES = (HF_PREFIX, KAGGLE_PREFIX)
 CONFIG_FILE = "config.json"  # KerasHub's name, and Hugging Face's
 PREPROCESSOR_FILE = "preprocessor.json"
 LOCAL_WAY = (
     "Without network, download it elsewhere and give the folder: `preset=FOLDER`, "
     "either a KerasHub preset (as Kaggle's download or save_to_preset leaves it) or a "
-    "Hugging Face folder (config.json, model.safetensors, vocab.json, merges.txt)."
+    "Hugging Face folder (config.json, model.safetensors, tokenizer.json)."
 )
 
 
@@ -44,9 +54,9 @@ def load_pretrained(config: ModelConfig, dtype: str = "float32"):
         dtype: dtype policy of the backbone.
 
     Returns:
-        `(backbone, preprocessor)`: a `keras_hub.models.GPT2Backbone` or one of another
-        kind of `sentiment.models.backbones`, and a `GPT2TextClassifierPreprocessor`
-        with GPT-2's exact tokenizer.
+        `(backbone, preprocessor)`: one of a kind of `sentiment.models.backbones`, for
+        instance a `keras_hub.models.GPT2Backbone`, and a
+        `PackedTextClassifierPreprocessor` with its exact tokenizer.
 
     Raises:
         InputError: see `load_backbone`; or a sequence length beyond the backbone's
@@ -59,15 +69,22 @@ def load_pretrained(config: ModelConfig, dtype: str = "float32"):
 
 
 def make_preprocessor(
-    config: ModelConfig, tokenizer: ByteLevelGPT2Tokenizer
-) -> GPT2TextClassifierPreprocessor:
+    config: ModelConfig, tokenizer: FastTokenizer | ByteLevelGPT2Tokenizer
+) -> PackedTextClassifierPreprocessor:
     """A preprocessor that reads texts as `config` says."""
-    return GPT2TextClassifierPreprocessor(
+    return preprocessor_class(tokenizer)(
         tokenizer,
         sequence_length=config.sequence_length or None,
         truncation=config.truncation,
         lowercase=config.lowercase,
     )
+
+
+def preprocessor_class(tokenizer) -> type[PackedTextClassifierPreprocessor]:
+    """The class of preprocessors with a tokenizer."""
+    if isinstance(tokenizer, ByteLevelGPT2Tokenizer):
+        return GPT2TextClassifierPreprocessor
+    return PackedTextClassifierPreprocessor
 
 
 def load_backbone(config: BackboneConfig, dtype: str = "float32"):
@@ -78,43 +95,78 @@ def load_backbone(config: BackboneConfig, dtype: str = "float32"):
         dtype: dtype policy of the backbone.
 
     Returns:
-        `(backbone, tokenizer)`: a `keras_hub.models.GPT2Backbone` or an
-        `RNNBackbone`, and a `ByteLevelGPT2Tokenizer`.
+        `(backbone, tokenizer)`: one of a kind of `sentiment.models.backbones`, and a
+        `ByteLevelGPT2Tokenizer` or a `FastTokenizer`.
 
     Raises:
-        InputError: no such preset, neither GPT-2 nor recurrent, a broken folder,
-            a quantised one, one trained on other cleaning, one with fewer layers than
-            are to be kept, or no network.
+        InputError: no such preset, of no kind that is known, a broken folder, a
+            quantised one, one trained on other cleaning or on capitals that
+            `lowercase` would take away, one with fewer layers than are to be kept, or
+            no network.
     """
     preset = resolve(config.preset)
-    _check_preset(preset)
+    check_preset(preset)
     _check_cleaning(config, Path(preset))
     try:
-        kind = kind_of_class(get_preset_loader(preset).check_backbone_class())
-        backbone = kind.backbone_class.from_preset(
-            preset, dropout=config.dropout, dtype=dtype
-        )
-        tokenizer = ByteLevelGPT2Tokenizer.from_tokenizer(
-            kind.tokenizer_class.from_preset(preset)
-        )
+        backbone, tokenizer = load_parts(preset, dropout=config.dropout, dtype=dtype)
     except Exception as error:  # Each hub and file format fails in its own way.
         raise InputError(
             f"The preset {config.preset!r} cannot be loaded: {error}\n{LOCAL_WAY}"
         ) from error
+    is_fast = isinstance(tokenizer, FastTokenizer)
+    if config.lowercase and is_fast and not tokenizer.lowercases:
+        raise InputError(
+            f"The preset {config.preset!r} has learned from texts with capitals; leave "
+            "out --lowercase."
+        )
     if config.keep_layers:
         backbone = with_fewer_layers(backbone, config.keep_layers)
     num_tokens = tokenizer.vocabulary_size()
-    if num_tokens > backbone.vocabulary_size:
+    known = kind_of(backbone).vocabulary_size(backbone)
+    if num_tokens > known:
         raise InputError(
             f"The preset {config.preset!r} has a tokenizer of {num_tokens} tokens and "
-            f"a backbone that knows {backbone.vocabulary_size}, which would give NaN. "
+            f"a backbone that knows {known}, which would give NaN. "
             "They do not belong together."
         )
     return backbone, tokenizer
 
 
-def _check_preset(preset: str):
-    """Checks what can be checked before a library starts to load or to retry."""
+def load_parts(preset: str, load_weights: bool = True, **arguments):
+    """The backbone and tokenizer of a preset, in any format.
+
+    Args:
+        preset: what KerasHub takes, or a folder.
+        load_weights: bool, whether the backbone has the preset's.
+        **arguments: of the backbone, instead of the preset's; `None` counts for none.
+
+    Raises:
+        InputError: it is of no kind that is known. Each hub and file format may raise
+            others of their own.
+    """
+    arguments = {name: x for name, x in arguments.items() if x is not None}
+    about = load_json(preset, CONFIG_FILE)
+    kind = kind_of_config(about)
+    if kind is None:
+        held = about.get("model_type") or about.get("class_name")
+        raise InputError(f"It holds {held!r}. Backbones known are {known_backbones()}.")
+    if "model_type" in about:
+        backbone = load_huggingface_backbone(
+            kind, preset, about, load_weights, **arguments
+        )
+        return backbone, huggingface_tokenizer(kind, preset)
+    backbone = kind.backbone_class.from_preset(preset, load_weights, **arguments)
+    loader = get_preset_loader(preset)
+    return backbone, exact_tokenizer(loader.load_tokenizer(kind.tokenizer_class))
+
+
+def check_preset(preset: str):
+    """Checks what can be checked before a library starts to load or to retry.
+
+    Raises:
+        InputError: there is no such preset, it holds no backbone that is known, its
+            files are damaged, or it must be downloaded and there is no network.
+    """
     if preset.startswith(HF_PREFIX):
         # The Hugging Face client retries for half a minute before it gives up.
         if not (_is_cached(preset) or has_network(HF_HOST)):
@@ -165,6 +217,8 @@ def _check_folder(folder: Path):
             f"The preset folder {str(folder)!r} holds {held!r}. Backbones known are "
             f"{known_backbones()}."
         )
+    if "model_type" in config:
+        check_huggingface_files(folder)
     if _is_quantized(config):
         raise InputError(
             f"The preset {str(folder)!r} is quantised, and so cannot be trained. Give "

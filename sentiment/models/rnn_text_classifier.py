@@ -3,6 +3,9 @@
 import keras
 
 from sentiment.models.backbones.rnn_backbone import RNNBackbone
+from sentiment.models.gpt2_text_classifier_preprocessor import (
+    GPT2TextClassifierPreprocessor,
+)
 from sentiment.models.packed_text_classifier import PackedTextClassifier
 
 
@@ -18,3 +21,4 @@ class RNNTextClassifier(PackedTextClassifier):
     """
 
     backbone_cls = RNNBackbone
+    preprocessor_cls = GPT2TextClassifierPreprocessor

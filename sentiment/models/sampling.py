@@ -6,8 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from sentiment.errors import InputError
 from sentiment.models.gpt2_tokenizer import ByteLevelGPT2Tokenizer
 from sentiment.models.packed_causal_lm import PackedCausalLM
+from sentiment.models.packed_masked_lm import PackedMaskedLM
 
 MAX_TOKENS = 100
 TOP_P = 0.9
@@ -35,7 +37,15 @@ def sample_texts(
         seed: of what is drawn.
         max_tokens: where a text that does not end is cut.
         top_p: in (0, 1].
+
+    Raises:
+        InputError: the model is not causal.
     """
+    if isinstance(model, PackedMaskedLM):
+        raise InputError(
+            f"A {type(model).__name__} finds hidden tokens and makes up no texts. "
+            "Leave out --sample."
+        )
     length = max_tokens + 1
     token_ids = jnp.full((count, length), tokenizer.start_token_id, jnp.int32)
     keys = jax.random.split(jax.random.key(seed), max_tokens)

@@ -9,24 +9,26 @@ CHUNK_LENGTH = 128
 MASKED_SCORE = -1e9  # finite, so that a query without a key gives no NaN
 
 
-def causal_segment_attention(
+def segment_attention(
     query,
     key,
     value,
     segment_ids,
+    is_causal: bool,
     chunk_length: int | None = CHUNK_LENGTH,
     drop: Callable = lambda weights: weights,
 ):
-    """Each token attends to its own segment, up to itself.
+    """Each token attends to its own segment.
 
-    Queries go in chunks, each against the keys up to the chunk's end: in rows
-    of 512 that is 5/8 of the square.
+    Queries go in chunks. Where none sees what comes after it, each chunk goes against
+    the keys up to its own end: in rows of 512 that is 5/8 of the square.
 
     Args:
         query: float (batch, length, heads, head_dim), already scaled.
         key: like `query`.
         value: like `query`.
         segment_ids: int (batch, length).
+        is_causal: whether a token attends to nothing after itself.
         chunk_length: queries in a chunk; `None` takes all at once.
         drop: what dropout makes of the weights.
 
@@ -40,13 +42,15 @@ def causal_segment_attention(
     chunks = []
     for start in range(0, length, step):
         end = min(start + step, length)
-        is_seen = segment_ids[:, start:end, None] == segment_ids[:, None, :end]
-        is_seen &= position[start:end, None] >= position[None, :end]
+        seen = end if is_causal else length  # keys
+        is_seen = segment_ids[:, start:end, None] == segment_ids[:, None, :seen]
+        if is_causal:
+            is_seen &= position[start:end, None] >= position[None, :seen]
         chunks.append(
             _attend(
                 query[:, :, start:end],
-                key[:, :, :end],
-                value[:, :, :end],
+                key[:, :, :seen],
+                value[:, :, :seen],
                 is_seen,
                 drop,
             )
@@ -54,10 +58,10 @@ def causal_segment_attention(
     return _heads_first(jnp.concatenate(chunks, axis=2))
 
 
-def segment_end_attention(
+def segment_query_attention(
     query, key, value, segment_ids, drop: Callable = lambda weights: weights
 ):
-    """The last token of each segment attends to its whole segment.
+    """One token of each segment attends to its whole segment.
 
     Args:
         query: float (batch, max_segments, heads, head_dim), already scaled.

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import tokenizers
 
-from sentiment.config import BackboneConfig, ModelConfig
+from sentiment.config import ARCHITECTURES, BackboneConfig, ModelConfig
 from sentiment.data import cleaning, vocabulary
 from sentiment.data.cache import ArrayCache, fingerprint
 from sentiment.data.datasets import Splits
@@ -36,7 +36,7 @@ def check_fresh(config: BackboneConfig):
         read_vocabulary(config.tokenizer)
     width = config.hidden_dim
     in_layer = 4 * width**2
-    if config.architecture == "gpt2":
+    if ARCHITECTURES[config.architecture].has_heads:
         in_layer += 2 * width * config.intermediate_dim
     embeddings = (config.vocabulary_size + config.max_positions) * width
     needed = _BYTES_PER_WEIGHT * (embeddings + config.num_layers * in_layer)
@@ -71,6 +71,7 @@ def build_classifier(
     splits: Splits,
     pretrained=None,
     cache_dir: str = "",
+    like: PackedTextClassifier | None = None,
 ) -> PackedTextClassifier:
     """A fresh classifier: pretrained or random backbone, random head.
 
@@ -82,6 +83,8 @@ def build_classifier(
             to make random ones.
         cache_dir: folder that keeps a trained vocabulary for the next run on the
             same texts; empty: nothing is kept.
+        like: a classifier whose pooling and form of head it has; by default those of
+            the settings.
     """
     if pretrained is not None:
         backbone, preprocessor = pretrained
@@ -95,7 +98,8 @@ def build_classifier(
         backbone,
         num_classes=len(splits.label_names),
         preprocessor=preprocessor,
-        pooling=config.pooling,
+        pooling=config.pooling if like is None else like.pooling,
+        head_activation=None if like is None else like.head_activation,
         dropout=config.dropout,
         label_names=splits.label_names,
     )

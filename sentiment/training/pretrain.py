@@ -8,6 +8,7 @@ from pathlib import Path
 import keras
 from tqdm.auto import tqdm
 
+from sentiment.bundled import resolve
 from sentiment.config import PretrainRunConfig
 from sentiment.data.corpus import (
     Corpus,
@@ -15,13 +16,24 @@ from sentiment.data.corpus import (
     encode_documents,
     load_corpus,
 )
-from sentiment.data.pipeline import NextTokenPlan
+from sentiment.data.masking import MaskedTokenPlan
+from sentiment.data.pipeline import BatchPlan, NextTokenPlan
 from sentiment.errors import InputError
 from sentiment.evaluation import plots
-from sentiment.models.backbones import kind_of
-from sentiment.models.gpt2_text_classifier_preprocessor import DEFAULT_SEQUENCE_LENGTH
+from sentiment.models.backbones import kind_of, kind_of_architecture
+from sentiment.models.backbones.kind import BackboneKind
+from sentiment.models.fast_tokenizer import FastTokenizer
 from sentiment.models.gpt2_tokenizer import ByteLevelGPT2Tokenizer
-from sentiment.models.packed_causal_lm import PackedCausalLM, save_language_model
+from sentiment.models.huggingface import load_masked_head
+from sentiment.models.packed_causal_lm import PackedCausalLM
+from sentiment.models.packed_language_model import (
+    PackedLanguageModel,
+    save_language_model,
+)
+from sentiment.models.packed_masked_lm import PackedMaskedLM
+from sentiment.models.packed_text_classifier_preprocessor import (
+    DEFAULT_SEQUENCE_LENGTH,
+)
 from sentiment.models.presets import load_backbone
 from sentiment.runs.files import (
     CONFIG_FILE,
@@ -54,8 +66,8 @@ class PretrainingResult:
         history: one list of values per logged name, as in `history.csv`.
     """
 
-    model: PackedCausalLM
-    tokenizer: ByteLevelGPT2Tokenizer
+    model: PackedLanguageModel
+    tokenizer: ByteLevelGPT2Tokenizer | FastTokenizer
     metrics: dict
     history: dict[str, list[float]]
 
@@ -94,7 +106,7 @@ def pretrain(
     overwrite: bool = False,
     on_update: OnUpdate | None = None,
 ) -> PretrainingResult:
-    """Trains a causal language model and saves it to `workdir`.
+    """Trains a language model, causal or masked, and saves it to `workdir`.
 
     The folder then holds `preset/`, `metrics.json`, `history.csv`, `config.cfg` and
     `plots/`. Until then it holds checkpoints, from which the same call goes on; the
@@ -134,13 +146,8 @@ def _pretrain(
             encode_documents(tokenizer, documents, row_length, config.speed.cache_dir)
             for documents in (corpus.train, corpus.validation)
         )
-        plan = NextTokenPlan(
-            train,
-            training.batch_size * training.gradient_accumulation_steps,
-            row_length,
-            seed=config.seed,
-        )
-        model = PackedCausalLM(backbone)
+        plan = _plan(config, backbone, tokenizer, train, row_length)
+        model = _model(config, backbone)
         model.speed = config.speed
         num_updates = plan.num_batches * training.epochs
         model.compile(
@@ -157,7 +164,7 @@ def _pretrain(
         device = device_name()
     state, history = run.state, run.state.history
     metrics = {
-        "validation": _scores(history["val_loss"][-1], validation),
+        "validation": _scores(model, history["val_loss"][-1], validation),
         "corpus": {
             "num_train_documents": len(corpus.train),
             "num_validation_documents": len(corpus.validation),
@@ -212,18 +219,23 @@ class _Run(ResumableRun):
 
     def history_row(self, logs):
         done = self.state.done
-        scores = _scores(logs["val_loss"], self.validation_plan.examples)
-        logger.info(
+        documents = self.validation_plan.examples
+        scores = _scores(self.model, logs["val_loss"], documents)
+        text = (
             f"update {done:,}: loss {logs['loss']:.4f}, validation perplexity "
-            f"{scores['perplexity']:.2f}, {scores['bits_per_byte']:.4f} bits per byte"
+            f"{scores['perplexity']:.2f}"
         )
-        return {
+        row = {
             "update": done,
             "loss": logs["loss"],
             "val_loss": logs["val_loss"],
             "val_perplexity": scores["perplexity"],
-            "val_bits_per_byte": scores["bits_per_byte"],
         }
+        if "bits_per_byte" in scores:
+            text += f", {scores['bits_per_byte']:.4f} bits per byte"
+            row["val_bits_per_byte"] = scores["bits_per_byte"]
+        logger.info(text)
+        return row
 
 
 class _Progress(keras.callbacks.Callback):
@@ -289,14 +301,76 @@ def _load_parts(config: PretrainRunConfig):
     """
     backbone = config.backbone
     if backbone.preset:
-        return load_backbone(backbone, config.training.dtype)
+        parts = load_backbone(backbone, config.training.dtype)
+        _check_objective(config, kind_of(parts[0]))
+        if kind_of(parts[0]).objective == "mlm":
+            _mask_id(*parts)
+        return parts
+    _check_objective(config, kind_of_architecture(backbone.architecture))
     check_fresh(backbone)
     return None
+
+
+def _check_objective(config: PretrainRunConfig, kind: BackboneKind):
+    wanted = config.training.objective
+    if not kind.objective or wanted not in ("auto", kind.objective):
+        raise InputError(
+            f"A {kind.backbone_class.__name__} learns with --objective="
+            f"{kind.objective or 'none'}. Received: --objective={wanted}."
+        )
+
+
+def _mask_id(backbone, tokenizer) -> int:
+    """The token that hides others.
+
+    A byte-level BPE has none; a backbone made for it has one token more.
+    """
+    known = kind_of(backbone).vocabulary_size(backbone)
+    is_fast = isinstance(tokenizer, FastTokenizer)
+    mask_id = tokenizer.mask_id if is_fast else tokenizer.vocabulary_size()
+    if mask_id is None or mask_id >= known:
+        raise InputError(
+            "--objective=mlm hides tokens behind a mask token, and the preset's "
+            f"tokenizer of {tokenizer.vocabulary_size():,} tokens has none."
+        )
+    return mask_id
+
+
+def _plan(config, backbone, tokenizer, documents, row_length) -> BatchPlan:
+    training = config.training
+    shape = {
+        "examples": documents,
+        "batch_rows": training.batch_size * training.gradient_accumulation_steps,
+        "row_length": row_length,
+        "seed": config.seed,
+    }
+    if kind_of(backbone).objective != "mlm":
+        return NextTokenPlan(**shape)
+    return MaskedTokenPlan(
+        **shape,
+        mask_id=_mask_id(backbone, tokenizer),
+        vocabulary_size=tokenizer.vocabulary_size(),
+        mask_share=training.mask_share,
+        special_ids=(*tokenizer.start_ids, *tokenizer.end_ids),
+    )
+
+
+def _model(config: PretrainRunConfig, backbone) -> PackedLanguageModel:
+    if kind_of(backbone).objective != "mlm":
+        return PackedCausalLM(backbone)
+    model = PackedMaskedLM(backbone)
+    preset = config.backbone.preset
+    head = load_masked_head(resolve(preset)) if preset else None
+    if head is not None:
+        model.set_head(head)
+    return model
 
 
 def _make_parts(config: PretrainRunConfig, corpus: Corpus):
     tokenizer = make_tokenizer(config.backbone, corpus.train, config.speed.cache_dir)
     size = tokenizer.vocabulary_size()
+    if kind_of_architecture(config.backbone.architecture).objective == "mlm":
+        size += 1  # for the mask
     return make_backbone(config.backbone, size, config.training.dtype), tokenizer
 
 
@@ -319,12 +393,19 @@ def _log_corpus(corpus: Corpus):
     )
 
 
-def _scores(loss: float, documents: EncodedDocuments) -> dict:
-    """Perplexity, and bits per byte, which compare over tokenizers."""
-    bits = loss * documents.num_targets / math.log(2)
-    return {
+def _scores(
+    model: PackedLanguageModel, loss: float, documents: EncodedDocuments
+) -> dict:
+    """Perplexity, and of causal models bits per byte, which compare over tokenizers."""
+    scores = {
         "loss": loss,
         "perplexity": math.exp(min(loss, 700.0)),  # beyond, no float holds it
+    }
+    if isinstance(model, PackedMaskedLM):  # It has predicted some of the tokens alone.
+        return scores
+    bits = loss * documents.num_targets / math.log(2)
+    return {
+        **scores,
         "bits_per_byte": bits / documents.num_bytes,
         "num_tokens": documents.num_targets,
         "num_bytes": documents.num_bytes,

@@ -6,13 +6,13 @@ What a teacher passes on is how sure it is, which tells more than a label would
 
 import numpy as np
 
-from sentiment.config import TEACHERS, RunConfig
+from sentiment.config import AUTO_POOLING, TEACHERS, ModelConfig, RunConfig
 from sentiment.data.datasets import Splits, match_classes
 from sentiment.data.examples import Examples
 from sentiment.data.pipeline import as_probabilities
 from sentiment.errors import InputError
 from sentiment.inference.loading import load_classifier
-from sentiment.models.packed_text_classifier import PackedTextClassifier
+from sentiment.models.packed_text_classifier import HEAD_LAYERS, PackedTextClassifier
 
 
 def load_teacher(config: RunConfig) -> PackedTextClassifier | None:
@@ -33,18 +33,47 @@ def load_teacher(config: RunConfig) -> PackedTextClassifier | None:
         ) from error
 
 
+def load_kept_head(config: ModelConfig) -> PackedTextClassifier | None:
+    """The classifier that the preset is, where its head is kept.
+
+    Raises:
+        InputError: it is none, or has another pooling than the one that is asked for.
+    """
+    if not config.keep_head:
+        return None
+    try:
+        classifier = load_classifier(config.preset)
+    except InputError as error:
+        raise InputError(
+            f"--keep_head wants a classifier as --preset: {error}"
+        ) from error
+    if config.pooling not in (AUTO_POOLING, classifier.pooling):
+        raise InputError(
+            f"The head of {config.preset} reads what --pooling={classifier.pooling} "
+            f"gives. Received: --pooling={config.pooling} beside --keep_head."
+        )
+    return classifier
+
+
 def copy_head(student: PackedTextClassifier, teacher: PackedTextClassifier):
-    """Gives a student the pooling and head of its teacher, if they are alike."""
-    fits = (student.pooling, student.backbone.hidden_dim) == (
-        teacher.pooling,
-        teacher.backbone.hidden_dim,
-    )
-    if not fits:
+    """Gives a student the pooling and head of its teacher, if they are alike.
+
+    Raises:
+        InputError: see `classes_of`.
+    """
+    forms = {
+        (model.pooling, model.head_activation, model.backbone.hidden_dim)
+        for model in (student, teacher)
+    }
+    if len(forms) > 1:
         return
     class_of = classes_of(teacher, student.label_names)
-    kernel, bias = teacher.logits_dense.get_weights()
-    student.pooler.set_weights(teacher.pooler.get_weights())
-    student.logits_dense.set_weights([kernel[:, class_of], bias[class_of]])
+    for name in HEAD_LAYERS:
+        if getattr(teacher, name):
+            weights = getattr(teacher, name).get_weights()
+            if name == "logits_dense":
+                weights = [array[..., class_of] for array in weights]
+            getattr(student, name).set_weights(weights)
 
 
 def soften(
@@ -80,7 +109,8 @@ def classes_of(teacher: PackedTextClassifier, label_names) -> np.ndarray:
         raise InputError(
             f"The teacher knows the classes {', '.join(teacher.label_names)}; the data "
             f"has {', '.join(label_names)}. Give another --teacher, or --label_names "
-            "with the teacher's names in the order of the data's classes."
+            "with the teacher's names in the order of the data's classes. (With "
+            "--keep_head, the preset is the teacher.)"
         ) from error
 
 

@@ -23,6 +23,7 @@ from sentiment.data.pipeline import (
 from sentiment.errors import InputError
 from sentiment.evaluation.evaluate import evaluate_encoded, scores_of
 from sentiment.models.adversarial import Adversary
+from sentiment.models.backbones import kind_of, kind_of_architecture
 from sentiment.models.lora import check_adaptable, enable_lora, merge_lora, save_adapter
 from sentiment.models.packed_text_classifier import PackedTextClassifier
 from sentiment.runs.versions import versions
@@ -32,7 +33,12 @@ from sentiment.training.devices import device_name, sharding_scope
 from sentiment.training.fitting import FitResult, OnEpoch, fit
 from sentiment.training.results import TrainingWorkdir
 from sentiment.training.resumable_run import OnUpdate
-from sentiment.training.teachers import copy_head, load_teacher, soften
+from sentiment.training.teachers import (
+    copy_head,
+    load_kept_head,
+    load_teacher,
+    soften,
+)
 from sentiment.training.unlabelled_texts import (
     UnlabelledTexts,
     label_unlabelled,
@@ -142,8 +148,8 @@ def _train(
     unlabelled_texts, teacher = read_unlabelled(config), load_teacher(config)
     # Before labelled data, which may take minutes.
     pretrained = prepare_parts(config.model, config.training.dtype)
-    if config.training.lora_rank:
-        check_adaptable(pretrained[0])
+    _check_kind(config, pretrained)
+    kept_head = load_kept_head(config.model)
     splits = load_splits(config.data, config.seed)
     _log_splits(splits)
     class_weight = _class_weight(config.training, splits)
@@ -155,10 +161,13 @@ def _train(
         splits,
         pretrained,
         config.speed.cache_dir,
+        like=kept_head,
     )
-    if config.model.keep_layers and teacher is not None:
+    if kept_head is not None:
+        copy_head(classifier, kept_head)
+    elif config.model.keep_layers and teacher is not None:
         copy_head(classifier, teacher)
-    del teacher  # and its weights
+    del teacher, kept_head  # and their weights
     classifier.speed = config.speed
     training = config.training
     if training.lora_rank:
@@ -310,6 +319,19 @@ def _row_length(training: TrainingConfig, classifier, train, validation) -> int:
             f"review. Received: {training.row_length}. --sequence_length cuts reviews."
         )
     return training.row_length
+
+
+def _check_kind(config: RunConfig, pretrained):
+    """What a kind of backbone cannot do is refused before data are read."""
+    if pretrained is None:
+        kind = kind_of_architecture(config.model.architecture)
+    else:
+        kind = kind_of(pretrained[0])
+    kind.check_pooling(config.model.pooling)
+    if config.training.lm_loss_weight:
+        kind.check_causal("--lm_loss_weight")
+    if config.training.lora_rank:
+        check_adaptable(pretrained[0])
 
 
 def _class_weight(config: TrainingConfig, splits: Splits) -> list[float] | None:

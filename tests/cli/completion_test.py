@@ -148,7 +148,7 @@ def offered(line, cwd):
                 "--seed=",
             },
         ),
-        ("sentiment train --epochs=2 --pooling=", set(POOLING_NAMES)),
+        ("sentiment train --epochs=2 --pooling=", {"auto", *POOLING_NAMES}),
         ("sentiment train --packing=", {"true", "false"}),
         ("sentiment compress --method=int", {"int8", "int4"}),
         ("sentiment train --flagfile=configs/imdb_m", {"configs/imdb_mini.cfg"}),

@@ -114,6 +114,7 @@ def rejected(*arguments, command="train"):
 
 # Flags that some settings need beside them.
 BESIDE = {
+    "keep_head": ("--preset=p",),
     "keep_layers": ("--preset=p",),
     "lora_rank": ("--preset=p",),
     "lora_alpha": ("--preset=p", "--lora_rank=2"),

@@ -3,6 +3,8 @@ import pytest
 
 import sentiment
 from sentiment.compression.trimming import trim_vocabulary
+from sentiment.errors import InputError
+from sentiment.models.tokenizer_definitions import word_piece_definition
 from tests.conftest import TOY_TEXTS
 
 OTHER = ["A zebra!", "quixotic <|endoftext|> jazz", "中文 😀 ünïcode", ""]
@@ -86,3 +88,15 @@ def test_recurrent_models_are_trimmed_too(tokenizer, randomize):
     trimmed = trim_vocabulary(classifier, texts)
     assert trimmed.backbone.vocabulary_size < classifier.backbone.vocabulary_size
     np.testing.assert_array_equal(trimmed.predict(texts), classifier.predict(texts))
+
+
+def test_a_vocabulary_of_another_kind_is_refused(make_backbone):
+    definition = word_piece_definition(["[UNK]", "[CLS]", "[SEP]", "a"], lowercase=True)
+    reader = sentiment.PackedTextClassifierPreprocessor(
+        sentiment.FastTokenizer(definition)
+    )
+    classifier = sentiment.PackedTextClassifier(make_backbone(), 2, reader)
+    with pytest.raises(
+        InputError, match=r"can be trimmed\. Received: .* FastTokenizer"
+    ):
+        trim_vocabulary(classifier, TOY_TEXTS)

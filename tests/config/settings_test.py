@@ -174,6 +174,7 @@ def test_limits_that_matter_are_there():
         "dtype",
         "method",
         "monitor",
+        "objective",
         "optimizer",
         "pooling",
         "quoting",

@@ -9,8 +9,10 @@ import sentiment
 from sentiment.data.cleaning import clean_text
 from sentiment.data.vocabulary import END_OF_TEXT
 from sentiment.errors import InputError
-from sentiment.models import gpt2_text_classifier_preprocessor as module
-from sentiment.models.gpt2_text_classifier_preprocessor import DEFAULT_SEQUENCE_LENGTH
+from sentiment.models import packed_text_classifier_preprocessor as module
+from sentiment.models.packed_text_classifier_preprocessor import (
+    DEFAULT_SEQUENCE_LENGTH,
+)
 from tests.data.odd_texts import ODD_TEXTS
 from tests.data.strategies import raw_texts
 

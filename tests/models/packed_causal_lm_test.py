@@ -12,7 +12,8 @@ from sentiment.data.packing import RaggedTokens
 from sentiment.data.pipeline import NextTokenPlan, batches
 from sentiment.errors import InputError
 from sentiment.models.backbones.rnn_backbone import RNNBackbone
-from sentiment.models.packed_causal_lm import PackedCausalLM, save_language_model
+from sentiment.models.packed_causal_lm import PackedCausalLM
+from sentiment.models.packed_language_model import save_language_model
 from sentiment.models.presets import load_backbone
 from sentiment.training.optimizers import OptaxOptimizer
 

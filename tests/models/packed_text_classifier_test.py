@@ -852,15 +852,15 @@ def test_settings_of_a_loss_survive_its_summation(make):
 
 def test_compiling_anew_takes_back_what_was_added_to_the_loss(make):
     classifier = make()
-    assert classifier.decoder.reads_last
+    assert classifier.decoder.reads == "last"
     classifier.compile(adversary=object(), lm_loss_weight=0.5)
     assert classifier.adversary is not None
     assert classifier.language_loss.weight == 0.5
-    assert not classifier.decoder.reads_last
+    assert classifier.decoder.reads == "all"
     classifier.compile()
     assert classifier.adversary is None
     assert classifier.language_loss.weight == 0
-    assert classifier.decoder.reads_last
+    assert classifier.decoder.reads == "last"
 
 
 @pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", None, len])

@@ -55,6 +55,7 @@ def lstm_by_hand(states, kernel, recurrent, bias):
 
 BY_HAND = {
     "last": lambda states: states[-1],
+    "cls": lambda states: states[0],
     "mean": lambda states: states.sum(axis=0) / len(states),
     "max": lambda states: states.max(axis=0),
     "concat": lambda states: np.concatenate(

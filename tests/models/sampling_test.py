@@ -1,9 +1,12 @@
 import jax
 import jax.numpy as jnp
+import keras_hub
 import numpy as np
 import pytest
 
+from sentiment.errors import InputError
 from sentiment.models.packed_causal_lm import PackedCausalLM
+from sentiment.models.packed_masked_lm import PackedMaskedLM
 from sentiment.models.sampling import nucleus, sample_texts
 
 
@@ -62,6 +65,12 @@ class Scripted:
 
     def logits(self, states):
         return self.table[states[:, 0]]
+
+
+def test_a_model_that_finds_hidden_tokens_makes_up_no_texts(tokenizer):
+    backbone = keras_hub.models.BertBackbone(300, 1, 1, 4, 4, max_sequence_length=8)
+    with pytest.raises(InputError, match=r"makes up no texts\. Leave out --sample"):
+        sample_texts(PackedMaskedLM(backbone), tokenizer, 1, seed=0)
 
 
 def test_a_text_ends_before_its_first_end_token(tokenizer):

@@ -3,8 +3,8 @@ import numpy as np
 import pytest
 
 from sentiment.models.segment_attention import (
-    causal_segment_attention,
-    segment_end_attention,
+    segment_attention,
+    segment_query_attention,
 )
 
 HEADS, HEAD_DIM = 2, 3
@@ -31,7 +31,7 @@ def starts(row):
 
 @pytest.mark.parametrize("chunk_length", [None, 1, 3, 4, 8, 100])
 def test_each_token_attends_to_its_segment_up_to_itself(tensors, chunk_length):
-    run = jax.jit(lambda *x: causal_segment_attention(*x, SEGMENT_IDS, chunk_length))
+    run = jax.jit(lambda *x: segment_attention(*x, SEGMENT_IDS, True, chunk_length))
     found = np.asarray(run(*tensors))
     for row in range(2):
         for token, first in enumerate(starts(row)):
@@ -49,7 +49,7 @@ def test_segment_ends_attend_to_their_whole_segment(tensors):
     query = np.zeros((2, 4, HEADS, HEAD_DIM), np.float32)
     for (row, slot), token in ends.items():
         query[row, slot] = tensors[0][row, token]
-    found = segment_end_attention(query, *tensors[1:], SEGMENT_IDS)
+    found = segment_query_attention(query, *tensors[1:], SEGMENT_IDS)
     assert np.isfinite(found).all()
     for (row, slot), token in ends.items():
         for head in range(HEADS):
@@ -66,7 +66,7 @@ def test_weights_pass_through_dropout_in_every_chunk(tensors, chunk_length):
         np.testing.assert_allclose(weights.sum(-1), 1.0, rtol=1e-5)
         return weights * 0
 
-    found = causal_segment_attention(*tensors, SEGMENT_IDS, chunk_length, drop)
+    found = segment_attention(*tensors, SEGMENT_IDS, True, chunk_length, drop)
     assert not np.asarray(found).any()
     widths = {None: [(8, 8)], 3: [(3, 3), (3, 6), (2, 8)]}[chunk_length]
     assert shapes == [(2, HEADS, *width) for width in widths]
@@ -75,12 +75,16 @@ def test_weights_pass_through_dropout_in_every_chunk(tensors, chunk_length):
 def test_half_precision_softmax_is_in_float32(tensors):
     half = [tensor.astype("bfloat16") for tensor in tensors]
     seen = []
-    found = causal_segment_attention(
-        *half, SEGMENT_IDS, None, lambda weights: seen.append(weights.dtype) or weights
+    found = segment_attention(
+        *half,
+        SEGMENT_IDS,
+        True,
+        None,
+        lambda weights: seen.append(weights.dtype) or weights,
     )
     assert found.dtype == seen[0] == "bfloat16"
     text = str(
-        jax.make_jaxpr(lambda *x: causal_segment_attention(*x, SEGMENT_IDS))(*half)
+        jax.make_jaxpr(lambda *x: segment_attention(*x, SEGMENT_IDS, True))(*half)
     )
     assert "exp" in text
     assert all("f32" in line for line in text.splitlines() if " exp " in line)

@@ -3,6 +3,7 @@ import json
 import os
 import signal
 
+import keras_hub
 import numpy as np
 import pytest
 
@@ -15,6 +16,8 @@ from sentiment.config import (
     SpeedConfig,
 )
 from sentiment.errors import InputError
+from sentiment.models.packed_language_model import save_language_model
+from sentiment.models.packed_masked_lm import PackedMaskedLM
 from sentiment.models.presets import load_backbone
 from sentiment.training import pretrain as module
 from sentiment.training import resumable_run
@@ -108,6 +111,87 @@ def test_perplexity_falls_and_fits_what_is_reported(config, whole):
     assert 0 < scores["bits_per_byte"] < 4
     assert not (workdir / "checkpoints").exists()
     assert (workdir / "plots" / "perplexity.png").stat().st_size > 5000
+
+
+@pytest.fixture(scope="module")
+def masked(config, tmp_path_factory):
+    """The same with an encoder, and texts that say one word again and again."""
+    rng = np.random.default_rng(0)
+    path = tmp_path_factory.mktemp("text") / "repeated.txt"
+    texts = [" ".join([word] * n) for word in WORDS.split() for n in range(4, 12)]
+    path.write_text("\n".join(rng.permutation(texts)) + "\n")
+    return dataclasses.replace(
+        config,
+        corpus=dataclasses.replace(config.corpus, text_files=(str(path),)),
+        backbone=dataclasses.replace(
+            config.backbone, architecture="bert", hidden_dim=32, dropout=0.0
+        ),
+        training=dataclasses.replace(
+            config.training, epochs=16, learning_rate=0.01, checkpoint_every=24
+        ),
+    )
+
+
+def test_an_encoder_learns_to_find_hidden_tokens(masked, whole):
+    workdir, result = whole(masked)
+    assert isinstance(result.model, PackedMaskedLM)
+    history = result.history
+    assert history["val_perplexity"][-1] < history["val_perplexity"][0] / 2
+    assert "val_bits_per_byte" not in history
+    scores = json.loads((workdir / "metrics.json").read_text())["validation"]
+    assert scores["perplexity"] == pytest.approx(np.exp(history["val_loss"][-1]))
+    preset = dataclasses.replace(masked.backbone, preset=str(workdir / "preset"))
+    backbone, tokenizer = load_backbone(preset)
+    # There is an embedding for the mask, which is no token of the tokenizer.
+    assert backbone.vocabulary_size == tokenizer.vocabulary_size() + 1
+    for one, other in zip(backbone.weights, result.model.backbone.weights, strict=True):
+        np.testing.assert_array_equal(one.value, other.value)
+
+
+def test_an_encoder_goes_on_bit_for_bit_after_an_interruption(masked, whole, tmp_path):
+    expected, _ = whole(masked)
+    with pytest.raises(Stop):
+        pretrain(masked, tmp_path, on_update=stop_at(30))
+    pretrain(masked, tmp_path)
+    assert_same_run(tmp_path, expected, masked)
+
+
+def test_pretraining_goes_on_from_an_encoder(masked, whole, tmp_path):
+    workdir, _ = whole(masked)
+    backbone = dataclasses.replace(masked.backbone, preset=str(workdir / "preset"))
+    training = dataclasses.replace(masked.training, epochs=1, mask_share=0.3)
+    config = dataclasses.replace(masked, backbone=backbone, training=training)
+    first = pretrain(config, tmp_path).history["val_perplexity"][-1]
+    assert first < whole(masked)[1].history["val_perplexity"][0]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "objective", "learns"),
+    [("gpt2", "mlm", "causal"), ("lstm", "mlm", "causal"), ("bert", "causal", "mlm")],
+)
+def test_an_objective_that_a_backbone_has_not_is_refused_before_text_is_read(
+    config, tmp_path, monkeypatch, architecture, objective, learns
+):
+    monkeypatch.setattr(module, "load_corpus", lambda *_: pytest.fail("too late"))
+    backbone = dataclasses.replace(config.backbone, architecture=architecture)
+    training = dataclasses.replace(config.training, objective=objective)
+    config = dataclasses.replace(config, backbone=backbone, training=training)
+    message = f"learns with --objective={learns}. Received: --objective={objective}"
+    with pytest.raises(InputError, match=message):
+        pretrain(config, tmp_path)
+
+
+def test_a_preset_without_a_mask_is_refused_before_text_is_read(
+    config, tmp_path, monkeypatch, tokenizer
+):
+    monkeypatch.setattr(module, "load_corpus", lambda *_: pytest.fail("too late"))
+    encoder = keras_hub.models.BertBackbone(
+        tokenizer.vocabulary_size(), 1, 1, 4, 4, max_sequence_length=32
+    )
+    save_language_model(encoder, tokenizer, tmp_path / "preset")
+    backbone = dataclasses.replace(config.backbone, preset=str(tmp_path / "preset"))
+    with pytest.raises(InputError, match=r"behind a mask token.*300 tokens has none"):
+        pretrain(dataclasses.replace(config, backbone=backbone), tmp_path / "run")
 
 
 def test_metrics_count_what_was_left_out(config, text_file, tmp_path):

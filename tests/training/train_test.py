@@ -260,8 +260,7 @@ def test_nothing_that_training_adds_to_the_loss_stays(
 
     def terms(classifier):
         method = classifier.adversary and classifier.adversary.config.adversarial
-        reads_last = classifier.decoder.reads_last
-        return method, classifier.language_loss.weight, reads_last
+        return method, classifier.language_loss.weight, classifier.decoder.reads
 
     def watching(self, *arguments, **options):
         seen.append(terms(self))
@@ -269,8 +268,8 @@ def test_nothing_that_training_adds_to_the_loss_stays(
 
     monkeypatch.setattr(sentiment.PackedTextClassifier, "fit", watching)
     classifier = train_and_evaluate(config, tmp_path / "run").classifier
-    assert set(seen) == {("fgm", 0.5, False)}
-    assert terms(classifier) == (None, 0.0, True)
+    assert set(seen) == {("fgm", 0.5, "all")}
+    assert terms(classifier) == (None, 0.0, "last")
 
 
 def test_the_test_scores_are_those_of_the_saved_model(base):

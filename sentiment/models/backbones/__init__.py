@@ -1,7 +1,8 @@
 """Kinds of backbone: a record each, and which is whose.
 
 To add one, write a module here that holds its `KIND` (see `BackboneKind`), and enter it
-in `ARCHITECTURES` of `config/model.py`, which is what `--architecture` takes.
+in `KINDS`. Where it can be made with random weights, it also has an entry in
+`ARCHITECTURES` of `config/model.py`, which is what `--architecture` takes.
 """
 
 import importlib
@@ -10,10 +11,19 @@ from sentiment.config import ARCHITECTURES
 from sentiment.errors import InputError
 from sentiment.models.backbones.kind import BackboneKind
 
-# By the module that holds it.
+# By the module that holds it; a subclass's before its base's.
 KINDS: dict[str, BackboneKind] = {
     name: importlib.import_module(f"{__name__}.{name}").KIND
-    for name in dict.fromkeys(about.kind for about in ARCHITECTURES.values())
+    for name in (
+        "gpt2",
+        "recurrent",
+        "bert",
+        "xlm_roberta",
+        "roberta",
+        "distil_bert",
+        "albert",
+        "electra",
+    )
 }
 
 
@@ -55,7 +65,8 @@ def kind_of_config(config: dict) -> BackboneKind | None:
     for kind in KINDS.values():
         if config.get("model_type") in kind.huggingface_types:
             return kind
-        if config.get("class_name") == kind.backbone_class.__name__:
+        classes = (kind.backbone_class, *kind.variants)
+        if config.get("class_name") in {cls.__name__ for cls in classes}:
             return kind
     return None
 

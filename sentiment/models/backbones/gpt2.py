@@ -1,29 +1,24 @@
 """GPT-2's decoder."""
 
 import keras_hub
+from keras_hub.src.utils.transformers import convert_gpt2
 
-from sentiment.models.backbones.kind import BackboneKind
 from sentiment.models.backbones.packed_decoder import PackedDecoder
+from sentiment.models.backbones.transformer_kind import TransformerKind, fresh_sizes
 
 
-class GPT2(BackboneKind):
+class GPT2(TransformerKind):
     """`keras_hub.models.GPT2Backbone` (Radford et al. 2019)."""
 
     backbone_class = keras_hub.models.GPT2Backbone
     tokenizer_class = keras_hub.models.GPT2Tokenizer
     huggingface_types = ("gpt2",)
-    is_adaptable = True
+    huggingface_prefix = "transformer"
+    converter = convert_gpt2
 
     def fresh(self, config, vocabulary_size, dtype):
         return keras_hub.models.GPT2Backbone(
-            vocabulary_size=vocabulary_size,
-            num_layers=config.num_layers,
-            num_heads=config.num_heads,
-            hidden_dim=config.hidden_dim,
-            intermediate_dim=config.intermediate_dim,
-            dropout=config.dropout,
-            max_sequence_length=config.max_positions,
-            dtype=dtype,
+            vocabulary_size=vocabulary_size, **fresh_sizes(config), dtype=dtype
         )
 
     def embed(self, backbone, token_ids, positions):
@@ -34,20 +29,6 @@ class GPT2(BackboneKind):
 
     def packed_layers(self, backbone):
         return PackedDecoder(backbone, name="decoder")
-
-    def blocks(self, backbone):
-        return backbone.transformer_layers
-
-    def lora_layers(self, block):
-        attention = block._self_attention_layer
-        return {
-            "query": attention.query_dense,
-            "key": attention.key_dense,
-            "value": attention.value_dense,
-            "output": attention.output_dense,
-            "intermediate": block._feedforward_intermediate_dense,
-            "feedforward": block._feedforward_output_dense,
-        }
 
     def save_language_model(self, backbone, tokenizer, folder):
         """KerasHub loads the preset, and generates from it, without this package."""

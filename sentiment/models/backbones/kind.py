@@ -2,12 +2,31 @@
 
 import abc
 import re
+from dataclasses import dataclass
+from types import ModuleType
 
 import keras
 
 from sentiment.config import BackboneConfig
 from sentiment.errors import InputError
 from sentiment.models.backbones.packed_layers import PackedLayers
+
+
+@dataclass(frozen=True)
+class SequenceHead:
+    """The head of Hugging Face's `...ForSequenceClassification` models.
+
+    Attributes:
+        pooling: a name in `POOLINGS`: the hidden state that it reads.
+        activation: of a dense layer between pooling and logits; empty: there is none.
+        dense: name of this layer's weights in the checkpoint.
+        output: name of the weights that give logits.
+    """
+
+    pooling: str
+    activation: str = ""
+    dense: str = ""
+    output: str = "score"
 
 
 class BackboneKind(abc.ABC):
@@ -19,20 +38,38 @@ class BackboneKind(abc.ABC):
 
     Attributes:
         backbone_class: its `keras_hub.models.Backbone`.
+        variants: subclasses of it that presets may name, too.
         tokenizer_class: what KerasHub loads beside it.
         huggingface_types: `model_type` of the Hugging Face configs that it reads.
+        huggingface_prefix: what the names of a checkpoint's weights begin with, where
+            there is a head beside the backbone.
+        converter: KerasHub's module that converts such a checkpoint; `None` if there is
+            none.
+        sequence_head: the head of Hugging Face's classifiers; `None`: unknown.
+        masked_head: the weights of Hugging Face's masked language models: names of a
+            dense layer, a norm and a bias for each token; `None`: unknown.
+        default_pooling: what `--pooling=auto` stands for.
         is_causal: whether a token sees only itself and what comes before it, as a
             language model must.
+        objective: how its language models learn: `causal`, to predict the next token,
+            or `mlm`, to find hidden ones; empty: it has none.
         is_adaptable: whether its blocks have layers for LoRA, see `lora_layers`.
         block_name: what a block's variables are called, before its number.
         embedding_names: what the variables below the blocks are called.
     """
 
     backbone_class: type
+    variants: tuple[type, ...] = ()
     tokenizer_class: type
     huggingface_types: tuple[str, ...] = ()
+    huggingface_prefix: str = ""
+    converter: ModuleType | None = None
+    sequence_head: SequenceHead | None = None
+    masked_head: tuple[str, str, str] | None = None
+    default_pooling: str = "last"
     is_causal: bool = True
     is_adaptable: bool = False
+    objective: str = "causal"
     block_name: str = "transformer_layer_"
     embedding_names: tuple[str, ...] = ("token_embedding", "position_embedding")
 
@@ -72,9 +109,45 @@ class BackboneKind(abc.ABC):
         """Layers of a block that take an adapter, by names of `LORA_TARGETS`."""
         return {}
 
+    def huggingface_arguments(self, config: dict) -> tuple[type, dict]:
+        """The class that computes as a Hugging Face config says, and its arguments.
+
+        Args:
+            config: the content of `config.json`.
+
+        Returns:
+            A class and those of its arguments that `converter` leaves out.
+
+        Raises:
+            InputError: there is none that would compute the same.
+        """
+        return self.backbone_class, {}
+
+    def convert_weights(self, backbone, weights, config: dict):
+        """Gives a backbone the weights of a Hugging Face checkpoint.
+
+        Args:
+            backbone: a fresh one.
+            weights: a `HuggingFaceWeights`.
+            config: the content of `config.json`.
+        """
+        self.converter.convert_weights(backbone, weights, config)
+
+    def vocabulary_size(self, backbone) -> int:
+        """Tokens that it has an embedding of."""
+        return backbone.vocabulary_size
+
     def max_length(self, backbone) -> int:
         """Tokens that one text may have."""
         return backbone.max_sequence_length
+
+    def check_pooling(self, pooling: str):
+        """Raises an `InputError` where a pooling reads what has read nothing."""
+        if pooling == "cls" and self.is_causal:
+            raise InputError(
+                f"The `cls` pooling reads the first token, which in a "
+                f"{self.backbone_class.__name__} has seen no other. Take `last`."
+            )
 
     def check_causal(self, setting: str):
         """Raises an `InputError` where `setting` wants a language model, and none is.
@@ -91,15 +164,14 @@ class BackboneKind(abc.ABC):
     def save_language_model(self, backbone, tokenizer, folder: str):
         """Saves a preset of a language model, without its cleaning.
 
-        A causal kind must say how; others are refused here.
+        A kind with an objective must say how; others are refused here.
 
         Args:
             backbone: one of this kind.
-            tokenizer: its `ByteLevelGPT2Tokenizer`.
+            tokenizer: its tokenizer.
             folder: path; made if missing.
         """
-        self.check_causal("A language model")
-        raise NotImplementedError
+        raise InputError(f"A {self.backbone_class.__name__} is no language model.")
 
     def block_number(self, path: str) -> int | None:
         """Which block, from 0, a variable belongs to; `None` for none.
@@ -132,6 +204,6 @@ class BackboneKind(abc.ABC):
             return None
         if path.endswith("attention_output/kernel"):
             return (0, 1), (2,)
-        if "/self_attention/" in path:
+        if "/self_attention" in path:
             return (0,), (1, 2)
         return (0,), (1,)

@@ -11,11 +11,11 @@ class PackedLayers(keras.layers.Layer):
 
     Args:
         backbone: its weights are shared.
-        reads_last: whether only the last hidden state of each segment is read, so that
-            the others may be left out.
+        reads: the hidden states that are read of each segment: "all", its "first" or
+            its "last", so that the others may be left out.
 
     Call arguments:
-        embeddings: float (batch, row_length, hidden_dim), token plus position.
+        embeddings: float (batch, row_length, embedding_dim), token plus position.
         segment_ids: int (batch, row_length), 0 is padding.
         segment_lengths: int (batch, max_segments), 0 in unused slots.
 
@@ -27,15 +27,16 @@ class PackedLayers(keras.layers.Layer):
         speed: the `SpeedConfig` in use.
     """
 
-    def __init__(self, backbone, reads_last=False, **kwargs):
+    def __init__(self, backbone, reads="all", **kwargs):
         super().__init__(dtype=backbone.dtype_policy, **kwargs)
         self.backbone = backbone
-        self.reads_last = reads_last
+        self.reads = reads
         self.speed = SpeedConfig()
         self.built = True  # The backbone is.
 
     def compute_output_spec(self, embeddings, *_, **__):
-        return keras.KerasTensor(embeddings.shape, dtype=self.compute_dtype)
+        shape = (*embeddings.shape[:-1], self.backbone.hidden_dim)
+        return keras.KerasTensor(shape, dtype=self.compute_dtype)
 
     def get_config(self):
         """There is none: the layer is nothing without another one.

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 
 import jax
 import keras
+import keras_hub
 import numpy as np
 import pytest
 import scipy
@@ -35,7 +36,7 @@ from sentiment.config import (
 )
 from sentiment.data import datasets, tfds_source, vocabulary
 from sentiment.errors import InputError
-from sentiment.models.backbones import KINDS, packed_decoder
+from sentiment.models.backbones import KINDS, packed_transformer
 from sentiment.models.packed_causal_lm import PackedCausalLM
 from sentiment.runtime import process as runtime
 from sentiment.training import resumable_run, train, unlabelled_texts
@@ -305,6 +306,9 @@ def test_architecture__is_the_kind_of_backbone(start, name):
     assert type(classifier) is sentiment.RNNTextClassifier
     assert classifier.backbone.cell == name
     assert type(start().classifier) is sentiment.GPT2TextClassifier
+    encoder = start("--architecture=bert").classifier
+    assert type(encoder.backbone) is keras_hub.models.BertBackbone
+    assert encoder.pooling == "cls"
 
 
 def test_num_layers__is_the_number_of_blocks(start):
@@ -356,11 +360,13 @@ def test_tokenizer__is_taken_from_the_folder(start, tmp_path, vocabulary, tokeni
 def test_pooling__is_the_kind_of_pooler(start):
     names = {}
     for name in POOLING_NAMES:
-        pooler = start(f"--pooling={name}").classifier.pooler
+        kind = "--architecture=bert" if name == "cls" else "--architecture=gpt2"
+        pooler = start(f"--pooling={name}", kind).classifier.pooler
         cell = getattr(pooler, "cell_class", None)
         names[name] = type(pooler).__name__ if cell is None else cell.__name__
     assert names == {
         "last": "LastTokenPooling",
+        "cls": "FirstTokenPooling",
         "mean": "MeanPooling",
         "max": "MaxPooling",
         "attention": "AttentionPooling",
@@ -593,6 +599,28 @@ def test_keep_layers__takes_some_of_the_presets(start, trained):
         start(*preset, "--keep_layers=2")
 
 
+def test_keep_head__begins_with_the_presets(start, trained):
+    preset = (f"--preset={trained.workdir}/preset", "--lowercase")
+    kept = trained.classifier
+    started = start(*preset, "--keep_head").classifier
+    assert started.pooling == kept.pooling
+    for name in ("pooler", "logits_dense"):
+        layers = getattr(started, name), getattr(kept, name)
+        for one, other in zip(*(layer.get_weights() for layer in layers), strict=True):
+            np.testing.assert_array_equal(one, other)
+    fresh = start(*preset).classifier
+    assert np.abs(fresh.logits_dense.kernel - kept.logits_dense.kernel).max() > 0.01
+    with pytest.raises(InputError, match=r"reads what --pooling=\w+ gives.*=max"):
+        start(*preset, "--keep_head", "--pooling=max")
+    with pytest.raises(InputError, match=r"wants a classifier as --preset.*language"):
+        start("--preset=imdb_mini", "--lowercase", "--keep_head")
+
+
+def test_keep_head__wants_a_preset(start):
+    with pytest.raises(InputError, match=r"--keep_head is that of a --preset"):
+        start("--keep_head")
+
+
 def test_lora_rank__trains_matrices_of_this_rank(start, trained):
     preset = f"--preset={trained.workdir}/preset"
     classifier = start(preset, "--lowercase", "--lora_rank=3").classifier
@@ -618,6 +646,14 @@ def test_lora_targets__are_the_layers_that_get_them(start, trained):
         "key",
         "feedforward_intermediate_dense",
     }
+
+
+def test_what_an_encoder_cannot_is_refused_before_data_are_read(start, monkeypatch):
+    monkeypatch.setattr(train, "load_splits", lambda *_: pytest.fail("too late"))
+    with pytest.raises(InputError, match="--lm_loss_weight needs a backbone whose"):
+        start("--architecture=bert", "--lm_loss_weight=0.5")
+    with pytest.raises(InputError, match="GPT2Backbone has seen no other"):
+        start("--pooling=cls")
 
 
 def test_lora_rank__is_refused_for_a_recurrent_preset(start, monkeypatch):
@@ -943,7 +979,7 @@ def count_operations(start, operation, *arguments):
 
 
 def test_chunked_attention__goes_by_chunks_of_128_queries(start, monkeypatch):
-    monkeypatch.setattr(packed_decoder, "CHUNK_LENGTH", 8)  # rows of 32: 4 chunks
+    monkeypatch.setattr(packed_transformer, "CHUNK_LENGTH", 8)  # rows of 32: 4 chunks
     chunked, full = (
         count_operations(start, "concatenate", "--pooling=mean", f"--{no}{name}")
         for no, name in (("", "chunked_attention"), ("no", "chunked_attention"))

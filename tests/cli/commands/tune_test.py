@@ -157,7 +157,7 @@ def test_flags_of_training_are_what_trials_have_in_common():
         ("dropout=0.5:1", "--dropout must be >= 0 and < 1. Received: 1.0"),
         ("batch_size=1:" + "9" * 30, "--batch_size must be >= 1 and <= 65536"),
         ("epochs=0:3", "--epochs must be >= 1 and <= 10000. Received: 0"),
-        ("pooling=last|median", "--pooling must be one of last, mean"),
+        ("pooling=last|median", "--pooling must be one of auto, last, cls"),
         # In between, or with the other settings.
         ("hidden_dim=126:130", "--hidden_dim must be a multiple of --num_heads"),
         ("sequence_length=16|1024", "beyond the 512 positions"),

@@ -1,6 +1,6 @@
 """What holds for every kind of backbone, whatever it is.
 
-A new kind in `ARCHITECTURES` adds a case to each test here. `bag` is a kind of the
+A new kind in `KINDS` adds a case to each test here. `bag` is a kind of the
 tests' own: the least that a kind must have, not causal, without adapters or a class of
 classifiers of its own.
 """
@@ -32,10 +32,17 @@ from sentiment.models.backbones import KINDS, kind_of, kind_of_config
 from sentiment.models.backbones.kind import BackboneKind
 from sentiment.models.backbones.variants import with_fewer_layers
 from sentiment.models.lora import enable_lora, load_adapter, merge_lora, save_adapter
-from sentiment.models.packed_causal_lm import PackedCausalLM, save_language_model
+from sentiment.models.packed_causal_lm import PackedCausalLM
+from sentiment.models.packed_language_model import save_language_model
+from sentiment.models.packed_masked_lm import PackedMaskedLM
 from sentiment.models.packed_text_classifier import classifier_class
 from sentiment.models.pooling import pool_mean
-from sentiment.models.presets import load_backbone, load_pretrained
+from sentiment.models.presets import (
+    load_backbone,
+    load_pretrained,
+    preprocessor_class,
+)
+from sentiment.models.tokenizer_definitions import word_piece_definition
 from sentiment.training.optimizers import make_optimizer
 from tests.conftest import TOY_TEXTS
 from tests.models import at_once
@@ -51,9 +58,12 @@ SIZES = {
 # Reviews of disjoint token ids, so that a gradient by token is one by review.
 REVIEWS = [np.arange(1, 5), np.arange(5, 6), np.arange(6, 11)]
 SLOTS, ROW_LENGTH, VOCABULARY = 4, 12, 20
-ALL = [*ARCHITECTURES, "bag"]
-# One architecture of each kind.
-ONE_EACH = [*{about.kind: name for name, about in ARCHITECTURES.items()}.values()]
+# One architecture of each kind, and of the kinds that have none, the kind.
+ONE_EACH = [
+    {about.kind: name for name, about in ARCHITECTURES.items()}.get(kind, kind)
+    for kind in KINDS
+]
+ALL = [*dict.fromkeys((*ARCHITECTURES, *ONE_EACH)), "bag"]
 
 each_architecture = pytest.mark.parametrize(
     "architecture", ALL, indirect=True, scope="module"
@@ -117,6 +127,7 @@ class Bag(BackboneKind):
     backbone_class = BagBackbone
     tokenizer_class = sentiment.ByteLevelGPT2Tokenizer
     is_causal = False
+    objective = ""
 
     def fresh(self, config, vocabulary_size, dtype):
         return BagBackbone(
@@ -148,7 +159,7 @@ def architecture(request):
 @pytest.fixture(scope="module")
 def kind(architecture):
     about = ARCHITECTURES.get(architecture)
-    return KINDS["bag" if about is None else about.kind]
+    return KINDS[architecture if about is None else about.kind]
 
 
 @pytest.fixture(scope="module")
@@ -157,18 +168,47 @@ def make(architecture, kind, randomize):
 
     def make(vocabulary_size=VOCABULARY, **sizes):
         keras.utils.set_random_seed(0)
-        name = "gpt2" if architecture == "bag" else architecture
+        name = architecture if architecture in ARCHITECTURES else "bert"
         config = BackboneConfig(architecture=name, **{**SIZES, **sizes})
         return randomize(kind.fresh(config, vocabulary_size, "float32"))
 
     return make
 
 
+@pytest.fixture(scope="module")
+def word_pieces():
+    """A tokenizer as encoders have it, of words and letters."""
+    cleaned = " ".join(TOY_TEXTS).lower()
+    letters = sorted({letter for letter in cleaned if not letter.isspace()})
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "film", "great"]
+    tokens += [*letters, *(f"##{letter}" for letter in letters)]
+    return sentiment.FastTokenizer(word_piece_definition(tokens, lowercase=True))
+
+
+@pytest.fixture(scope="module")
+def own_tokenizer(kind, tokenizer, word_pieces):
+    """One as the kind's presets have it."""
+    return tokenizer if kind.is_causal else word_pieces
+
+
+@pytest.fixture(scope="module")
+def reader(own_tokenizer):
+    return preprocessor_class(own_tokenizer)(own_tokenizer, sequence_length=32)
+
+
+def save_backbone(kind, backbone, tokenizer, folder):
+    """What a user has of a backbone that was pretrained."""
+    if kind.objective:
+        save_language_model(backbone, tokenizer, folder)
+    else:
+        backbone.save_to_preset(str(folder))
+        tokenizer.save_to_preset(str(folder))
+
+
 @pytest.fixture
-def classifier(make, tokenizer, randomize):
+def classifier(make, reader, randomize):
     """Reads texts, from its own class of classifiers."""
-    backbone = make(tokenizer.vocabulary_size())
-    reader = sentiment.GPT2TextClassifierPreprocessor(tokenizer, sequence_length=32)
+    backbone = make(reader.tokenizer.vocabulary_size())
     return randomize(
         classifier_class(type(backbone))(
             backbone, 3, reader, "attention", 0.0, ["bad", "so so", "good"]
@@ -262,10 +302,9 @@ def test_padding_changes_nothing(run, packed):
 
 
 @each_architecture
-@pytest.mark.parametrize("pooling", ["last", "concat"])
-def test_texts_are_predicted_together_as_alone(make, tokenizer, randomize, pooling):
-    backbone = make(tokenizer.vocabulary_size(), num_layers=1)
-    reader = sentiment.GPT2TextClassifierPreprocessor(tokenizer, sequence_length=32)
+@pytest.mark.parametrize("pooling", ["auto", "concat"])
+def test_texts_are_predicted_together_as_alone(make, reader, randomize, pooling):
+    backbone = make(reader.tokenizer.vocabulary_size(), num_layers=1)
     classifier = sentiment.PackedTextClassifier(backbone, 3, reader, pooling)
     randomize(classifier)
     together = classifier.predict(TOY_TEXTS)
@@ -317,17 +356,15 @@ def test_another_number_of_classes_gives_a_fresh_head(classifier, tmp_path):
     assert other.label_names == ("0", "1")
 
 
-def test_a_preset_of_a_backbone_takes_a_fresh_head(kind, make, tokenizer, tmp_path):
+def test_a_preset_of_a_backbone_takes_a_fresh_head(kind, make, own_tokenizer, tmp_path):
+    tokenizer = own_tokenizer
     backbone = make(tokenizer.vocabulary_size())
-    if kind.is_causal:
-        save_language_model(backbone, tokenizer, tmp_path)
-    else:
-        backbone.save_to_preset(str(tmp_path))
-        tokenizer.save_to_preset(str(tmp_path))
+    save_backbone(kind, backbone, tokenizer, tmp_path)
     fresh = sentiment.PackedTextClassifier.from_preset(str(tmp_path), num_classes=4)
     assert type(fresh) is classifier_class(type(backbone))
     assert_same_weights(weights(fresh.backbone), weights(backbone))
     assert fresh.num_classes == 4
+    assert fresh.pooling == kind.default_pooling
     texts = ["A great film!"]
     assert fresh.preprocessor.tokenizer.encode_batch(texts) == (
         tokenizer.encode_batch(texts)
@@ -340,9 +377,9 @@ def test_a_preset_is_recognised_by_its_config(kind, make, tmp_path):
     assert kind_of_config(config) is kind
 
 
-def test_int8_stays_near_and_reloads_exactly(make, tokenizer, randomize, tmp_path):
-    backbone = make(tokenizer.vocabulary_size(), num_layers=1, hidden_dim=32)
-    reader = sentiment.GPT2TextClassifierPreprocessor(tokenizer, sequence_length=32)
+def test_int8_stays_near_and_reloads_exactly(make, reader, randomize, tmp_path):
+    size = reader.tokenizer.vocabulary_size()
+    backbone = make(size, num_layers=1, hidden_dim=32)
     classifier = sentiment.PackedTextClassifier(backbone, 2, reader, "mean", 0.0)
     randomize(classifier, 0.05)
     before = classifier.predict(TOY_TEXTS)
@@ -361,16 +398,13 @@ def test_int8_stays_near_and_reloads_exactly(make, tokenizer, randomize, tmp_pat
 # --- Language models
 
 
-def test_a_language_model_comes_back_whole(kind, make, tokenizer, tmp_path):
+def test_a_language_model_comes_back_whole(kind, make, own_tokenizer, tmp_path):
+    tokenizer = own_tokenizer
     backbone = make(tokenizer.vocabulary_size())
-    if not kind.is_causal:
-        name = type(backbone).__name__
-        for refused in (
-            lambda: PackedCausalLM(backbone),
-            lambda: save_language_model(backbone, tokenizer, tmp_path),
-        ):
-            with pytest.raises(InputError, match=f"language model needs.* a {name}"):
-                refused()
+    name = type(backbone).__name__
+    if not kind.objective:
+        with pytest.raises(InputError, match=f"A {name} is no language model"):
+            save_language_model(backbone, tokenizer, tmp_path)
         return
     save_language_model(backbone, tokenizer, tmp_path, lowercase=True)
     config = BackboneConfig(preset=str(tmp_path), lowercase=True, dropout=0.0)
@@ -381,6 +415,18 @@ def test_a_language_model_comes_back_whole(kind, make, tokenizer, tmp_path):
     assert reader.encode_batch(texts) == tokenizer.encode_batch(texts)
     with pytest.raises(InputError, match="lowercase=True`; received `lowercase=Fal"):
         load_backbone(BackboneConfig(preset=str(tmp_path)))
+
+
+def test_each_objective_has_its_model(kind, make):
+    backbone = make()
+    models = {"causal": PackedCausalLM, "mlm": PackedMaskedLM}
+    for objective, model in models.items():
+        if objective == kind.objective:
+            assert model(backbone).backbone is backbone
+        else:
+            name = type(backbone).__name__
+            with pytest.raises(InputError, match=f"language model needs.* a {name}"):
+                model(backbone)
 
 
 def test_a_token_sees_the_next_only_where_the_kind_says_so(kind, make):
@@ -416,6 +462,8 @@ def test_kept_layers_have_the_weights_of_their_places(kind, make):
     found = with_fewer_layers(backbone, 2)
     assert found.num_layers == 2
     kept, blocks = kind.blocks(found), kind.blocks(backbone)
+    if len(blocks) == 1:  # All layers share it.
+        kept, blocks = kept * 2, blocks * 3
     for layer, original in ((kept[0], blocks[0]), (kept[1], blocks[2])):
         assert len(layer.weights) == len(original.weights) > 0
         for one, other in zip(layer.weights, original.weights, strict=True):
@@ -428,12 +476,14 @@ def test_kept_layers_have_the_weights_of_their_places(kind, make):
 def test_rates_fall_layer_by_layer_down_to_the_embeddings(kind, classifier):
     backbone = classifier.backbone
     expected = {v.path: 3 for v in classifier.trainable_variables}
-    for number, block in enumerate(kind.blocks(backbone)):
+    blocks = kind.blocks(backbone)
+    below = {v.path for v in backbone.trainable_variables}
+    for number, block in enumerate(blocks):
+        number += backbone.num_layers - len(blocks)  # A shared one counts as highest.
         expected |= {v.path: number + 1 for v in block.trainable_variables}
-    expected[backbone.token_embedding.embeddings.path] = 0
-    if hasattr(backbone, "position_embedding"):
-        (positions,) = backbone.position_embedding.trainable_variables
-        expected[positions.path] = 0
+        below -= {v.path for v in block.trainable_variables}
+    above = ("layer_norm/", "pooled_dense/")  # GPT-2's last norm, BERT's pooler
+    expected |= {path: 0 for path in below if not path.startswith(above)}
     config = TrainingConfig(
         optimizer="sgd",
         learning_rate=1.0,
@@ -453,8 +503,9 @@ def test_rates_fall_layer_by_layer_down_to_the_embeddings(kind, classifier):
 
 
 def test_blocks_are_told_apart_by_their_whole_number(kind):
-    assert kind.depth(f"{kind.block_name}11/kernel", 12) == 12
-    assert kind.depth(f"{kind.block_name}1/kernel", 12) == 2
+    if type(kind).depth is BackboneKind.depth:  # ALBERT's has one block for all.
+        assert kind.depth(f"{kind.block_name}11/kernel", 12) == 12
+        assert kind.depth(f"{kind.block_name}1/kernel", 12) == 2
     assert kind.depth("logits/kernel", 12) == 13
 
 
@@ -467,7 +518,7 @@ def test_a_matrix_has_each_axis_on_one_side(kind, make):
 
 
 def test_an_adapter_comes_back_or_is_refused_by_name(
-    kind, classifier, tokenizer, tmp_path
+    kind, classifier, own_tokenizer, tmp_path
 ):
     backbone = classifier.backbone
     (targets, *others) = [tuple(kind.lora_layers(b)) for b in kind.blocks(backbone)]
@@ -479,7 +530,7 @@ def test_an_adapter_comes_back_or_is_refused_by_name(
         with pytest.raises(InputError, match=f"Received: a {name}.*lora_rank"):
             enable_lora(classifier, 2)
         return
-    save_language_model(backbone, tokenizer, tmp_path / "preset")
+    save_backbone(kind, backbone, own_tokenizer, tmp_path / "preset")
     config = ModelConfig(
         preset=str(tmp_path / "preset"), sequence_length=32, pooling="mean", dropout=0.0
     )
@@ -512,10 +563,10 @@ def test_every_record_is_entered():
 
 
 def test_an_unknown_kind_is_refused_with_those_that_are_known():
-    backbone = keras_hub.models.BertBackbone(20, 1, 1, 4, 4, max_sequence_length=8)
+    backbone = keras_hub.models.FNetBackbone(20, 1, 4, 4, max_sequence_length=8)
     known = "GPT2Backbone, RNNBackbone"
     for refused in (kind_of, lambda b: sentiment.PackedTextClassifier(b, 2)):
-        with pytest.raises(InputError, match=rf"{known}.*Received: a BertBackbone\.$"):
+        with pytest.raises(InputError, match=rf"{known}.*Received: a FNetBackbone\.$"):
             refused(backbone)
 
 

@@ -1,0 +1,145 @@
+"""KerasHub's transformer blocks over packed rows."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import keras
+
+from sentiment.models.backbones.packed_layers import PackedLayers
+from sentiment.models.backbones.segment_layout import segment_attention_mask
+from sentiment.models.hash_dropout import hash_dropout
+from sentiment.models.pooling import pool_first, pool_last
+from sentiment.models.segment_attention import (
+    CHUNK_LENGTH,
+    segment_attention,
+    segment_query_attention,
+)
+
+
+class PackedTransformer(PackedLayers):
+    """A transformer's own layers over packed rows.
+
+    `keras_hub.layers.TransformerEncoder` and `TransformerDecoder` attend over the full
+    square of a row and draw dropout masks from threefry. Here their sublayers (norms,
+    projections, feed-forward) are called one by one with an attention and a dropout
+    that are made for packed rows; weights, LoRA, quantisation and dtypes stay theirs.
+    With every fast path of `speed` switched off, blocks are called as they are.
+
+    Where only first or last states are read, the last block is computed there alone.
+    See `PackedLayers` for the arguments.
+    """
+
+    is_causal: bool
+
+    def __init__(self, backbone, reads="all", **kwargs):
+        super().__init__(backbone, reads, **kwargs)
+        self.seed_generator = keras.random.SeedGenerator()
+
+    def blocks(self) -> list:
+        """In the order in which they are called; one may come several times."""
+        return self.backbone.transformer_layers
+
+    def enter(self, embeddings, drop):
+        """What the lowest block reads.
+
+        Args:
+            embeddings: as of the call.
+            drop: `drop(layer, x)` is what a dropout layer makes of x.
+        """
+        raise NotImplementedError
+
+    def leave(self, x):
+        """The result, of what the highest block gives."""
+        raise NotImplementedError
+
+    def call_stock_block(self, block, x, mask, training):
+        """Calls a block as it is, with a bool mask (batch, row_length, row_length)."""
+        raise NotImplementedError
+
+    def call(self, embeddings, segment_ids, segment_lengths, training=False):
+        speed, blocks = self.speed, self.blocks()
+        if not (speed.chunked_attention or speed.hash_dropout or speed.skip_unread):
+            return self._call_stock_blocks(embeddings, segment_ids, training)
+        drop = self._dropout(training)
+        x = self.enter(embeddings, drop)
+        for block in blocks[:-1]:
+            x = self._run(self._block, block, x, segment_ids, drop)
+        if self.reads != "all" and speed.skip_unread:
+            x = self._run(
+                self._read_block, blocks[-1], x, segment_ids, drop, segment_lengths
+            )
+        else:
+            x = self._run(self._block, blocks[-1], x, segment_ids, drop)
+        return self.leave(x)
+
+    def _call_stock_blocks(self, embeddings, segment_ids, training):
+        x = self.enter(embeddings, lambda layer, x: layer(x, training=training))
+        mask = segment_attention_mask(segment_ids)
+        for block in self.blocks():
+            x = self.call_stock_block(block, x, mask, training)
+        return self.leave(x)
+
+    def _run(self, function, block, x, segment_ids, drop, *arguments):
+        def run(x):
+            return function(block, x, segment_ids, drop, *arguments)
+
+        return jax.checkpoint(run)(x) if self.speed.remat else run(x)
+
+    def _dropout(self, training):
+        """A function that applies a backbone's dropout layer, or its like."""
+        if not training:
+            return lambda layer, x: x
+        if not self.speed.hash_dropout:
+            return lambda layer, x: layer(x, training=True)
+        seed = self.seed_generator.next()
+        site = itertools.count()
+        return lambda layer, x: hash_dropout(x, layer.rate, seed, next(site))
+
+    def _block(self, block, x, segment_ids, drop):
+        """A block, as `TransformerEncoder.call` or `TransformerDecoder.call` has it."""
+        attended = segment_attention(
+            *_project(block, x),
+            segment_ids,
+            self.is_causal,
+            CHUNK_LENGTH if self.speed.chunked_attention else None,
+            _weights_dropout(block, drop),
+        )
+        return _feed_forward(block, x, attended, drop)
+
+    def _read_block(self, block, x, segment_ids, drop, segment_lengths):
+        """The same, computed at the token alone that is read of each segment."""
+        _, key, value = _project(block, x)
+        read = {"first": pool_first, "last": pool_last}[self.reads](x, segment_lengths)
+        query, _, _ = _project(block, read)
+        attended = segment_query_attention(
+            query, key, value, segment_ids, _weights_dropout(block, drop)
+        )
+        states = _feed_forward(block, read, attended, drop)
+        # Back to where the tokens were; every token reads its segment's state.
+        slot = jnp.clip(segment_ids - 1, 0, segment_lengths.shape[1] - 1)
+        return jnp.take_along_axis(states, slot[:, :, None], axis=1)
+
+
+def _project(block, x):
+    attention = block._self_attention_layer
+    if block.normalize_first:
+        x = block._self_attention_layer_norm(x)
+    query = attention.query_dense(x) * attention._inverse_sqrt_key_dim
+    return query, attention.key_dense(x), attention.value_dense(x)
+
+
+def _weights_dropout(block, drop):
+    return lambda weights: drop(block._self_attention_layer._dropout_layer, weights)
+
+
+def _feed_forward(block, x, attended, drop):
+    attended = block._self_attention_layer.output_dense(attended)
+    x = x + drop(block._self_attention_dropout, attended)
+    if not block.normalize_first:
+        x = block._self_attention_layer_norm(x)
+    inner = block._feedforward_layer_norm(x) if block.normalize_first else x
+    inner = block._feedforward_intermediate_dense(inner)
+    inner = block._feedforward_output_dense(inner)
+    x = x + drop(block._feedforward_dropout, inner)
+    return x if block.normalize_first else block._feedforward_layer_norm(x)

@@ -1,0 +1,127 @@
+"""The tokenizer of a preset, whatever files it comes in."""
+
+import json
+from pathlib import Path
+
+import keras_hub
+from keras_hub.src.utils.preset_utils import (
+    check_file_exists,
+    get_file,
+    get_preset_loader,
+    load_json,
+)
+
+from sentiment.errors import InputError
+from sentiment.models.backbones.kind import BackboneKind
+from sentiment.models.fast_tokenizer import DEFINITION_FILE, FastTokenizer
+from sentiment.models.gpt2_tokenizer import ByteLevelGPT2Tokenizer
+from sentiment.models.tokenizer_definitions import (
+    byte_level_definition,
+    unigram_definition,
+    word_piece_definition,
+)
+
+TOKENIZER_CONFIG_FILE = "tokenizer_config.json"  # Hugging Face's
+VOCABULARY_FILE = "vocab.txt"
+VOCABULARY_AND_MERGES = ("vocab.json", "merges.txt")
+# And whether it is XLM-RoBERTa's; the other is ALBERT's.
+SENTENCE_PIECE_FILES = {"sentencepiece.bpe.model": True, "spiece.model": False}
+
+
+def huggingface_tokenizer(kind: BackboneKind, preset: str):
+    """The tokenizer of a Hugging Face folder.
+
+    Args:
+        kind: that of the backbone.
+        preset: a folder or an `hf://` handle.
+
+    Raises:
+        InputError: there are no files of a tokenizer.
+    """
+    has_definition = check_file_exists(preset, DEFINITION_FILE)
+    if issubclass(kind.tokenizer_class, keras_hub.models.GPT2Tokenizer):
+        if has_definition and not check_file_exists(preset, "vocab.json"):
+            return _gpt2_tokenizer(_read(preset, DEFINITION_FILE))
+        loader = get_preset_loader(preset)
+        return exact_tokenizer(loader.load_tokenizer(kind.tokenizer_class))
+    if has_definition:
+        return FastTokenizer(_read(preset, DEFINITION_FILE))
+    if check_file_exists(preset, VOCABULARY_FILE):
+        settings = {}
+        if check_file_exists(preset, TOKENIZER_CONFIG_FILE):
+            settings = load_json(preset, TOKENIZER_CONFIG_FILE)
+        return FastTokenizer(
+            word_piece_definition(
+                _read(preset, VOCABULARY_FILE).rstrip("\n").split("\n"),
+                lowercase=settings.get("do_lower_case", True),
+                strip_accents=settings.get("strip_accents"),
+                tokenize_chinese_chars=settings.get("tokenize_chinese_chars", True),
+            )
+        )
+    if check_file_exists(preset, VOCABULARY_AND_MERGES[0]):
+        vocabulary, merges = (_read(preset, name) for name in VOCABULARY_AND_MERGES)
+        return _byte_level(json.loads(vocabulary), merges.split("\n"))
+    for name, is_xlm_roberta in SENTENCE_PIECE_FILES.items():
+        if check_file_exists(preset, name):
+            return _unigram(Path(get_file(preset, name)).read_bytes(), is_xlm_roberta)
+    known = (VOCABULARY_FILE, VOCABULARY_AND_MERGES[0], *SENTENCE_PIECE_FILES)
+    raise InputError(
+        f"It has no tokenizer: there is neither {DEFINITION_FILE} nor "
+        f"{' nor '.join(known)}."
+    )
+
+
+def exact_tokenizer(tokenizer):
+    """One of ours that reads as the model was taught, of one of KerasHub's.
+
+    Args:
+        tokenizer: what KerasHub loads from a preset; ours are returned as they are.
+
+    Raises:
+        InputError: there is nothing here that reads like it.
+    """
+    if isinstance(tokenizer, FastTokenizer | ByteLevelGPT2Tokenizer):
+        return tokenizer
+    if isinstance(tokenizer, keras_hub.models.GPT2Tokenizer):
+        return ByteLevelGPT2Tokenizer.from_tokenizer(tokenizer)
+    if isinstance(tokenizer, keras_hub.tokenizers.WordPieceTokenizer):
+        return FastTokenizer(
+            word_piece_definition(tokenizer.get_vocabulary(), tokenizer.lowercase)
+        )
+    if isinstance(tokenizer, keras_hub.models.RobertaTokenizer):
+        return _byte_level(dict(tokenizer.vocabulary), tokenizer.merges)
+    if isinstance(tokenizer, keras_hub.models.XLMRobertaTokenizer):
+        return _unigram(tokenizer.proto, is_xlm_roberta=True)
+    if isinstance(tokenizer, keras_hub.models.AlbertTokenizer):
+        return _unigram(tokenizer.proto, is_xlm_roberta=False)
+    raise InputError(f"Nothing here reads like a {type(tokenizer).__name__}.")
+
+
+def _byte_level(vocabulary: dict[str, int], merges: list[str]) -> FastTokenizer:
+    merges = [m for m in merges if m and not m.startswith("#version:")]
+    special = ("<pad>", "<unk>", "<mask>")
+    return FastTokenizer(
+        byte_level_definition(vocabulary, merges, "<s>", "</s>", special)
+    )
+
+
+def _unigram(proto: bytes, is_xlm_roberta: bool) -> FastTokenizer:
+    frame = ("<s>", "</s>") if is_xlm_roberta else ("[CLS]", "[SEP]")
+    special = ("<pad>", "<unk>", "<mask>", "[MASK]")
+    return FastTokenizer(unigram_definition(proto, *frame, special, is_xlm_roberta))
+
+
+def _gpt2_tokenizer(definition: str) -> ByteLevelGPT2Tokenizer:
+    try:
+        model = json.loads(definition)["model"]
+        merges = [m if isinstance(m, str) else " ".join(m) for m in model["merges"]]
+        return ByteLevelGPT2Tokenizer(model["vocab"], merges)
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise InputError(
+            f"Its {DEFINITION_FILE} holds no byte-level BPE, which GPT-2 reads with "
+            f"({error!r})."
+        ) from error
+
+
+def _read(preset: str, name: str) -> str:
+    return Path(get_file(preset, name)).read_text(encoding="utf-8")

@@ -1,0 +1,168 @@
+"""Tokenizers of presets, in each of the formats that they come in."""
+
+import io
+import json
+
+import keras_hub
+import numpy as np
+import pytest
+import sentencepiece
+
+import sentiment
+from sentiment.errors import InputError
+from sentiment.models.backbones import KINDS
+from sentiment.models.presets import load_parts
+from sentiment.models.tokenizer_files import exact_tokenizer, huggingface_tokenizer
+from tests.conftest import TOY_TEXTS
+
+SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+PIECES = [*SPECIAL, "the", "cat", "Cat", "sat", "##s", "!", "a", "##b"]
+
+
+def test_word_pieces_of_kerashub_are_read_as_bert_does():
+    theirs = keras_hub.models.BertTokenizer(vocabulary=PIECES, lowercase=True)
+    ours = exact_tokenizer(theirs)
+    assert (ours.start_ids, ours.end_ids, ours.mask_id) == ((2,), (3,), 4)
+    #                            the cats    unknown    ab  !   accents go
+    assert ours.encode_batch(["The cats  dog", "ab!", "càt"]) == [
+        [5, 6, 9, 1],
+        [11, 12, 10],
+        [6],
+    ]
+    assert ours.lowercases
+    cased = exact_tokenizer(
+        keras_hub.models.BertTokenizer(vocabulary=PIECES, lowercase=False)
+    )
+    assert cased.encode_batch(["Cat cat"]) == [[7, 6]]
+    assert not cased.lowercases
+
+
+def test_vocab_txt_says_by_its_settings_whether_it_lowercases(tmp_path):
+    (tmp_path / "vocab.txt").write_text("\n".join(PIECES) + "\n")
+    for lowercase, expected in ((True, [6, 6]), (False, [7, 6])):
+        settings = {"do_lower_case": lowercase}
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+        tokenizer = huggingface_tokenizer(KINDS["bert"], str(tmp_path))
+        assert tokenizer.encode_batch(["Cat cat"]) == [expected]
+        assert tokenizer.vocabulary_size() == len(PIECES)
+
+
+def byte_level(vocabulary):
+    """GPT-2's tokens after RoBERTa's special ones."""
+    tokens, merges = vocabulary
+    special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"]
+    return {token: i for i, token in enumerate([*special, *tokens])}, merges
+
+
+def test_robertas_files_are_read_like_gpt2s_with_other_ids(
+    tmp_path, vocabulary, tokenizer
+):
+    tokens, merges = byte_level(vocabulary)
+    (tmp_path / "vocab.json").write_text(json.dumps(tokens))
+    (tmp_path / "merges.txt").write_text("\n".join(["#version: 0.2", *merges, ""]))
+    kerashub = keras_hub.models.RobertaTokenizer(vocabulary=tokens, merges=merges)
+    found = [
+        exact_tokenizer(kerashub),
+        huggingface_tokenizer(KINDS["roberta"], str(tmp_path)),
+    ]
+    texts = [*TOY_TEXTS, "It is <s> plain </s> text.", "a\n\nb"]
+    expected = [[i + 5 for i in ids] for ids in tokenizer.encode_batch(texts)]
+    for one in found:
+        assert one.encode_batch(texts) == expected
+        assert one.decode_batch(expected) == texts
+        assert (one.start_ids, one.end_ids, one.mask_id) == ((0,), (2,), 4)
+
+
+@pytest.fixture(scope="module")
+def train_proto():
+    """Trains a SentencePiece model on the toy texts."""
+
+    def train(**settings):
+        stream = io.BytesIO()
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=iter(TOY_TEXTS * 5),
+            model_writer=stream,
+            vocab_size=90,
+            hard_vocab_limit=False,
+            minloglevel=2,
+            **settings,
+        )
+        return stream.getvalue()
+
+    return train
+
+
+def test_xlm_robertas_pieces_have_fairseqs_ids(tmp_path, train_proto):
+    proto = train_proto(unk_id=0, bos_id=1, eos_id=2)
+    theirs = keras_hub.models.XLMRobertaTokenizer(proto=proto)
+    (tmp_path / "sentencepiece.bpe.model").write_bytes(proto)
+    found = [
+        exact_tokenizer(theirs),
+        huggingface_tokenizer(KINDS["xlm_roberta"], str(tmp_path)),
+    ]
+    wide = "\uff26\uff29\uff2c\uff2d  \ufb01ne \u2460"
+    texts = [*filter(None, TOY_TEXTS), wide, "na\u00efve"]
+    expected = [np.asarray(theirs(text)).tolist() for text in texts]
+    assert max(map(max, expected)) > 50
+    for one in found:
+        assert one.encode_batch(texts) == expected
+        assert (one.start_ids, one.end_ids) == ((0,), (2,))
+        assert one.mask_id == one.vocabulary_size() - 1 == theirs.mask_token_id
+
+
+def test_alberts_pieces_are_of_text_in_small_letters(tmp_path, train_proto):
+    special = ["[CLS]", "[SEP]", "[MASK]"]
+    proto = train_proto(
+        pad_id=0, unk_id=1, bos_id=-1, eos_id=-1, control_symbols=special
+    )
+    theirs = keras_hub.models.AlbertTokenizer(proto=proto)
+    (tmp_path / "spiece.model").write_bytes(proto)
+    found = [
+        exact_tokenizer(theirs),
+        huggingface_tokenizer(KINDS["albert"], str(tmp_path)),
+    ]
+    # Without "!!!", of which two splits are equally likely: either may be taken.
+    plain = [t.lower() for t in TOY_TEXTS if t and t.isascii() and "!!!" not in t]
+    expected = [np.asarray(theirs(text)).tolist() for text in plain]
+    for one in found:
+        assert one.encode_batch(plain) == expected
+        assert one.encode_batch([text.upper() for text in plain]) == expected
+        assert one.encode_batch(["``Näïve''"]) == one.encode_batch(['"naive"'])
+        assert (one.start_ids, one.end_ids, one.mask_id) == ((2,), (3,), 4)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"\xff\xff\xff", "is damaged"), (b"", "no unigram model")],
+)
+def test_a_damaged_proto_is_refused(tmp_path, content, message):
+    (tmp_path / "spiece.model").write_bytes(content)
+    with pytest.raises(InputError, match=f"SentencePiece model {message}|{message}"):
+        huggingface_tokenizer(KINDS["albert"], str(tmp_path))
+
+
+def test_a_proto_of_another_kind_is_refused(tmp_path, train_proto):
+    (tmp_path / "spiece.model").write_bytes(train_proto(model_type="bpe"))
+    with pytest.raises(InputError, match="no unigram model"):
+        huggingface_tokenizer(KINDS["albert"], str(tmp_path))
+
+
+def test_gpt2s_vocabulary_is_found_in_a_tokenizer_json(
+    tmp_path, vocabulary, tokenizer, write_huggingface_folder
+):
+    write_huggingface_folder(tmp_path, *vocabulary)
+    tokenizer._maybe_initialized_tokenizers()
+    (tmp_path / "tokenizer.json").write_text(tokenizer._tokenizer.to_str())
+    for name in ("vocab.json", "merges.txt"):
+        (tmp_path / name).unlink()
+    _, found = load_parts(str(tmp_path))
+    assert type(found) is sentiment.ByteLevelGPT2Tokenizer
+    assert found.encode_batch(TOY_TEXTS) == tokenizer.encode_batch(TOY_TEXTS)
+    (tmp_path / "tokenizer.json").write_text('{"model": {"type": "WordPiece"}}')
+    with pytest.raises(InputError, match="no byte-level BPE"):
+        huggingface_tokenizer(KINDS["gpt2"], str(tmp_path))
+
+
+def test_a_tokenizer_that_nothing_reads_like_is_named():
+    with pytest.raises(InputError, match="reads like a ByteTokenizer"):
+        exact_tokenizer(keras_hub.tokenizers.ByteTokenizer())
