@@ -292,8 +292,7 @@ class SpeedConfig(CheckedConfig):
     skip_unread: bool = setting(
         True,
         "With --pooling=last or cls, compute the last block at the token that is read "
-        "alone. "
-        "Off: at every token.",
+        "alone. Off: at every token.",
     )
     remat: bool = setting(
         False,

@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 
 import keras
+from keras_hub.src.utils.preset_utils import load_json
 
 from sentiment.bundled import bundled_presets, resolve
 from sentiment.config import SpeedConfig
 from sentiment.errors import InputError, is_out_of_memory
-from sentiment.models.huggingface import CONFIG_FILE as HUGGINGFACE_FILE
-from sentiment.models.huggingface import load_head
+from sentiment.models.huggingface import CONFIG_FILE, is_classifier
 from sentiment.models.initial_weights import without_initial_weights
 from sentiment.models.lora import load_adapter
 from sentiment.models.packed_text_classifier import PackedTextClassifier
@@ -146,7 +146,7 @@ def _load_preset(folder: Path) -> PackedTextClassifier:
 
 def _is_huggingface(folder: Path) -> bool:
     try:
-        config = json.loads((folder / HUGGINGFACE_FILE).read_text(encoding="utf-8"))
+        config = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
     return isinstance(config, dict) and "model_type" in config
@@ -154,7 +154,7 @@ def _is_huggingface(folder: Path) -> bool:
 
 def _load_huggingface(preset: str) -> PackedTextClassifier:
     check_preset(preset)
-    if load_head(preset) is None:
+    if not is_classifier(load_json(preset, CONFIG_FILE)):
         raise InputError(
             f"The preset {preset} has no head for classification: it is for `sentiment "
             f"train --preset={preset}` to fine-tune."

@@ -46,9 +46,7 @@ class FastTokenizer(keras_hub.tokenizers.Tokenizer):
     """
 
     def __init__(self, definition=None, start_ids=None, end_ids=None, **kwargs):
-        super().__init__(
-            dtype="int32", **{k: v for k, v in kwargs.items() if k != "dtype"}
-        )
+        super().__init__(**{**kwargs, "dtype": "int32"})
         self.file_assets = [DEFINITION_FILE]
         self.definition, self.vocabulary, self._tokenizer = None, None, None
         self.start_ids, self.end_ids = tuple(start_ids or ()), tuple(end_ids or ())

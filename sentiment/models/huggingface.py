@@ -15,7 +15,7 @@ from sentiment.models.backbones.kind import BackboneKind
 from sentiment.models.initial_weights import without_initial_weights
 
 WEIGHTS_FILE = "model.safetensors"
-CONFIG_FILE = "config.json"
+CONFIG_FILE = "config.json"  # and KerasHub's
 INDEX_FILE = "model.safetensors.index.json"  # of checkpoints in several files
 
 

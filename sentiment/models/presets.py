@@ -21,6 +21,7 @@ from sentiment.models.gpt2_text_classifier_preprocessor import (
 )
 from sentiment.models.gpt2_tokenizer import ByteLevelGPT2Tokenizer
 from sentiment.models.huggingface import (
+    CONFIG_FILE,
     check_huggingface_files,
     load_huggingface_backbone,
 )
@@ -37,7 +38,6 @@ HF_PREFIX = "hf://"
 HF_HOST = "huggingface.co"
 KAGGLE_PREFIX = "kaggle://"
 HANDLES = (HF_PREFIX, KAGGLE_PREFIX)
-CONFIG_FILE = "config.json"  # KerasHub's name, and Hugging Face's
 PREPROCESSOR_FILE = "preprocessor.json"
 LOCAL_WAY = (
     "Without network, download it elsewhere and give the folder: `preset=FOLDER`, "

@@ -89,24 +89,18 @@ OF_ROBERTA = {
     "layer_norm_eps": 1e-5,
     "pad_token_id": 1,
 }
+ROBERTA = Family(
+    "roberta.",
+    OF_ROBERTA,
+    ("classifier.dense", "classifier.out_proj"),
+    "tanh",
+    positions_begin=2,
+    token_types=1,
+)
 FAMILIES = {
     "bert": Family("bert.", {}, ("bert.pooler.dense", "classifier"), "tanh"),
-    "roberta": Family(
-        "roberta.",
-        OF_ROBERTA,
-        ("classifier.dense", "classifier.out_proj"),
-        "tanh",
-        positions_begin=2,
-        token_types=1,
-    ),
-    "xlm-roberta": Family(
-        "roberta.",
-        OF_ROBERTA,
-        ("classifier.dense", "classifier.out_proj"),
-        "tanh",
-        positions_begin=2,
-        token_types=1,
-    ),
+    "roberta": ROBERTA,
+    "xlm-roberta": ROBERTA,
     "distilbert": Family(
         "distilbert.",
         {

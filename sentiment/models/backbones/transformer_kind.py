@@ -2,6 +2,7 @@
 
 import keras
 from keras import ops
+from keras_hub.src.utils.keras_utils import gelu_approximate
 
 from sentiment.config import BackboneConfig
 from sentiment.errors import InputError
@@ -156,11 +157,9 @@ def with_any_activation(base: type) -> type:
         def __init__(self, *args, activation="gelu", **kwargs):
             super().__init__(*args, **kwargs)
             self.activation = activation
-            is_approximate = activation == "gelu_approximate"
+            is_known = activation != "gelu_approximate"  # to Keras
             function = (
-                _gelu_approximate
-                if is_approximate
-                else keras.activations.get(activation)
+                keras.activations.get(activation) if is_known else gelu_approximate
             )
             for layer in self._flatten_layers(include_self=False):
                 if hasattr(layer, "_feedforward_intermediate_dense"):
@@ -173,7 +172,3 @@ def with_any_activation(base: type) -> type:
     Backbone.__name__ = Backbone.__qualname__ = f"HuggingFace{base.__name__}"
     Backbone.__doc__ = f"`keras_hub.models.{base.__name__}` with any `activation`."
     return keras.saving.register_keras_serializable(package="sentiment")(Backbone)
-
-
-def _gelu_approximate(x):
-    return keras.activations.gelu(x, approximate=True)
