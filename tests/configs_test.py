@@ -20,6 +20,7 @@ NAMES = {
     "imdb_scratch",
     "minilm_sst2",
     "quickstart",
+    "qwen3_lora",
     "roberta_imdb",
     "sst2",
     "sst2_scratch",

@@ -11,7 +11,15 @@ OPTIMIZERS = ("adamw", "lion", "muon", "sgd")
 ADVERSARIES = ("none", "fgm", "pgd", "vat")
 DTYPES = ("float32", "mixed_bfloat16")
 LORA_DEFAULT_TARGETS = ("query", "value")  # of the paper
-LORA_TARGETS = ("query", "key", "value", "output", "intermediate", "feedforward")
+LORA_TARGETS = (
+    "query",
+    "key",
+    "value",
+    "output",
+    "gate",  # where the feed-forward layer has one
+    "intermediate",
+    "feedforward",
+)
 MAX_CLASS_WEIGHT = 1_000_000
 DEFAULT_CACHE_DIR = os.path.join(
     os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "sentiment"

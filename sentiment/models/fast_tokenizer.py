@@ -31,6 +31,8 @@ class FastTokenizer(keras_hub.tokenizers.Tokenizer):
             which reads it from its assets.
         start_ids: ints, tokens before each text; by default those of the definition.
         end_ids: ints, tokens after each text; by default those of the definition.
+        blank_id: int, the token that stands for an empty text where there is none
+            before and after.
 
     Attributes:
         vocabulary: dict from token to id; `None` while there is no definition.
@@ -45,8 +47,11 @@ class FastTokenizer(keras_hub.tokenizers.Tokenizer):
     ```
     """
 
-    def __init__(self, definition=None, start_ids=None, end_ids=None, **kwargs):
+    def __init__(
+        self, definition=None, start_ids=None, end_ids=None, blank_id=0, **kwargs
+    ):
         super().__init__(**{**kwargs, "dtype": "int32"})
+        self.blank_id = blank_id
         self.file_assets = [DEFINITION_FILE]
         self.definition, self.vocabulary, self._tokenizer = None, None, None
         self.start_ids, self.end_ids = tuple(start_ids or ()), tuple(end_ids or ())
@@ -106,7 +111,7 @@ class FastTokenizer(keras_hub.tokenizers.Tokenizer):
         return fingerprint(
             Path(__file__).read_bytes(),
             tokenizers.__version__,
-            json.dumps([self.start_ids, self.end_ids]),
+            json.dumps([self.start_ids, self.end_ids, self.blank_id]),
             self._checked_definition(),
         )
 
@@ -193,8 +198,12 @@ class FastTokenizer(keras_hub.tokenizers.Tokenizer):
         self._define((Path(dir_path) / DEFINITION_FILE).read_text(encoding="utf-8"))
 
     def get_config(self):
-        config = super().get_config()
-        return {**config, "start_ids": self.start_ids, "end_ids": self.end_ids}
+        return {
+            **super().get_config(),
+            "start_ids": self.start_ids,
+            "end_ids": self.end_ids,
+            "blank_id": self.blank_id,
+        }
 
 
 def _never_empty(spans, length: int) -> list[tuple[int, int]]:

@@ -134,7 +134,8 @@ def load_huggingface_backbone(
     """
     cls, own_arguments = kind.huggingface_arguments(config)
     converted = kind.converter.convert_backbone_config(config)
-    arguments = {**converted, **own_arguments, **arguments}
+    given = kind.known_arguments(arguments)
+    arguments = {**converted, **own_arguments, **given}
     if not load_weights:
         return cls(**arguments)
     with without_initial_weights():

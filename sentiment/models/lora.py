@@ -51,25 +51,39 @@ def enable_lora(
         InputError: the backbone has no such layers.
     """
     backbone = classifier.backbone
-    check_adaptable(backbone)
+    check_adaptable(backbone, targets)
     for layer in backbone._flatten_layers(include_self=False):
         layer.trainable = False
     kind = kind_of(backbone)
     for block in kind.blocks(backbone):
+        layers = kind.lora_layers(block)
         for target in targets:
-            layer = kind.lora_layers(block)[target]
+            layer = layers[target]
             layer.trainable = True
             layer.enable_lora(rank, lora_alpha=alpha)
             if layer.bias is not None:
                 layer.bias.trainable = False
 
 
-def check_adaptable(backbone):
-    """Raises an `InputError` where there are no layers that LoRA adapts."""
-    if not kind_of(backbone).is_adaptable:
+def check_adaptable(backbone, targets: tuple[str, ...] = ()):
+    """Raises an `InputError` where there are no layers that LoRA adapts.
+
+    Args:
+        backbone: any.
+        targets: names of layers, of `LORA_TARGETS`.
+    """
+    kind = kind_of(backbone)
+    if not kind.is_adaptable:
         raise InputError(
             "LoRA adapts the layers of attention blocks. Received: a "
             f"{type(backbone).__name__}. Leave out `lora_rank`."
+        )
+    layers = kind.lora_layers(kind.blocks(backbone)[0])
+    unknown = [target for target in targets if target not in layers]
+    if unknown:
+        raise InputError(
+            f"A {type(backbone).__name__} has no layer {unknown[0]!r} for LoRA. It has "
+            f"{', '.join(layers)}."
         )
 
 

@@ -14,7 +14,7 @@ from sentiment.models.packed_language_model import PackedLanguageModel
 class PackedCausalLM(PackedLanguageModel):
     """Predicts each next token of several documents per row.
 
-    The head is the token embedding, transposed, as in GPT-2.
+    The head is the token embedding, transposed, as in GPT-2, or a kind's own.
 
     Args:
         backbone: of a causal kind, for instance a `keras_hub.models.GPT2Backbone` or
@@ -69,8 +69,8 @@ class PackedCausalLM(PackedLanguageModel):
             sample_weight: float (batch, row_length), 0 where there is no target.
             training: not used.
         """
-        embedding = ops.convert_to_tensor(self.backbone.token_embedding.embeddings)
-        return next_token_loss(y_pred, embedding, y, sample_weight)
+        head = kind_of(self.backbone).language_head(self.backbone)
+        return next_token_loss(y_pred, head, y, sample_weight)
 
 
 @keras.saving.register_keras_serializable(package="sentiment")
@@ -81,7 +81,7 @@ class AuxiliaryLanguageLoss(keras.layers.Layer):
     (Radford et al. 2018, section 3.2, where it is 0.5). Hidden states pass unchanged.
 
     Args:
-        backbone: its token embedding is the head.
+        backbone: it has the head, too.
 
     Call arguments:
         hidden_states: float (batch, row_length, hidden_dim).
@@ -120,8 +120,8 @@ class AuxiliaryLanguageLoss(keras.layers.Layer):
             slot = ops.maximum(segment_ids - 1, 0)
             lengths = ops.take_along_axis(segment_lengths, slot, axis=1)
             weights = has_next / ops.maximum(lengths - 1, 1)
-            embedding = ops.convert_to_tensor(self.backbone.token_embedding.embeddings)
-            loss = next_token_loss(hidden_states, embedding, targets, weights)
+            head = kind_of(self.backbone).language_head(self.backbone)
+            loss = next_token_loss(hidden_states, head, targets, weights)
             self.add_loss(self.weight * self._scale * loss)
         return hidden_states
 

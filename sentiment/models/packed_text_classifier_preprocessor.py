@@ -32,8 +32,9 @@ class EncodedTexts:
     """Texts as the model reads them.
 
     Attributes:
-        tokens: the text's tokens between those of its frame, for each text.
-        frame_length: int, tokens of the frame.
+        tokens: the text's tokens between those of its frame, for each text. There is
+            at least one.
+        is_empty: bool (num_texts,), texts of which cleaning left nothing.
         num_dropped: tokens left out by truncation, over all texts; of texts of over a
             million characters, at least so many.
         spans: int32 (number of tokens, 2), where each token of `tokens.flat` stands in
@@ -42,14 +43,9 @@ class EncodedTexts:
     """
 
     tokens: RaggedTokens
-    frame_length: int
+    is_empty: np.ndarray
     num_dropped: int
     spans: np.ndarray | None = None
-
-    @property
-    def is_empty(self) -> np.ndarray:
-        """Bool (num_texts,), texts of which cleaning left nothing."""
-        return self.tokens.lengths == self.frame_length
 
 
 @keras.saving.register_keras_serializable(package="sentiment")
@@ -210,26 +206,33 @@ class PackedTextClassifierPreprocessor(keras_hub.models.TextClassifierPreprocess
         for raw, one, (_, of_tokens) in zip(texts, cleaned, encoded, strict=True):
             kept = np.array(self._truncate(of_tokens), np.int32).reshape(-1, 2)
             end = np.full((1, 2), len(raw), np.int32)
-            spans += [np.zeros_like(end)] * len(self.tokenizer.start_ids)
+            start_ids, end_ids = self._frame(of_tokens)
+            spans += [np.zeros_like(end)] * len(start_ids)
             spans += [_raw_spans(one, kept)]
-            spans += [end] * len(self.tokenizer.end_ids)
+            spans += [end] * len(end_ids)
         framed = self._framed([ids for ids, _ in encoded])
         return dataclasses.replace(framed, spans=np.concatenate(spans))
 
     def _framed(self, encoded: list[list[int]]) -> EncodedTexts:
         """Truncated, and put into the frame."""
-        start, end = self.tokenizer.start_ids, self.tokenizer.end_ids
         num_dropped = 0
         sequences = []
         for ids in encoded:
+            start, end = self._frame(ids)
             kept = self._truncate(ids)
             num_dropped += len(ids) - len(kept)
             sequences.append([*start, *kept, *end])
         return EncodedTexts(
             RaggedTokens.from_sequences(sequences),
-            self.tokenizer.frame_length,
+            np.array([not ids for ids in encoded], bool),
             num_dropped,
         )
+
+    def _frame(self, ids: list) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Tokens before and after a text; of one without any, something is left."""
+        if self.tokenizer.frame_length or ids:
+            return self.tokenizer.start_ids, self.tokenizer.end_ids
+        return (), (self.tokenizer.blank_id,)
 
     def _truncate(self, ids: list) -> list:
         length = self.sequence_length or DEFAULT_SEQUENCE_LENGTH

@@ -154,8 +154,11 @@ def load_parts(preset: str, load_weights: bool = True, **arguments):
         backbone = load_huggingface_backbone(
             kind, preset, about, load_weights, **arguments
         )
-        return backbone, huggingface_tokenizer(kind, preset)
-    backbone = kind.backbone_class.from_preset(preset, load_weights, **arguments)
+        return backbone, huggingface_tokenizer(kind, preset, about)
+    backbone = kind.backbone_class.from_preset(
+        preset, load_weights, **kind.known_arguments(arguments)
+    )
+    backbone = kind.adopt(backbone)
     loader = get_preset_loader(preset)
     return backbone, exact_tokenizer(loader.load_tokenizer(kind.tokenizer_class))
 

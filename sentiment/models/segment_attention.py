@@ -17,11 +17,13 @@ def segment_attention(
     is_causal: bool,
     chunk_length: int | None = CHUNK_LENGTH,
     drop: Callable = lambda weights: weights,
+    window: int | None = None,
 ):
     """Each token attends to its own segment.
 
     Queries go in chunks. Where none sees what comes after it, each chunk goes against
-    the keys up to its own end: in rows of 512 that is 5/8 of the square.
+    the keys up to its own end: in rows of 512 that is 5/8 of the square. With a window
+    they begin where it does.
 
     Args:
         query: float (batch, length, heads, head_dim), already scaled.
@@ -31,6 +33,8 @@ def segment_attention(
         is_causal: whether a token attends to nothing after itself.
         chunk_length: queries in a chunk; `None` takes all at once.
         drop: what dropout makes of the weights.
+        window: tokens that a causal one attends to at most, itself and those before
+            it; `None`: all.
 
     Returns:
         Like `query`. The softmax is in float32.
@@ -42,15 +46,19 @@ def segment_attention(
     chunks = []
     for start in range(0, length, step):
         end = min(start + step, length)
-        seen = end if is_causal else length  # keys
-        is_seen = segment_ids[:, start:end, None] == segment_ids[:, None, :seen]
+        first = 0 if window is None else max(0, start - window + 1)
+        keys = slice(first, end if is_causal else length)
+        is_seen = segment_ids[:, start:end, None] == segment_ids[:, None, keys]
+        distance = position[start:end, None] - position[None, keys]
         if is_causal:
-            is_seen &= position[start:end, None] >= position[None, :seen]
+            is_seen &= distance >= 0
+        if window is not None:
+            is_seen &= distance < window
         chunks.append(
             _attend(
                 query[:, :, start:end],
-                key[:, :, :seen],
-                value[:, :, :seen],
+                key[:, :, keys],
+                value[:, :, keys],
                 is_seen,
                 drop,
             )
@@ -59,7 +67,12 @@ def segment_attention(
 
 
 def segment_query_attention(
-    query, key, value, segment_ids, drop: Callable = lambda weights: weights
+    query,
+    key,
+    value,
+    segment_ids,
+    drop: Callable = lambda weights: weights,
+    window: int | None = None,
 ):
     """One token of each segment attends to its whole segment.
 
@@ -69,12 +82,16 @@ def segment_query_attention(
         value: like `key`.
         segment_ids: int (batch, length), 1 for the first segment of a row.
         drop: what dropout makes of the weights.
+        window: tokens at the end of a segment that it attends to; `None`: all.
 
     Returns:
         Like `query`; finite, but without meaning, in unused slots.
     """
     slots = jnp.arange(1, query.shape[1] + 1)
     is_seen = segment_ids[:, None, :] == slots[None, :, None]
+    if window is not None:
+        to_come = jnp.cumsum(is_seen[:, :, ::-1], axis=2)[:, :, ::-1]
+        is_seen &= to_come <= window
     query, key, value = (_heads_first(x) for x in (query, key, value))
     return _heads_first(_attend(query, key, value, is_seen, drop))
 

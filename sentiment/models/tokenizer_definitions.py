@@ -15,6 +15,13 @@ from tokenizers import (
 
 from sentiment.errors import InputError
 
+# How text is split before byte-level BPE, beside GPT-2's way.
+LLAMA3_SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|"
+    r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+QWEN_SPLIT = LLAMA3_SPLIT.replace(r"\p{N}{1,3}", r"\p{N}")
+
 
 def word_piece_definition(
     vocabulary: Sequence[str],
@@ -50,23 +57,31 @@ def byte_level_definition(
     start: str,
     end: str,
     special: Sequence[str] = (),
-    add_prefix_space: bool = False,
+    split: str = "",
+    normalize: bool = False,
 ) -> str:
-    """Byte-level BPE with GPT-2's split, as of RoBERTa (Liu et al. 2019).
+    """Byte-level BPE, as of RoBERTa (Liu et al. 2019).
 
     Args:
         vocabulary: ids by token.
         merges: rules, `"a b"`, the first ones first.
-        start: token before each text.
+        start: token before each text; empty: none.
         end: token after each text; empty: none.
         special: further special tokens.
-        add_prefix_space: whether the first word is read as if a space were before it.
+        split: pattern of what is a word; empty: GPT-2's.
+        normalize: whether letters and their accents are put together first (NFC).
     """
     pairs = [tuple(merge.split(" ")) for merge in merges]
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=pairs))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(
-        add_prefix_space=add_prefix_space
-    )
+    # A word that is a token needs no merges, where a pattern has been given.
+    model = models.BPE(vocab=vocabulary, merges=pairs, ignore_merges=bool(split))
+    tokenizer = Tokenizer(model)
+    if normalize:
+        tokenizer.normalizer = normalizers.NFC()
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    if split:
+        to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+        words = pre_tokenizers.Split(Regex(split), behavior="isolated")
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([words, to_bytes])
     tokenizer.decoder = decoders.ByteLevel()
     return _framed(tokenizer, vocabulary, start, end, special)
 
@@ -88,13 +103,7 @@ def unigram_definition(
     Raises:
         InputError: it is no such model.
     """
-    from sentencepiece import sentencepiece_model_pb2  # Few models need it.
-
-    model = sentencepiece_model_pb2.ModelProto()
-    try:
-        model.ParseFromString(proto)
-    except Exception as error:  # of protobuf's own, by implementation
-        raise InputError(f"Its SentencePiece model is damaged: {error}.") from error
+    model = _sentence_piece_model(proto)
     pieces = [(piece.piece, piece.score) for piece in model.pieces]
     if model.trainer_spec.model_type != model.trainer_spec.UNIGRAM or not pieces:
         raise InputError("Its SentencePiece model is no unigram model.")
@@ -118,6 +127,87 @@ def unigram_definition(
     tokenizer.decoder = decoders.Metaspace()
     vocabulary = {token: i for i, (token, _) in enumerate(pieces)}
     return _framed(tokenizer, vocabulary, start, end, special)
+
+
+def sentence_piece_bpe_definition(
+    proto: bytes, start: str, end: str, special: Sequence[str] = ()
+) -> str:
+    """A byte-pair encoding of SentencePiece's, as of Llama 2, Mistral and Gemma.
+
+    Args:
+        proto: the content of its `.model` file.
+        start: token before each text.
+        end: token after each text.
+        special: further special tokens.
+
+    Raises:
+        InputError: it is no such model, or one that cannot be read exactly.
+    """
+    model = _sentence_piece_model(proto)
+    trained, normal = model.trainer_spec, model.normalizer_spec
+    if trained.model_type != trained.BPE or not model.pieces:
+        raise InputError("Its SentencePiece model is no byte-pair encoding.")
+    vocabulary = {piece.piece: i for i, piece in enumerate(model.pieces)}
+    whole = [p.piece for p in model.pieces if p.type == p.USER_DEFINED]
+    if whole and normal.add_dummy_prefix:
+        raise InputError(
+            "Its SentencePiece model has both a space before each text and pieces that "
+            f"are never split, like {whole[0]!r}; `tokenizers` cannot do both."
+        )
+    tokenizer = Tokenizer(
+        models.BPE(
+            vocab=vocabulary,
+            merges=_merges(model.pieces, vocabulary),
+            unk_token=model.pieces[trained.unk_id].piece,
+            fuse_unk=True,
+            byte_fallback=trained.byte_fallback,
+        )
+    )
+    steps = []
+    if normal.precompiled_charsmap:
+        steps.append(normalizers.Precompiled(normal.precompiled_charsmap))
+    if normal.remove_extra_whitespaces:
+        steps += [normalizers.Strip(), normalizers.Replace(Regex(" {2,}"), " ")]
+    if normal.add_dummy_prefix:
+        steps.append(normalizers.Prepend("\u2581"))
+    steps.append(normalizers.Replace(" ", "\u2581"))
+    tokenizer.normalizer = normalizers.Sequence(steps)
+    tokenizer.decoder = decoders.Sequence(
+        [
+            decoders.Replace("\u2581", " "),
+            decoders.ByteFallback(),
+            decoders.Fuse(),
+            *([decoders.Strip(" ", 1, 0)] if normal.add_dummy_prefix else ()),
+        ]
+    )
+    tokenizer.add_tokens([AddedToken(piece, normalized=True) for piece in whole])
+    return _framed(tokenizer, vocabulary, start, end, special)
+
+
+def _merges(pieces, vocabulary: dict[str, int]) -> list[tuple[str, str]]:
+    """The rules that SentencePiece keeps as scores: who is made first scores most."""
+    found = []
+    for piece in pieces:
+        if piece.type != piece.NORMAL:
+            continue
+        text = piece.piece
+        for i in range(1, len(text)):
+            left, right = text[:i], text[i:]
+            if left in vocabulary and right in vocabulary:
+                order = (-piece.score, vocabulary[left], vocabulary[right])
+                found.append((order, (left, right)))
+    return [pair for _, pair in sorted(found)]
+
+
+def _sentence_piece_model(proto: bytes):
+    from sentencepiece import sentencepiece_model_pb2  # Few models need it.
+
+    model = sentencepiece_model_pb2.ModelProto()
+    try:
+        model.ParseFromString(proto)
+    except Exception as error:  # of protobuf's own, by implementation
+        raise InputError(f"Its SentencePiece model is damaged: {error}.") from error
+    return model
 
 
 def _framed(tokenizer, vocabulary, start: str, end: str, special) -> str:

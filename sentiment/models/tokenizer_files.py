@@ -15,8 +15,12 @@ from sentiment.errors import InputError
 from sentiment.models.backbones.kind import BackboneKind
 from sentiment.models.fast_tokenizer import DEFINITION_FILE, FastTokenizer
 from sentiment.models.gpt2_tokenizer import ByteLevelGPT2Tokenizer
+from sentiment.models.huggingface import is_classifier
 from sentiment.models.tokenizer_definitions import (
+    LLAMA3_SPLIT,
+    QWEN_SPLIT,
     byte_level_definition,
+    sentence_piece_bpe_definition,
     unigram_definition,
     word_piece_definition,
 )
@@ -24,16 +28,43 @@ from sentiment.models.tokenizer_definitions import (
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"  # Hugging Face's
 VOCABULARY_FILE = "vocab.txt"
 VOCABULARY_AND_MERGES = ("vocab.json", "merges.txt")
+SENTENCE_PIECE_BPE_FILE = "tokenizer.model"
 # And whether it is XLM-RoBERTa's; the other is ALBERT's.
 SENTENCE_PIECE_FILES = {"sentencepiece.bpe.model": True, "spiece.model": False}
 
+# KerasHub's tokenizers: class, tokens before and after a text, pattern of words.
+_BYTE_LEVEL = (
+    (keras_hub.models.RobertaTokenizer, ("<s>", "</s>"), ""),
+    (keras_hub.models.OPTTokenizer, ("</s>", "</s>"), ""),
+    (
+        keras_hub.models.Llama3Tokenizer,
+        ("<|begin_of_text|>", "<|end_of_text|>"),
+        LLAMA3_SPLIT,
+    ),
+    (
+        keras_hub.models.SmolLM3Tokenizer,
+        ("", "<|end_of_text|>"),
+        LLAMA3_SPLIT,
+    ),
+    (keras_hub.models.Qwen3Tokenizer, ("", "<|endoftext|>"), QWEN_SPLIT),
+)
+_SENTENCE_PIECE_BPE = (
+    (keras_hub.models.LlamaTokenizer, ("<s>", "</s>")),
+    (keras_hub.models.MistralTokenizer, ("<s>", "</s>")),
+    (keras_hub.models.Gemma3Tokenizer, ("<bos>", "<eos>")),
+)
 
-def huggingface_tokenizer(kind: BackboneKind, preset: str):
+
+def huggingface_tokenizer(kind: BackboneKind, preset: str, config: dict | None = None):
     """The tokenizer of a Hugging Face folder.
+
+    A decoder's reads texts with a token after them, so that there is one to read the
+    whole text from; but where its head has been trained without, it does without.
 
     Args:
         kind: that of the backbone.
         preset: a folder or an `hf://` handle.
+        config: the content of its `config.json`.
 
     Raises:
         InputError: there are no files of a tokenizer.
@@ -45,7 +76,10 @@ def huggingface_tokenizer(kind: BackboneKind, preset: str):
         loader = get_preset_loader(preset)
         return exact_tokenizer(loader.load_tokenizer(kind.tokenizer_class))
     if has_definition:
-        return FastTokenizer(_read(preset, DEFINITION_FILE))
+        tokenizer = FastTokenizer(_read(preset, DEFINITION_FILE))
+        return (
+            _with_end(tokenizer, preset, config or {}) if kind.is_causal else tokenizer
+        )
     if check_file_exists(preset, VOCABULARY_FILE):
         settings = {}
         if check_file_exists(preset, TOKENIZER_CONFIG_FILE):
@@ -60,11 +94,19 @@ def huggingface_tokenizer(kind: BackboneKind, preset: str):
         )
     if check_file_exists(preset, VOCABULARY_AND_MERGES[0]):
         vocabulary, merges = (_read(preset, name) for name in VOCABULARY_AND_MERGES)
-        return _byte_level(json.loads(vocabulary), merges.split("\n"))
+        return _byte_level(json.loads(vocabulary), merges.split("\n"), kind.frame)
+    if check_file_exists(preset, SENTENCE_PIECE_BPE_FILE):
+        proto = Path(get_file(preset, SENTENCE_PIECE_BPE_FILE)).read_bytes()
+        return _sentence_piece_bpe(proto, kind.frame)
     for name, is_xlm_roberta in SENTENCE_PIECE_FILES.items():
         if check_file_exists(preset, name):
             return _unigram(Path(get_file(preset, name)).read_bytes(), is_xlm_roberta)
-    known = (VOCABULARY_FILE, VOCABULARY_AND_MERGES[0], *SENTENCE_PIECE_FILES)
+    known = (
+        VOCABULARY_FILE,
+        VOCABULARY_AND_MERGES[0],
+        SENTENCE_PIECE_BPE_FILE,
+        *SENTENCE_PIECE_FILES,
+    )
     raise InputError(
         f"It has no tokenizer: there is neither {DEFINITION_FILE} nor "
         f"{' nor '.join(known)}."
@@ -88,8 +130,13 @@ def exact_tokenizer(tokenizer):
         return FastTokenizer(
             word_piece_definition(tokenizer.get_vocabulary(), tokenizer.lowercase)
         )
-    if isinstance(tokenizer, keras_hub.models.RobertaTokenizer):
-        return _byte_level(dict(tokenizer.vocabulary), tokenizer.merges)
+    for cls, frame, split in _BYTE_LEVEL:
+        if isinstance(tokenizer, cls):
+            vocabulary = dict(tokenizer.vocabulary)
+            return _byte_level(vocabulary, tokenizer.merges, frame, split)
+    for cls, frame in _SENTENCE_PIECE_BPE:
+        if isinstance(tokenizer, cls):
+            return _sentence_piece_bpe(tokenizer.proto, frame)
     if isinstance(tokenizer, keras_hub.models.XLMRobertaTokenizer):
         return _unigram(tokenizer.proto, is_xlm_roberta=True)
     if isinstance(tokenizer, keras_hub.models.AlbertTokenizer):
@@ -97,12 +144,51 @@ def exact_tokenizer(tokenizer):
     raise InputError(f"Nothing here reads like a {type(tokenizer).__name__}.")
 
 
-def _byte_level(vocabulary: dict[str, int], merges: list[str]) -> FastTokenizer:
+def _byte_level(
+    vocabulary: dict[str, int],
+    merges: list[str],
+    frame: tuple[str, str],
+    split: str = "",
+) -> FastTokenizer:
     merges = [m for m in merges if m and not m.startswith("#version:")]
-    special = ("<pad>", "<unk>", "<mask>")
+    names = [t for t in vocabulary if _is_special(t)]
     return FastTokenizer(
-        byte_level_definition(vocabulary, merges, "<s>", "</s>", special)
+        byte_level_definition(
+            vocabulary, merges, *frame, names, split, normalize=split == QWEN_SPLIT
+        )
     )
+
+
+def _is_special(token: str) -> bool:
+    """Whether no text is meant to give a token, of those that BPE has."""
+    return token in ("<pad>", "<unk>", "<mask>") or (
+        token.startswith("<|") and token.endswith("|>")
+    )
+
+
+def _sentence_piece_bpe(proto: bytes, frame: tuple[str, str]) -> FastTokenizer:
+    return FastTokenizer(sentence_piece_bpe_definition(proto, *frame, ("<pad>",)))
+
+
+def _with_end(tokenizer: FastTokenizer, preset: str, config: dict) -> FastTokenizer:
+    """The same with its model's token for the end of a text."""
+    end = _end_id(tokenizer, preset, config)
+    if end is None or tokenizer.end_ids:
+        return tokenizer
+    frame = {"start_ids": tokenizer.start_ids, "end_ids": (end,)}
+    if is_classifier(config):
+        frame["end_ids"] = ()
+    return FastTokenizer(tokenizer.definition, **frame, blank_id=end)
+
+
+def _end_id(tokenizer: FastTokenizer, preset: str, config: dict) -> int | None:
+    if check_file_exists(preset, TOKENIZER_CONFIG_FILE):
+        token = load_json(preset, TOKENIZER_CONFIG_FILE).get("eos_token")
+        token = token.get("content") if isinstance(token, dict) else token
+        if token in tokenizer.vocabulary:
+            return tokenizer.vocabulary[token]
+    end = config.get("eos_token_id")
+    return end[0] if isinstance(end, list) else end
 
 
 def _unigram(proto: bytes, is_xlm_roberta: bool) -> FastTokenizer:

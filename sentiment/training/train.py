@@ -331,7 +331,7 @@ def _check_kind(config: RunConfig, pretrained):
     if config.training.lm_loss_weight:
         kind.check_causal("--lm_loss_weight")
     if config.training.lora_rank:
-        check_adaptable(pretrained[0])
+        check_adaptable(pretrained[0], config.training.lora_targets)
 
 
 def _class_weight(config: TrainingConfig, splits: Splits) -> list[float] | None:

@@ -9,7 +9,6 @@ import json
 import math
 import types
 
-import jax
 import keras_hub
 import ml_dtypes
 import numpy as np
@@ -21,8 +20,6 @@ from sentiment.config import ModelConfig
 from sentiment.data.packing import RaggedTokens
 from sentiment.errors import InputError
 from sentiment.inference.loading import load_classifier
-from sentiment.models.backbones import kind_of
-from sentiment.models.backbones.segment_layout import SegmentLayout
 from sentiment.models.lora import enable_lora, load_adapter, merge_lora, save_adapter
 from sentiment.models.presets import load_parts, load_pretrained
 from sentiment.models.tokenizer_definitions import word_piece_definition
@@ -30,10 +27,16 @@ from sentiment.training.build import build_classifier
 from sentiment.training.teachers import copy_head, load_kept_head
 from tests.conftest import TOY_TEXTS
 from tests.data.odd_texts import ODD_TEXTS
+from tests.models.huggingface_folders import (
+    POSITIONS,
+    VOCABULARY,
+    definition,
+    packed_hidden_states,
+    random_texts,
+    stock_hidden_states,
+)
 
-VOCABULARY, POSITIONS, WIDTH, INNER, LAYERS, HEADS = 60, 20, 16, 24, 2, 2
-# A text of each length that matters, and some in between.
-LENGTHS = (1, 2, 5, 19, POSITIONS)
+WIDTH, INNER, LAYERS, HEADS = 16, 24, 2, 2
 LABELS = {"0": "bad", "1": "so so", "2": "good"}
 
 
@@ -281,14 +284,6 @@ def probabilities(name, tensors, ids, config):
 # --- Folders
 
 
-def definition():
-    letters = [*"abcdefghijklmnopqrstuvwxyz", *(f"##{c}" for c in "aeiourstnl")]
-    words = ["film", "great", "good", "bad", "!", ".", ",", "##ing"]
-    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *words]
-    assert len(tokens) < VOCABULARY
-    return word_piece_definition(tokens, lowercase=True)
-
-
 def write_folder(folder, name, tensors, **config):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps(settings(name, **config)))
@@ -303,51 +298,6 @@ def without_prefix(name, tensors):
 
 
 CLASSIFIER = {"architectures": ["AnyForSequenceClassification"], "id2label": LABELS}
-
-
-def packed_hidden_states(backbone, texts):
-    """Hidden states of texts that share rows with others and with padding."""
-    kind = kind_of(backbone)
-    layers = kind.packed_layers(backbone)
-    width = max(map(len, texts)) + 3
-    rows = [[i] for i in range(len(texts))] + [list(range(len(texts)))]
-    width = max(width, sum(map(len, texts)) + 2)
-    token_ids = np.full((len(rows), width), 7, np.int32)
-    lengths = np.zeros((len(rows), len(texts) + 1), np.int32)
-    for row, members in enumerate(rows):
-        ids = np.concatenate([texts[i] for i in members])
-        token_ids[row, : len(ids)] = ids
-        lengths[row, : len(members)] = [len(texts[i]) for i in members]
-
-    @jax.jit
-    def run(token_ids, lengths):
-        segment_ids, positions = SegmentLayout()(token_ids, lengths)
-        embeddings = kind.embed(backbone, token_ids, positions)
-        return layers(embeddings, segment_ids, lengths)
-
-    states = np.asarray(run(token_ids, lengths))
-    ends = np.cumsum(lengths[-1])
-    for i, text in enumerate(texts):
-        yield states[i, : len(text)]
-        yield states[-1, ends[i] - len(text) : ends[i]]
-
-
-def stock_hidden_states(backbone, text):
-    """What KerasHub computes of one text, with padding after it."""
-    names = list(backbone.input)
-    length = backbone.max_sequence_length
-    inputs = {name: np.zeros((1, length), np.int32) for name in names}
-    inputs["token_ids"][0, : len(text)] = text
-    inputs["padding_mask"][0, : len(text)] = 1
-    outputs = backbone(inputs)
-    if isinstance(outputs, dict):
-        outputs = outputs["sequence_output"]
-    return np.asarray(outputs)[0, : len(text)]
-
-
-def random_texts():
-    rng = np.random.default_rng(1)
-    return [rng.integers(5, VOCABULARY, n) for n in LENGTHS]
 
 
 # --- Against NumPy

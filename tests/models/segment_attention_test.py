@@ -44,6 +44,28 @@ def test_each_token_attends_to_its_segment_up_to_itself(tensors, chunk_length):
                 )
 
 
+@pytest.mark.parametrize("window", [1, 2, 4, 100])
+@pytest.mark.parametrize("chunk_length", [None, 3])
+def test_a_window_hides_what_is_further_back(tensors, chunk_length, window):
+    def attend(*x):
+        return segment_attention(*x, SEGMENT_IDS, True, chunk_length, window=window)
+
+    found = np.asarray(jax.jit(attend)(*tensors))
+    ends = segment_query_attention(
+        tensors[0][:, [2, 4, 5, 7]], *tensors[1:], SEGMENT_IDS, window=window
+    )
+    for row in range(2):
+        for token, first in enumerate(starts(row)):
+            first = max(first, token - window + 1)
+            for head in range(HEADS):
+                expected = by_hand(*tensors, row, head, token, first)
+                np.testing.assert_allclose(
+                    found[row, token, head], expected, rtol=1e-5, atol=1e-6
+                )
+    for slot, token in enumerate([2, 4, 5]):  # the ends of row 0
+        np.testing.assert_allclose(ends[0, slot], found[0, token], rtol=1e-5, atol=1e-6)
+
+
 def test_segment_ends_attend_to_their_whole_segment(tensors):
     ends = {(0, 0): 2, (0, 1): 4, (0, 2): 5, (1, 0): 7}
     query = np.zeros((2, 4, HEADS, HEAD_DIM), np.float32)

@@ -82,10 +82,9 @@ def train_proto():
         sentencepiece.SentencePieceTrainer.train(
             sentence_iterator=iter(TOY_TEXTS * 5),
             model_writer=stream,
-            vocab_size=90,
-            hard_vocab_limit=False,
             minloglevel=2,
-            **settings,
+            hard_vocab_limit=settings.get("model_type") == "bpe",
+            **{"vocab_size": 90, **settings},
         )
         return stream.getvalue()
 
@@ -142,7 +141,8 @@ def test_a_damaged_proto_is_refused(tmp_path, content, message):
 
 
 def test_a_proto_of_another_kind_is_refused(tmp_path, train_proto):
-    (tmp_path / "spiece.model").write_bytes(train_proto(model_type="bpe"))
+    proto = train_proto(model_type="bpe", vocab_size=60)
+    (tmp_path / "spiece.model").write_bytes(proto)
     with pytest.raises(InputError, match="no unigram model"):
         huggingface_tokenizer(KINDS["albert"], str(tmp_path))
 
@@ -166,3 +166,118 @@ def test_gpt2s_vocabulary_is_found_in_a_tokenizer_json(
 def test_a_tokenizer_that_nothing_reads_like_is_named():
     with pytest.raises(InputError, match="reads like a ByteTokenizer"):
         exact_tokenizer(keras_hub.tokenizers.ByteTokenizer())
+
+
+# --- Decoders
+
+
+def test_opts_files_have_gpt2s_split_and_one_token_on_both_sides(
+    tmp_path, vocabulary, tokenizer
+):
+    tokens, merges = byte_level(vocabulary)
+    (tmp_path / "vocab.json").write_text(json.dumps(tokens))
+    (tmp_path / "merges.txt").write_text("\n".join(["#version: 0.2", *merges, ""]))
+    kerashub = keras_hub.models.OPTTokenizer(vocabulary=tokens, merges=merges)
+    expected = [[i + 5 for i in ids] for ids in tokenizer.encode_batch(TOY_TEXTS)]
+    for one in (
+        exact_tokenizer(kerashub),
+        huggingface_tokenizer(KINDS["opt"], str(tmp_path)),
+    ):
+        assert one.encode_batch(TOY_TEXTS) == expected
+        assert (one.start_ids, one.end_ids) == ((2,), (2,))
+
+
+SPECIAL_OF_DECODERS = [
+    "<|begin_of_text|>",
+    "<|end_of_text|>",
+    "<|eot_id|>",
+    "<|start_header_id|>",
+    "<|end_header_id|>",
+    "<|endoftext|>",
+    "<|im_end|>",
+    "<think>",
+    "</think>",
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "frame", "digits", "joins_accents"),
+    [
+        ("Llama3", ("<|begin_of_text|>", "<|end_of_text|>"), "123", False),
+        ("SmolLM3", (None, "<|end_of_text|>"), "123", False),
+        ("Qwen3", (None, "<|endoftext|>"), "1", True),
+    ],
+)
+def test_words_are_split_as_each_decoder_does(
+    vocabulary, name, frame, digits, joins_accents
+):
+    tokens, _ = vocabulary
+    letters = [token for token in tokens if len(token) == 1]
+    words = ["12", "123", "1234", "\u0120a", "ab", "\u0120ab", "!!", "\u010a\u010a"]
+    listed = [*letters, *words, *SPECIAL_OF_DECODERS]
+    vocabulary = {token: i for i, token in enumerate(dict.fromkeys(listed))}
+    merges = ["1 2", "12 3", "123 4", "\u0120 a", "a b", "\u0120a b", "! !"]
+    merges += ["\u010a \u010a"]
+    theirs = getattr(keras_hub.models, f"{name}Tokenizer")(vocabulary, merges)
+    ours = exact_tokenizer(theirs)
+    ids = [(vocabulary[t],) if t else () for t in frame]
+    assert [ours.start_ids, ours.end_ids] == ids
+
+    def split(text):
+        return [ours.id_to_token(i) for i in ours.encode_batch([text])[0]]
+
+    assert split("1234")[0] == digits
+    assert split("ab ab!!\n\n") == ["ab", "\u0120ab", "!!", "\u010a\u010a"]
+    assert "<|im_end|>" not in split("a <|im_end|> b")
+    assert (split("e\u0301") == split("\u00e9")) == joins_accents
+
+
+@pytest.mark.parametrize("dummy", [True, False])
+def test_pieces_of_a_byte_pair_encoding_are_sentencepieces(
+    tmp_path, train_proto, dummy
+):
+    proto = train_proto(
+        model_type="bpe",
+        vocab_size=360,
+        byte_fallback=True,
+        add_dummy_prefix=dummy,
+        remove_extra_whitespaces=False,
+        normalization_rule_name="identity",
+        user_defined_symbols=[] if dummy else ["<img>", "\u2581\u2581"],
+        control_symbols=["<bos>", "<eos>", "<pad>"],
+        unk_id=0,
+    )
+    processor = sentencepiece.SentencePieceProcessor(model_proto=proto)
+    (tmp_path / "tokenizer.model").write_bytes(proto)
+    texts = [*filter(None, TOY_TEXTS), "two  spaces", "na\u00efve \U0001f600"]
+    texts += ["a <s> b </s>", " lead", "an <img>."]
+    expected = processor.encode(texts)
+    gemma = keras_hub.models.Gemma3Tokenizer(proto, has_vision_tokens=False)
+    mistral = keras_hub.models.MistralTokenizer(proto)
+    llama = keras_hub.models.LlamaTokenizer(proto)
+    frames = {
+        "gemma": (exact_tokenizer(gemma), ("<bos>", "<eos>")),
+        "mistral": (exact_tokenizer(mistral), ("<s>", "</s>")),
+        "llama": (exact_tokenizer(llama), ("<s>", "</s>")),
+        "folder": (
+            huggingface_tokenizer(KINDS["gemma3"], str(tmp_path)),
+            ("<bos>", "<eos>"),
+        ),
+    }
+    for one, frame in frames.values():
+        assert one.encode_batch(texts) == expected
+        assert one.decode_batch(expected) == processor.decode(expected)
+        start, end = (one.token_to_id(token) for token in frame)
+        assert (one.start_ids, one.end_ids) == ((start,), (end,))
+
+
+def test_pieces_that_would_be_split_otherwise_are_refused(train_proto):
+    proto = train_proto(model_type="bpe", vocab_size=60, user_defined_symbols=["<img>"])
+    with pytest.raises(InputError, match="never split, like '<img>'"):
+        exact_tokenizer(keras_hub.models.LlamaTokenizer(proto))
+
+
+def test_a_unigram_model_is_no_byte_pair_encoding(tmp_path, train_proto):
+    (tmp_path / "tokenizer.model").write_bytes(train_proto())
+    with pytest.raises(InputError, match="no byte-pair encoding"):
+        huggingface_tokenizer(KINDS["mistral"], str(tmp_path))

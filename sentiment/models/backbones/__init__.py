@@ -23,6 +23,12 @@ KINDS: dict[str, BackboneKind] = {
         "distil_bert",
         "albert",
         "electra",
+        "opt",
+        "llama",
+        "mistral",
+        "qwen3",
+        "smollm3",
+        "gemma3",
     )
 }
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from types import ModuleType
 
 import keras
+from keras import ops
 
 from sentiment.config import BackboneConfig
 from sentiment.errors import InputError
@@ -49,6 +50,7 @@ class BackboneKind(abc.ABC):
         masked_head: the weights of Hugging Face's masked language models: names of a
             dense layer, a norm and a bias for each token; `None`: unknown.
         default_pooling: what `--pooling=auto` stands for.
+        frame: tokens before and after a text, where its tokenizer comes without any.
         is_causal: whether a token sees only itself and what comes before it, as a
             language model must.
         objective: how its language models learn: `causal`, to predict the next token,
@@ -67,6 +69,7 @@ class BackboneKind(abc.ABC):
     sequence_head: SequenceHead | None = None
     masked_head: tuple[str, str, str] | None = None
     default_pooling: str = "last"
+    frame: tuple[str, str] = ("<s>", "</s>")
     is_causal: bool = True
     is_adaptable: bool = False
     objective: str = "causal"
@@ -108,6 +111,14 @@ class BackboneKind(abc.ABC):
     def lora_layers(self, block) -> dict[str, keras.layers.Layer]:
         """Layers of a block that take an adapter, by names of `LORA_TARGETS`."""
         return {}
+
+    def known_arguments(self, arguments: dict) -> dict:
+        """Those of a preset's arguments that `backbone_class` takes."""
+        return arguments
+
+    def adopt(self, backbone):
+        """A backbone to work with, of one that KerasHub has loaded."""
+        return backbone
 
     def huggingface_arguments(self, config: dict) -> tuple[type, dict]:
         """The class that computes as a Hugging Face config says, and its arguments.
@@ -164,14 +175,34 @@ class BackboneKind(abc.ABC):
     def save_language_model(self, backbone, tokenizer, folder: str):
         """Saves a preset of a language model, without its cleaning.
 
-        A kind with an objective must say how; others are refused here.
-
         Args:
             backbone: one of this kind.
             tokenizer: its tokenizer.
             folder: path; made if missing.
+
+        Raises:
+            InputError: the kind has no objective.
         """
-        raise InputError(f"A {self.backbone_class.__name__} is no language model.")
+        if not self.objective:
+            raise InputError(f"A {self.backbone_class.__name__} is no language model.")
+        backbone.save_to_preset(folder)
+        tokenizer.save_to_preset(folder)
+
+    def language_head(self, backbone):
+        """What scores the next token, float (vocabulary_size, hidden_dim)."""
+        return ops.convert_to_tensor(backbone.token_embedding.embeddings)
+
+    def kept_arguments(self, backbone, kept: list[int]) -> dict:
+        """Arguments of a backbone with some of the layers of another.
+
+        Args:
+            backbone: the other.
+            kept: numbers of the layers, rising.
+
+        Raises:
+            InputError: there can be none.
+        """
+        return {"num_layers": len(kept)}
 
     def block_number(self, path: str) -> int | None:
         """Which block, from 0, a variable belongs to; `None` for none.

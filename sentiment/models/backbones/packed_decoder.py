@@ -12,7 +12,8 @@ class PackedDecoder(PackedTransformer):
     is_causal = True
 
     def enter(self, embeddings, drop):
-        return drop(self.backbone.embeddings_dropout, embeddings)
+        layer = getattr(self.backbone, "embeddings_dropout", None)  # OPT has none.
+        return embeddings if layer is None else drop(layer, embeddings)
 
     def leave(self, x):
         return self.backbone.layer_norm(x)

@@ -7,7 +7,10 @@ import jax.numpy as jnp
 import keras
 
 from sentiment.models.backbones.packed_layers import PackedLayers
-from sentiment.models.backbones.segment_layout import segment_attention_mask
+from sentiment.models.backbones.segment_layout import (
+    segment_attention_mask,
+    segment_positions,
+)
 from sentiment.models.hash_dropout import hash_dropout
 from sentiment.models.pooling import pool_first, pool_last
 from sentiment.models.segment_attention import (
@@ -27,7 +30,8 @@ class PackedTransformer(PackedLayers):
     With every fast path of `speed` switched off, blocks are called as they are.
 
     Where only first or last states are read, the last block is computed there alone.
-    See `PackedLayers` for the arguments.
+    See `PackedLayers` for the arguments. Blocks of another make override `project`,
+    `weights_dropout` and `feed_forward`.
     """
 
     is_causal: bool
@@ -56,6 +60,40 @@ class PackedTransformer(PackedLayers):
     def call_stock_block(self, block, x, mask, training):
         """Calls a block as it is, with a bool mask (batch, row_length, row_length)."""
         raise NotImplementedError
+
+    def project(self, block, x, positions):
+        """Query, key and value, float (batch, tokens, heads, head_dim).
+
+        Args:
+            block: one of the backbone's.
+            x: float (batch, tokens, hidden_dim), what the block reads.
+            positions: int (batch, tokens), 0 at the start of each segment.
+        """
+        attention = block._self_attention_layer
+        if block.normalize_first:
+            x = block._self_attention_layer_norm(x)
+        query = attention.query_dense(x) * attention._inverse_sqrt_key_dim
+        return query, attention.key_dense(x), attention.value_dense(x)
+
+    def window(self, block) -> int | None:
+        """Tokens that one sees at most, itself and those before it; `None`: all."""
+        return None
+
+    def weights_dropout(self, block, weights, drop):
+        """What dropout makes of the weights of attention."""
+        return drop(block._self_attention_layer._dropout_layer, weights)
+
+    def feed_forward(self, block, x, attended, drop):
+        """What a block makes of what it has read and of what attention gave."""
+        attended = block._self_attention_layer.output_dense(attended)
+        x = x + drop(block._self_attention_dropout, attended)
+        if not block.normalize_first:
+            x = block._self_attention_layer_norm(x)
+        inner = block._feedforward_layer_norm(x) if block.normalize_first else x
+        inner = block._feedforward_intermediate_dense(inner)
+        inner = block._feedforward_output_dense(inner)
+        x = x + drop(block._feedforward_dropout, inner)
+        return x if block.normalize_first else block._feedforward_layer_norm(x)
 
     def call(self, embeddings, segment_ids, segment_lengths, training=False):
         speed, blocks = self.speed, self.blocks()
@@ -97,49 +135,34 @@ class PackedTransformer(PackedLayers):
         return lambda layer, x: hash_dropout(x, layer.rate, seed, next(site))
 
     def _block(self, block, x, segment_ids, drop):
-        """A block, as `TransformerEncoder.call` or `TransformerDecoder.call` has it."""
+        """A block, as its own `call` has it."""
         attended = segment_attention(
-            *_project(block, x),
+            *self.project(block, x, segment_positions(segment_ids)),
             segment_ids,
             self.is_causal,
             CHUNK_LENGTH if self.speed.chunked_attention else None,
-            _weights_dropout(block, drop),
+            lambda weights: self.weights_dropout(block, weights, drop),
+            self.window(block),
         )
-        return _feed_forward(block, x, attended, drop)
+        return self.feed_forward(block, x, attended, drop)
 
     def _read_block(self, block, x, segment_ids, drop, segment_lengths):
         """The same, computed at the token alone that is read of each segment."""
-        _, key, value = _project(block, x)
-        read = {"first": pool_first, "last": pool_last}[self.reads](x, segment_lengths)
-        query, _, _ = _project(block, read)
+        positions = segment_positions(segment_ids)
+        _, key, value = self.project(block, x, positions)
+        pool = {"first": pool_first, "last": pool_last}[self.reads]
+        read = pool(x, segment_lengths)
+        place = pool(positions[:, :, None], segment_lengths)[:, :, 0]
+        query, _, _ = self.project(block, read, place)
         attended = segment_query_attention(
-            query, key, value, segment_ids, _weights_dropout(block, drop)
+            query,
+            key,
+            value,
+            segment_ids,
+            lambda weights: self.weights_dropout(block, weights, drop),
+            self.window(block),
         )
-        states = _feed_forward(block, read, attended, drop)
+        states = self.feed_forward(block, read, attended, drop)
         # Back to where the tokens were; every token reads its segment's state.
         slot = jnp.clip(segment_ids - 1, 0, segment_lengths.shape[1] - 1)
         return jnp.take_along_axis(states, slot[:, :, None], axis=1)
-
-
-def _project(block, x):
-    attention = block._self_attention_layer
-    if block.normalize_first:
-        x = block._self_attention_layer_norm(x)
-    query = attention.query_dense(x) * attention._inverse_sqrt_key_dim
-    return query, attention.key_dense(x), attention.value_dense(x)
-
-
-def _weights_dropout(block, drop):
-    return lambda weights: drop(block._self_attention_layer._dropout_layer, weights)
-
-
-def _feed_forward(block, x, attended, drop):
-    attended = block._self_attention_layer.output_dense(attended)
-    x = x + drop(block._self_attention_dropout, attended)
-    if not block.normalize_first:
-        x = block._self_attention_layer_norm(x)
-    inner = block._feedforward_layer_norm(x) if block.normalize_first else x
-    inner = block._feedforward_intermediate_dense(inner)
-    inner = block._feedforward_output_dense(inner)
-    x = x + drop(block._feedforward_dropout, inner)
-    return x if block.normalize_first else block._feedforward_layer_norm(x)

@@ -6,6 +6,8 @@ with these two (see `PackedDecoder`) reads several reviews per row, shares every
 and leaves the backbone as it is.
 """
 
+import jax
+import jax.numpy as jnp
 import keras
 from keras import ops
 
@@ -40,6 +42,25 @@ class SegmentLayout(keras.layers.Layer):
         segment_ids = ops.where(is_token, num_ended + 1, 0)
         positions = ops.where(is_token, index[None, :] - starts, 0)
         return segment_ids, positions
+
+
+def segment_positions(segment_ids):
+    """Places of tokens in their segments; padding counts as one segment more.
+
+    Example, segment_ids [1, 1, 2, 0, 0]: positions [0, 1, 0, 0, 1].
+
+    Args:
+        segment_ids: int (batch, row_length).
+
+    Returns:
+        int32, like `segment_ids`.
+    """
+    index = jnp.broadcast_to(
+        jnp.arange(segment_ids.shape[1], dtype=jnp.int32), segment_ids.shape
+    )
+    before = jnp.pad(segment_ids[:, :-1], ((0, 0), (1, 0)), constant_values=-1)
+    starts = jnp.where(segment_ids != before, index, 0)
+    return index - jax.lax.cummax(starts, axis=1)
 
 
 def segment_attention_mask(segment_ids):

@@ -33,6 +33,12 @@ def fresh_sizes(config: BackboneConfig) -> dict:
     }
 
 
+def embed_jointly(layer, token_ids, positions):
+    """Tokens plus positions of a `keras_hub.layers.TokenAndPositionEmbedding`."""
+    tokens = layer.token_embedding(token_ids)
+    return tokens + layer.position_embedding(tokens, positions=positions)
+
+
 class TransformerKind(BackboneKind):
     """Blocks are `keras_hub.layers.TransformerDecoder` or `TransformerEncoder`."""
 
@@ -97,11 +103,6 @@ class EncoderKind(TransformerKind):
     def packed_layers(self, backbone):
         return PackedEncoder(backbone, name="encoder")
 
-    def save_language_model(self, backbone, tokenizer, folder):
-        """A preset of the backbone; the head is for learning alone."""
-        backbone.save_to_preset(folder)
-        tokenizer.save_to_preset(folder)
-
     def huggingface_arguments(self, config):
         """Refuses what `backbone_class` does not compute."""
         name = config.get("hidden_act", config.get("activation", "gelu"))
@@ -137,9 +138,7 @@ class JointEmbeddingKind(EncoderKind):
     """Encoders whose tokens and positions are embedded by one layer."""
 
     def embed(self, backbone, token_ids, positions):
-        embedding = backbone.embeddings
-        tokens = embedding.token_embedding(token_ids)
-        return tokens + embedding.position_embedding(tokens, positions=positions)
+        return embed_jointly(backbone.embeddings, token_ids, positions)
 
 
 def with_any_activation(base: type) -> type:

@@ -34,7 +34,7 @@ def with_fewer_layers(backbone, num_layers: int):
         num_layers: int, how many are kept.
 
     Raises:
-        InputError: it has fewer.
+        InputError: it has fewer, or no other number of them makes sense.
     """
     if not 1 <= num_layers <= backbone.num_layers:
         raise InputError(
@@ -50,4 +50,5 @@ def with_fewer_layers(backbone, num_layers: int):
         if layer in places:
             old, new = (f"{kind.block_name}{i}/" for i in (layer, places[layer]))
             weights[variable.path.replace(old, new, 1)] = variable.value
-    return with_weights(backbone, weights, num_layers=num_layers)
+    sizes = kind.kept_arguments(backbone, kept.tolist())
+    return with_weights(backbone, weights, **sizes)

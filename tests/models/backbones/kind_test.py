@@ -482,7 +482,9 @@ def test_rates_fall_layer_by_layer_down_to_the_embeddings(kind, classifier):
         number += backbone.num_layers - len(blocks)  # A shared one counts as highest.
         expected |= {v.path: number + 1 for v in block.trainable_variables}
         below -= {v.path for v in block.trainable_variables}
-    above = ("layer_norm/", "pooled_dense/")  # GPT-2's last norm, BERT's pooler
+    # The last norm of decoders, by name, and BERT's pooler.
+    above = ("layer_norm/", "sequence_output_layernorm/", "final_normalization/")
+    above += ("pooled_dense/",)
     expected |= {path: 0 for path in below if not path.startswith(above)}
     config = TrainingConfig(
         optimizer="sgd",

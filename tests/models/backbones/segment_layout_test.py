@@ -5,6 +5,7 @@ import numpy as np
 from sentiment.models.backbones.segment_layout import (
     SegmentLayout,
     segment_attention_mask,
+    segment_positions,
 )
 
 LENGTHS = np.array([[3, 2, 0]], np.int32)
@@ -32,6 +33,13 @@ def test_layout_is_as_drawn_in_its_docstring():
     assert "lengths [3, 2, 0] in a row of 6" in documented
     assert f"segment_ids  {drawing(segment_ids[0])} " in documented
     assert f"positions    {drawing(positions[0])} " in documented
+
+
+def test_positions_start_in_each_segment_and_in_padding():
+    found = segment_positions(np.array([[1, 1, 2, 0, 0], [1, 2, 2, 2, 2]]))
+    np.testing.assert_array_equal(found, [[0, 1, 0, 0, 1], [0, 0, 1, 2, 3]])
+    documented = inspect.getdoc(segment_positions)
+    assert f"[1, 1, 2, 0, 0]: positions {found[0].tolist()}" in documented
 
 
 def test_mask_is_as_drawn_in_its_docstring():

@@ -1,0 +1,65 @@
+"""What tests of folders in Hugging Face's format have in common."""
+
+import jax
+import numpy as np
+
+from sentiment.models.backbones import kind_of
+from sentiment.models.backbones.segment_layout import SegmentLayout
+from sentiment.models.tokenizer_definitions import word_piece_definition
+
+VOCABULARY, POSITIONS = 60, 20
+# A text of each length that matters, and some in between.
+LENGTHS = (1, 2, 5, 19, POSITIONS)
+
+
+def definition():
+    letters = [*"abcdefghijklmnopqrstuvwxyz", *(f"##{c}" for c in "aeiourstnl")]
+    words = ["film", "great", "good", "bad", "!", ".", ",", "##ing"]
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *words]
+    assert len(tokens) < VOCABULARY
+    return word_piece_definition(tokens, lowercase=True)
+
+
+def packed_hidden_states(backbone, texts):
+    """Hidden states of texts that share rows with others and with padding."""
+    kind = kind_of(backbone)
+    layers = kind.packed_layers(backbone)
+    width = max(map(len, texts)) + 3
+    rows = [[i] for i in range(len(texts))] + [list(range(len(texts)))]
+    width = max(width, sum(map(len, texts)) + 2)
+    token_ids = np.full((len(rows), width), 7, np.int32)
+    lengths = np.zeros((len(rows), len(texts) + 1), np.int32)
+    for row, members in enumerate(rows):
+        ids = np.concatenate([texts[i] for i in members])
+        token_ids[row, : len(ids)] = ids
+        lengths[row, : len(members)] = [len(texts[i]) for i in members]
+
+    @jax.jit
+    def run(token_ids, lengths):
+        segment_ids, positions = SegmentLayout()(token_ids, lengths)
+        embeddings = kind.embed(backbone, token_ids, positions)
+        return layers(embeddings, segment_ids, lengths)
+
+    states = np.asarray(run(token_ids, lengths))
+    ends = np.cumsum(lengths[-1])
+    for i, text in enumerate(texts):
+        yield states[i, : len(text)]
+        yield states[-1, ends[i] - len(text) : ends[i]]
+
+
+def stock_hidden_states(backbone, text):
+    """What KerasHub computes of one text, with padding after it."""
+    names = list(backbone.input)
+    length = POSITIONS
+    inputs = {name: np.zeros((1, length), np.int32) for name in names}
+    inputs["token_ids"][0, : len(text)] = text
+    inputs["padding_mask"][0, : len(text)] = 1
+    outputs = backbone(inputs)
+    if isinstance(outputs, dict):
+        outputs = outputs["sequence_output"]
+    return np.asarray(outputs)[0, : len(text)]
+
+
+def random_texts():
+    rng = np.random.default_rng(1)
+    return [rng.integers(5, VOCABULARY, n) for n in LENGTHS]
