@@ -14,7 +14,7 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 
 from absl import app, flags
 
-from benchmarks.workload import make_preprocessor
+from benchmarks.models import MODELS
 from sentiment.config import DataConfig
 from sentiment.data.datasets import open_source
 from sentiment.data.pipeline import BatchPlan, batches, encode_examples
@@ -32,7 +32,7 @@ def main(_):
     """Times tokenizing, planning and batching on the training split."""
     config = DataConfig(dataset=FLAGS.dataset, tfds_data_dir=FLAGS.tfds_data_dir)
     examples = open_source(config).read("train")
-    preprocessor = make_preprocessor(FLAGS.tokenizer, FLAGS.sequence_length)
+    preprocessor = MODELS["gpt2"].preprocessor(FLAGS.tokenizer, FLAGS.sequence_length)
     with tempfile.TemporaryDirectory() as cache_dir:
         for place in ("first time", "from the cache"):
             started = time.perf_counter()

@@ -122,7 +122,7 @@ def _draw(measured: list[dict], path: Path, about: dict):
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_title(f"{result['task']}, {result['mode']}", loc="left", fontsize=10)
     panels[-1].set_xlabel(
-        f"real tokens per second, GPT-2 {about['size']}, {about['device']}, "
-        f"{about['dtype']}"
+        f"real tokens per second, {about['backbone']} {about['size']}, "
+        f"{about['device']}, {about['dtype']}"
     )
     figure.savefig(path, dpi=150)

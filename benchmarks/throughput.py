@@ -3,8 +3,9 @@
 python benchmarks/throughput.py --tfds_data_dir=../shared/tfds \
     --tokenizer=../shared/gpt2
 
-GPT-2 small with random weights, training and prediction. Every contender runs in
-a process of its own; they take turns, so that a busy machine slows all alike.
+GPT-2 small with random weights, training and prediction; `--backbone=minilm` measures
+an encoder of all-MiniLM-L6-v2's shape. Every contender runs in a process of its own;
+they take turns, so that a busy machine slows all alike.
 Peers come from requirements-bench.txt; without them our side still runs.
 """
 
@@ -23,13 +24,17 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 from absl import app, flags
 
 from benchmarks import report
+from benchmarks.models import MODELS
 from benchmarks.worker import CONTENDERS, OURS, PEAK, environment
-from benchmarks.workload import SIZES, TASKS, load_workload
+from benchmarks.workload import TASKS, load_workload
 from sentiment.errors import InputError
 
 ROOT = Path(__file__).resolve().parent.parent
 FLAGS = flags.FLAGS
-flags.DEFINE_multi_enum("task", list(TASKS), list(TASKS), "What is computed.")
+flags.DEFINE_enum("backbone", "gpt2", list(MODELS), "Whose model.")
+flags.DEFINE_multi_enum(
+    "task", None, list(TASKS), "What is computed; by default what fits the backbone."
+)
 flags.DEFINE_multi_enum(
     "mode", ["train", "predict"], ["train", "predict"], "Which way."
 )
@@ -41,10 +46,10 @@ flags.DEFINE_multi_enum(
 )
 flags.DEFINE_enum("device", "cpu", ["cpu", "gpu"], "Where.")
 flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "Precision.")
-flags.DEFINE_enum("size", "small", list(SIZES), "GPT-2 small, or a tiny one to try.")
+flags.DEFINE_enum("size", "small", ["small", "tiny"], "Real, or a tiny one to try.")
 flags.DEFINE_integer("rounds", 5, "Turns of each contender.", lower_bound=1)
 flags.DEFINE_string("tfds_data_dir", "", "Folder of the TFDS data.")
-flags.DEFINE_string("tokenizer", "", "Folder with GPT-2's vocab.json and merges.txt.")
+flags.DEFINE_string("tokenizer", "", "Folder with the backbone's tokenizer.")
 flags.DEFINE_string("cache_dir", "", "Folder that keeps token ids; empty: none.")
 flags.DEFINE_string(
     "output", str(ROOT / "runs" / "throughput"), "Folder for JSON, table and chart."
@@ -204,10 +209,15 @@ def speeds(turns: dict[str, list[dict] | None]) -> dict[str, float]:
 def main(_):
     """Measures everything and writes the report."""
     output = Path(FLAGS.output)
-    about = {"device": FLAGS.device, "dtype": FLAGS.dtype, "size": FLAGS.size}
+    about = {
+        "device": FLAGS.device,
+        "dtype": FLAGS.dtype,
+        "size": FLAGS.size,
+        "backbone": FLAGS.backbone,
+    }
     measured = []
     with tempfile.TemporaryDirectory() as folder:
-        for task in FLAGS.task:
+        for task in FLAGS.task or MODELS[FLAGS.backbone].tasks:
             path = str(Path(folder) / f"{task}.npz")
             save_workload(task, path)
             for mode in FLAGS.mode:
@@ -227,6 +237,7 @@ def save_workload(task: str, path: str):
     try:
         workload = load_workload(
             about,
+            FLAGS.backbone,
             FLAGS.size,
             FLAGS.tfds_data_dir,
             os.path.abspath(FLAGS.tokenizer),

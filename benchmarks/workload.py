@@ -7,15 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from sentiment.config import DataConfig, ModelConfig
+from benchmarks.models import MODELS, Model
+from sentiment.config import BackboneConfig, DataConfig
 from sentiment.data.datasets import open_source
 from sentiment.data.packing import RaggedTokens
 from sentiment.data.pipeline import encode_examples
-from sentiment.data.vocabulary import read_vocabulary
-from sentiment.models.gpt2_text_classifier_preprocessor import (
-    GPT2TextClassifierPreprocessor,
-)
-from sentiment.models.gpt2_tokenizer import ByteLevelGPT2Tokenizer
 
 NUM_CLASSES = 2
 
@@ -54,26 +50,10 @@ class Task:
 GPU_SCALE = 4
 TASKS = {
     # Enough reviews in a round of prediction that rows fill up as in a real file.
+    "imdb256": Task("imdb_reviews", 256, 64, 1, 512, (2, 4, 8, 16, 32)),
     "imdb512": Task("imdb_reviews", 512, 16, 1, 192, (1, 2, 4)),
     "imdb1024": Task("imdb_reviews", 1024, 16, 1, 96, (1, 2, 4)),
     "sst2": Task("glue/sst2", 64, 128, 1, 512, (4, 8, 16, 32)),
-}
-# GPT-2 small, and one for trying the benchmark out.
-SIZES = {
-    "small": ModelConfig(
-        num_layers=12,
-        num_heads=12,
-        hidden_dim=768,
-        intermediate_dim=3072,
-        max_positions=1024,
-    ),
-    "tiny": ModelConfig(
-        num_layers=2,
-        num_heads=2,
-        hidden_dim=32,
-        intermediate_dim=128,
-        max_positions=1024,
-    ),
 }
 
 
@@ -83,36 +63,44 @@ class Workload:
 
     Attributes:
         task: what is measured.
-        size: key of `SIZES`.
-        tokenizer: folder with GPT-2's vocabulary.
+        backbone: key of `MODELS`.
+        size: key of its sizes.
+        tokenizer: folder with its tokenizer.
         tokens: start token, the review's tokens, end token, for each.
         labels: int32 (N,).
     """
 
     task: Task
+    backbone: str
     size: str
     tokenizer: str
     tokens: RaggedTokens
     labels: np.ndarray
 
     @property
-    def model(self) -> ModelConfig:
+    def model(self) -> Model:
+        """What is built."""
+        return MODELS[self.backbone]
+
+    @property
+    def sizes(self) -> BackboneConfig:
         """The sizes of the model."""
-        return SIZES[self.size]
+        return self.model.sizes[self.size]
 
     def flops(self, lengths: np.ndarray, training: bool) -> float:
         """FLOPs of the model on real tokens; see `review_flops`."""
         forward = review_flops(
             lengths,
-            self.model.num_layers,
-            self.model.hidden_dim,
-            self.model.intermediate_dim,
+            self.sizes.num_layers,
+            self.sizes.hidden_dim,
+            self.sizes.intermediate_dim,
+            self.model.about.is_causal,
         ).sum()
         return float(forward) * (3 if training else 1)
 
-    def preprocessor(self) -> GPT2TextClassifierPreprocessor:
+    def preprocessor(self):
         """The preprocessor that made the tokens."""
-        return make_preprocessor(self.tokenizer, self.task.sequence_length)
+        return self.model.preprocessor(self.tokenizer, self.task.sequence_length)
 
     def save(self, path: Path):
         """Writes the workload to one file, for the workers."""
@@ -122,7 +110,12 @@ class Workload:
             offsets=self.tokens.offsets,
             labels=self.labels,
             about=json.dumps(
-                [dataclasses.asdict(self.task), self.size, self.tokenizer]
+                [
+                    dataclasses.asdict(self.task),
+                    self.backbone,
+                    self.size,
+                    self.tokenizer,
+                ]
             ),
         )
 
@@ -130,48 +123,51 @@ class Workload:
     def load(cls, path: Path) -> "Workload":
         """Reads what `save` wrote."""
         with np.load(path) as file:
-            task, size, tokenizer = json.loads(str(file["about"]))
+            task, *about = json.loads(str(file["about"]))
             tokens = RaggedTokens(file["flat"], file["offsets"])
-            return cls(Task(**task), size, tokenizer, tokens, file["labels"])
+            return cls(Task(**task), *about, tokens, file["labels"])
 
 
 def review_flops(
-    lengths: np.ndarray, num_layers: int, hidden_dim: int, intermediate_dim: int
+    lengths: np.ndarray,
+    num_layers: int,
+    hidden_dim: int,
+    intermediate_dim: int,
+    is_causal: bool,
 ) -> np.ndarray:
     """FLOPs of one forward pass for each review, a product and a sum being two.
 
-    Embedding look-ups are free, each token attends to its own review up to
-    itself, nothing is counted for padding, for the softmax or the norms.
+    Embedding look-ups are free, each token attends to its own review (a causal one up
+    to itself), nothing is counted for padding, for the softmax or the norms.
 
     Args:
         lengths: int (N,), tokens of each review.
-        num_layers: decoder blocks.
-        hidden_dim: of the decoder.
-        intermediate_dim: of its feed-forward layers.
+        num_layers: blocks.
+        hidden_dim: their width.
+        intermediate_dim: of their feed-forward layers.
+        is_causal: whether no token attends to what comes after it.
 
     Returns:
         float64 (N,).
     """
     lengths = np.asarray(lengths, np.float64)
     products = 2 * (4 * hidden_dim**2 + 2 * hidden_dim * intermediate_dim) * lengths
-    attended = lengths * (lengths + 1) / 2
+    attended = lengths * ((lengths + 1) / 2 if is_causal else lengths)
     head = 2 * hidden_dim * NUM_CLASSES
     return num_layers * (products + 4 * hidden_dim * attended) + head
 
 
-def make_preprocessor(tokenizer: str, sequence_length: int):
-    """GPT-2's exact tokenizer with start and end token."""
-    return GPT2TextClassifierPreprocessor(
-        ByteLevelGPT2Tokenizer(*read_vocabulary(tokenizer)), sequence_length
-    )
-
-
 def load_workload(
-    task: Task, size: str, tfds_data_dir: str, tokenizer: str, cache_dir: str
+    task: Task,
+    backbone: str,
+    size: str,
+    tfds_data_dir: str,
+    tokenizer: str,
+    cache_dir: str,
 ) -> Workload:
     """Reads and tokenizes a task's training reviews."""
     config = DataConfig(dataset=task.dataset, tfds_data_dir=tfds_data_dir)
     examples = open_source(config).read("train")
-    preprocessor = make_preprocessor(tokenizer, task.sequence_length)
+    preprocessor = MODELS[backbone].preprocessor(tokenizer, task.sequence_length)
     encoded = encode_examples(preprocessor, examples, cache_dir)
-    return Workload(task, size, tokenizer, encoded.tokens, encoded.labels)
+    return Workload(task, backbone, size, tokenizer, encoded.tokens, encoded.labels)

@@ -1,7 +1,6 @@
 """KerasHub's backbone used the plain way: one review a row, padded in full."""
 
 import keras
-import keras_hub
 import numpy as np
 
 from benchmarks.contenders.base import (
@@ -22,7 +21,7 @@ TOKENS_AT_ONCE = {"cpu": 2048, "gpu": 32768}
 
 
 class KerasHubPadded:
-    """`GPT2Backbone`, last real token, `Dense`, through `fit` and `predict`."""
+    """The backbone, last real token (an encoder's first), `Dense`, `fit`, `predict`."""
 
     def __init__(self, workload: Workload, training: bool, device: str, dtype: str):
         self.workload, self.training = workload, training
@@ -31,22 +30,22 @@ class KerasHubPadded:
             "mixed_bfloat16" if dtype == "bfloat16" else "float32"
         )
         model, task = workload.model, workload.task
-        backbone = keras_hub.models.GPT2Backbone(
-            vocabulary_size=workload.preprocessor().tokenizer.vocabulary_size(),
-            num_layers=model.num_layers,
-            num_heads=model.num_heads,
-            hidden_dim=model.hidden_dim,
-            intermediate_dim=model.intermediate_dim,
-            dropout=DROPOUT,
-            max_sequence_length=model.max_positions,
+        backbone = model.backbone(
+            workload.size,
+            workload.preprocessor().tokenizer.vocabulary_size(),
+            DROPOUT,
+            keras.config.dtype_policy().name,
         )
-        last = keras.Input((1,), dtype="int32", name="last")
+        outputs = backbone.output
+        if isinstance(outputs, dict):  # BERT's
+            outputs = outputs["sequence_output"]
+        read = keras.Input((1,), dtype="int32", name="read")
         hidden_states = keras.layers.Lambda(
             lambda x: keras.ops.take_along_axis(x[0], x[1][:, :, None], axis=1)[:, 0],
-            output_shape=(model.hidden_dim,),
-        )([backbone.output, last])
+            output_shape=(workload.sizes.hidden_dim,),
+        )([outputs, read])
         logits = keras.layers.Dense(NUM_CLASSES, dtype="float32")(hidden_states)
-        self.model = keras.Model({**backbone.input, "last": last}, logits)
+        self.model = keras.Model({**backbone.input, "read": read}, logits)
         self.batch_size = max(1, TOKENS_AT_ONCE[device] // task.sequence_length)
         steps = task.reviews_per_update // self.batch_size
         self.model.compile(
@@ -82,8 +81,12 @@ class KerasHubPadded:
         x = {
             "token_ids": token_ids,
             "padding_mask": mask.astype(np.int32),
-            "last": (lengths - 1)[:, None].astype(np.int32),
+            "read": (lengths - 1)[:, None].astype(np.int32),
+            "segment_ids": np.zeros_like(token_ids),
         }
+        if not self.workload.model.about.is_causal:
+            x["read"] = np.zeros_like(x["read"])
+        x = {name: x[name] for name in self.model.input}
         if self.training:
             y = self.workload.labels[reviews]
             self.model.fit(x, y, batch_size=self.batch_size, epochs=1, verbose=0)

@@ -1,12 +1,10 @@
-"""This project: packed rows through `GPT2TextClassifier`."""
+"""This project: packed rows through its classifier."""
 
 from unittest import mock
 
 import keras
-import keras_hub
 import numpy as np
 
-import sentiment
 from benchmarks.contenders.base import (
     CLIP_NORM,
     DROPOUT,
@@ -24,6 +22,7 @@ from sentiment.data.pipeline import BatchPlan, EncodedExamples, batches_of
 from sentiment.models import packed_text_classifier
 from sentiment.models.backbones import kind_of
 from sentiment.models.packed_prediction import batch_tokens, packed_batches
+from sentiment.models.packed_text_classifier import classifier_class
 from sentiment.runtime.process import prepare_process
 from sentiment.training.optimizers import make_optimizer
 
@@ -40,20 +39,15 @@ class Ours:
         self.training = training
         prepare_process(self.speed)
         keras.utils.set_random_seed(SEED)
-        model = workload.model
         preprocessor = workload.preprocessor()
-        backbone = keras_hub.models.GPT2Backbone(
-            vocabulary_size=preprocessor.tokenizer.vocabulary_size(),
-            num_layers=model.num_layers,
-            num_heads=model.num_heads,
-            hidden_dim=model.hidden_dim,
-            intermediate_dim=model.intermediate_dim,
-            dropout=DROPOUT,
-            max_sequence_length=model.max_positions,
-            dtype="mixed_bfloat16" if dtype == "bfloat16" else "float32",
+        backbone = workload.model.backbone(
+            workload.size,
+            preprocessor.tokenizer.vocabulary_size(),
+            DROPOUT,
+            "mixed_bfloat16" if dtype == "bfloat16" else "float32",
         )
-        self.classifier = sentiment.GPT2TextClassifier(
-            backbone, NUM_CLASSES, preprocessor, pooling="last", dropout=DROPOUT
+        self.classifier = classifier_class(type(backbone))(
+            backbone, NUM_CLASSES, preprocessor, dropout=DROPOUT
         )
         self.classifier.speed = self.speed
         if training:
@@ -63,7 +57,7 @@ class Ours:
 
     def _prepare_training(self):
         tokens, task = self.workload.tokens, self.workload.task
-        model = self.workload.model
+        model = self.workload.sizes
         row_length = choose_row_length(
             tokens.lengths,
             task.sequence_length,

@@ -1,4 +1,4 @@
-"""Hugging Face `GPT2ForSequenceClassification`, dynamic padding."""
+"""Hugging Face's `...ForSequenceClassification`, dynamic padding."""
 
 import contextlib
 import itertools
@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import torch
-from transformers import GPT2Config, GPT2ForSequenceClassification
+from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from benchmarks.contenders.base import (
     CLIP_NORM,
@@ -27,6 +27,35 @@ GROUPED_BATCHES = 50
 TRIAL_BATCHES = 6  # of each size
 
 
+def _gpt2(sizes) -> dict:
+    return {
+        "n_layer": sizes.num_layers,
+        "n_head": sizes.num_heads,
+        "n_embd": sizes.hidden_dim,
+        "n_inner": sizes.intermediate_dim,
+        "n_positions": sizes.max_positions,
+        "resid_pdrop": DROPOUT,
+        "embd_pdrop": DROPOUT,
+        "attn_pdrop": DROPOUT,
+        "use_cache": False,
+    }
+
+
+def _bert(sizes) -> dict:
+    return {
+        "num_hidden_layers": sizes.num_layers,
+        "num_attention_heads": sizes.num_heads,
+        "hidden_size": sizes.hidden_dim,
+        "intermediate_size": sizes.intermediate_dim,
+        "max_position_embeddings": sizes.max_positions,
+        "hidden_dropout_prob": DROPOUT,
+        "attention_probs_dropout_prob": DROPOUT,
+    }
+
+
+SETTINGS = {"gpt2": _gpt2, "bert": _bert}
+
+
 class Transformers:
     """Batches in random order, padded to their longest review, `sdpa`."""
 
@@ -40,24 +69,17 @@ class Transformers:
         self.workload, self.training = workload, training
         self.device = torch.device("cuda" if device == "gpu" else "cpu")
         self.dtype = torch.bfloat16 if dtype == "bfloat16" else None
-        model = workload.model
         num_tokens = workload.preprocessor().tokenizer.vocabulary_size()
-        config = GPT2Config(
+        config = AutoConfig.for_model(
+            workload.model.kind,
             vocab_size=num_tokens + 1,
             pad_token_id=num_tokens,  # a token of its own: every other may be real
-            n_layer=model.num_layers,
-            n_head=model.num_heads,
-            n_embd=model.hidden_dim,
-            n_inner=model.intermediate_dim,
-            n_positions=model.max_positions,
             num_labels=NUM_CLASSES,
-            resid_pdrop=DROPOUT,
-            embd_pdrop=DROPOUT,
-            attn_pdrop=DROPOUT,
-            use_cache=False,
-            attn_implementation="sdpa",
+            **SETTINGS[workload.model.kind](workload.sizes),
         )
-        self.model = GPT2ForSequenceClassification(config).to(self.device)
+        self.model = AutoModelForSequenceClassification.from_config(
+            config, attn_implementation="sdpa"
+        ).to(self.device)
         self.model.train(training)
         self.optimizer = torch.optim.AdamW(
             self.model.parameters(),

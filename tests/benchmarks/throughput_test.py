@@ -9,9 +9,11 @@ import pytest
 from benchmarks import report, throughput
 from benchmarks.contenders.base import reviews_of_turn
 from benchmarks.contenders.ours import Ours
+from benchmarks.models import MODELS
 from benchmarks.worker import CONTENDERS, check_device, environment
 from benchmarks.workload import TASKS, Task, Workload, review_flops
 from sentiment.data.packing import RaggedTokens
+from sentiment.models.tokenizer_definitions import word_piece_definition
 
 
 def test_flops_by_hand():
@@ -20,11 +22,14 @@ def test_flops_by_hand():
     # Attention: token 1 sees 1 token, token 2 sees 2: scores and sums 2 * 2 * 3.
     # Head: 2 x 2.
     multiplications = 28 * 2 + 12 + 4
-    assert review_flops([2], 1, 2, 3).tolist() == [2 * multiplications]
+    assert review_flops([2], 1, 2, 3, True).tolist() == [2 * multiplications]
+    # In both directions each token sees 2.
+    multiplications += 4
+    assert review_flops([2], 1, 2, 3, False).tolist() == [2 * multiplications]
 
 
 def test_flops_grow_with_layers_and_are_summed_over_reviews():
-    one, two = review_flops([7, 9], 1, 4, 8), review_flops([7, 9], 2, 4, 8)
+    one, two = (review_flops([7, 9], n, 4, 8, True) for n in (1, 2))
     head = 2 * 4 * 2
     np.testing.assert_allclose(two - head, 2 * (one - head))
 
@@ -36,15 +41,19 @@ def test_a_gpu_gets_more_at_once():
         assert max(gpu.batch_sizes) <= gpu.reviews_per_update
 
 
-@pytest.fixture
-def workload(tmp_path, vocabulary):
+@pytest.fixture(params=MODELS)
+def workload(request, tmp_path, vocabulary):
     rng = np.random.default_rng(0)
     tokens, merges = vocabulary
     (tmp_path / "vocab.json").write_text(json.dumps(tokens))
     (tmp_path / "merges.txt").write_text("\n".join(merges))
+    pieces = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *(f"w{i}" for i in range(200))]
+    definition = word_piece_definition(pieces, lowercase=True)
+    (tmp_path / "tokenizer.json").write_text(definition)
     sequences = [rng.integers(1, 200, rng.integers(5, 40)) for _ in range(200)]
     made = Workload(
         Task("imdb_reviews", 64, 8, 2, 20, (2, 4)),
+        request.param,
         "tiny",
         str(tmp_path),
         RaggedTokens.from_sequences(sequences),
@@ -101,6 +110,7 @@ def test_summary_is_medians_and_ratios_within_a_turn(tmp_path):
     assert "| peer: any | 50 | 3.00x |" in text
     assert "absent did not run: no module" in text
     about = {"size": "tiny", "device": "cpu", "dtype": "float32"}
+    about["backbone"] = "minilm"
     report.write([measured], tmp_path, about)
     assert (tmp_path / "throughput.png").stat().st_size > 1000
     saved = json.loads((tmp_path / "throughput.json").read_text())
@@ -178,6 +188,7 @@ def test_whoever_ends_early_the_others_are_reported(
 ):
     measured, workers = measure(**answers)
     about = {"size": "tiny", "device": "cpu", "dtype": "float32"}
+    about["backbone"] = "minilm"
     report.write([measured], tmp_path, about)
     contenders = measured["contenders"]
     assert {name for name in contenders if "failure" in contenders[name]} == failed
@@ -215,7 +226,11 @@ def test_each_process_computes_where_it_is_told():
 
 def test_results_stay_where_nobody_ran(measure, tmp_path, monkeypatch):
     _, _ = measure(ours=0, peer=0, peak=9)  # sets the workers and the flags
-    for name, value in (("output", str(tmp_path)), ("size", "tiny")):
+    for name, value in (
+        ("output", str(tmp_path)),
+        ("size", "tiny"),
+        ("backbone", "gpt2"),
+    ):
         setattr(throughput.FLAGS, name, value)
     throughput.FLAGS.task, throughput.FLAGS.mode = ["sst2"], ["train"]
     monkeypatch.setattr(throughput, "save_workload", lambda *_: None)
