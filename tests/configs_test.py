@@ -9,6 +9,7 @@ from tests.conftest import ROOT
 
 CONFIGS = sorted((ROOT / "configs").glob("*.cfg"))
 NAMES = {
+    "chinese_scratch",
     "csv",
     "imdb",
     "imdb_distill",

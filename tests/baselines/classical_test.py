@@ -43,6 +43,14 @@ def test_every_method_gives_probabilities_and_learns(method):
         assert probabilities.argmax(axis=1).tolist() == [1, 0]
 
 
+def test_letters_of_chinese_are_words():
+    read = make_baseline(BaselineConfig(min_count=1), seed=0)[0].build_analyzer()
+    assert read("酒店wifi快!") == [
+        *("酒", "店", "wifi", "快", "!"),
+        *("酒 店", "店 wifi", "wifi 快", "快 !"),
+    ]
+
+
 def test_nbsvm_of_three_classes():
     x = sparse.csr_matrix(np.repeat(np.eye(3), 5, axis=0))
     y = np.repeat([0, 1, 2], 5)
