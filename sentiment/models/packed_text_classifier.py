@@ -40,7 +40,7 @@ from sentiment.models.packed_training import (
 )
 from sentiment.models.pooling import POOLINGS
 from sentiment.models.presets import load_parts, preprocessor_class
-from sentiment.models.pure_step import PureStep
+from sentiment.models.pure_step import PureStep, scopes_kept
 from sentiment.models.raw_texts import (
     LabelledTexts,
     check_counts,
@@ -576,14 +576,15 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
             weights = np.ones(len(labels))
         # One row that holds all texts.
         y, y_pred, weights = labels[None], logits[None], np.float32(weights)[None]
-        for part in (self._compile_loss, self._compile_metrics):
-            if part is not None and not part.built:
-                part.build(keras.KerasTensor(y.shape), keras.KerasTensor(y_pred.shape))
-        fresh = [
-            value for metric in self.metrics for value in metric.stateless_reset_state()
-        ]
-        loss = self.compute_loss(None, y, y_pred, weights, training=False)
-        logs, _ = self._update_metrics_variables(fresh, loss, None, y, y_pred, weights)
+        with scopes_kept():
+            for part in (self._compile_loss, self._compile_metrics):
+                if part is not None and not part.built:
+                    part.build(*(keras.KerasTensor(x.shape) for x in (y, y_pred)))
+            fresh = [v for m in self.metrics for v in m.stateless_reset_state()]
+            loss = self.compute_loss(None, y, y_pred, weights, training=False)
+            logs, _ = self._update_metrics_variables(
+                fresh, loss, None, y, y_pred, weights
+            )
         return {name: float(logs[name]) for name in sorted(logs)}
 
     def train_step(self, state, data):

@@ -62,3 +62,19 @@ def test_an_interruption_inside_of_scopes_leaves_these():
         layer = keras.layers.Dense(1, name="dense")
         layer.build((None, 1))
     assert layer.kernel.path == "outer/dense/kernel"
+
+
+def test_an_interrupted_evaluation_leaves_no_scope_open(make_classifier, monkeypatch):
+    classifier = make_classifier()
+    classifier.compile()
+
+    def interrupted(*_, **__):
+        keras.name_scope("left_open").__enter__()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(classifier, "compute_loss", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        classifier.evaluate(["A great film!"], [1], verbose=0)
+    layer = keras.layers.Dense(1, name="dense")
+    layer.build((None, 1))
+    assert layer.kernel.path == "dense/kernel"
