@@ -43,10 +43,13 @@ class HuggingFaceSmolLM3Backbone(keras_hub.models.SmolLM3Backbone):
         with _default_policy(dtype or keras.config.dtype_policy()):
             super().__init__(*args, **kwargs)
         for block in self.transformer_layers:
-            for variable in block.variables:
-                if not variable.path.startswith(f"{block.name}/"):
-                    name = f"{block.name}/{block.self_attn.name}/{variable.path}"
-                    variable._path = name
+            parent = f"{block.name}/{block.self_attn.name}"
+            for layer in (block.self_attn.o_proj, block.self_attn.rotary_embedding):
+                # For variables that come later, as of adapters and quantisation. Its
+                # own path stays: by that a saved dtype finds it when it is built.
+                layer._parent_path = parent
+                for variable in layer.variables:
+                    variable._path = f"{parent}/{layer.name}/{variable.name}"
 
 
 @keras.saving.register_keras_serializable(package="sentiment")

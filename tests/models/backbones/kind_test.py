@@ -315,13 +315,20 @@ def test_texts_are_predicted_together_as_alone(make, reader, randomize, pooling)
 
 # --- Threads and interruptions
 
+# What can go wrong is in the classifier; blocks of each make pass through it.
+each_make = pytest.mark.parametrize(
+    "architecture", ["gpt2", "lstm", "bert", "llama", "bag"], indirect=True
+)
 
+
+@each_make
 def test_threads_get_the_answers_of_one(classifier):
     expected = classifier.predict(at_once.TEXTS)
     classifier.speed = classifier.speed  # forgets what was compiled
     at_once.check_threads(classifier, expected, calls=1000)
 
 
+@each_make
 def test_an_interruption_leaves_the_classifier_as_it_was(classifier):
     expected = classifier.predict(at_once.TEXTS)
     at_once.check_interruptions(classifier, expected, times=20)
