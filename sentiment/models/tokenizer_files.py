@@ -77,9 +77,9 @@ def huggingface_tokenizer(kind: BackboneKind, preset: str, config: dict | None =
         return exact_tokenizer(loader.load_tokenizer(kind.tokenizer_class))
     if has_definition:
         tokenizer = FastTokenizer(_read(preset, DEFINITION_FILE))
-        return (
-            _with_end(tokenizer, preset, config or {}) if kind.is_causal else tokenizer
-        )
+        if kind.is_causal:
+            tokenizer = _with_end(tokenizer, preset, config or {})
+        return tokenizer
     if check_file_exists(preset, VOCABULARY_FILE):
         settings = {}
         if check_file_exists(preset, TOKENIZER_CONFIG_FILE):
@@ -175,10 +175,12 @@ def _with_end(tokenizer: FastTokenizer, preset: str, config: dict) -> FastTokeni
     end = _end_id(tokenizer, preset, config)
     if end is None or tokenizer.end_ids:
         return tokenizer
-    frame = {"start_ids": tokenizer.start_ids, "end_ids": (end,)}
-    if is_classifier(config):
-        frame["end_ids"] = ()
-    return FastTokenizer(tokenizer.definition, **frame, blank_id=end)
+    return FastTokenizer(
+        tokenizer.definition,
+        start_ids=tokenizer.start_ids,
+        end_ids=() if is_classifier(config) else (end,),
+        blank_id=end,
+    )
 
 
 def _end_id(tokenizer: FastTokenizer, preset: str, config: dict) -> int | None:

@@ -2,9 +2,12 @@
 
 import jax
 import numpy as np
+import pytest
 
+from sentiment.data.packing import RaggedTokens
 from sentiment.models.backbones import kind_of
 from sentiment.models.backbones.segment_layout import SegmentLayout
+from sentiment.models.presets import load_parts
 from sentiment.models.tokenizer_definitions import word_piece_definition
 
 VOCABULARY, POSITIONS = 60, 20
@@ -63,3 +66,49 @@ def stock_hidden_states(backbone, text):
 def random_texts():
     rng = np.random.default_rng(1)
     return [rng.integers(5, VOCABULARY, n) for n in LENGTHS]
+
+
+def write_classifier(folder, tokenizer, labels=None, **config):
+    """A random classifier that transformers makes and writes; skips without it."""
+    torch = pytest.importorskip("torch", reason="it is in requirements-bench.txt")
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    made = transformers.AutoConfig.for_model(**config, num_labels=3)
+    if labels:
+        made.id2label = {int(i): name for i, name in labels.items()}
+    model = transformers.AutoModelForSequenceClassification.from_config(made).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    model.save_pretrained(folder)
+    (folder / "tokenizer.json").write_text(tokenizer)
+    return model
+
+
+def check_reads_like(classifier, model):
+    """Hidden states and probabilities of a classifier and of transformers' model."""
+    import torch
+
+    texts = random_texts()
+    found = packed_hidden_states(classifier.backbone, texts)
+    for text in texts:
+        with torch.no_grad():
+            ids = torch.tensor(text[None])
+            expected = model.base_model(ids).last_hidden_state[0].numpy()
+            probabilities = model(ids).logits.softmax(-1).numpy()
+        stock = stock_hidden_states(classifier.backbone, text)
+        for states in (next(found), next(found), stock):
+            np.testing.assert_allclose(states, expected, rtol=0, atol=1e-4)
+        tokens = RaggedTokens.from_sequences([text.tolist()])
+        own = classifier.predict_tokens(tokens)
+        np.testing.assert_allclose(own, probabilities, rtol=0, atol=1e-4)
+
+
+def check_same_without_prefix(folder, classifier, model, tokenizer):
+    """The backbone alone is written without a prefix of names."""
+    model.base_model.save_pretrained(folder / "backbone")
+    (folder / "backbone" / "tokenizer.json").write_text(tokenizer)
+    alone, _ = load_parts(str(folder / "backbone"), dropout=0.0)
+    for one, other in zip(alone.weights, classifier.backbone.weights, strict=True):
+        if "pooled_dense" not in one.path:
+            np.testing.assert_array_equal(one.value, other.value)

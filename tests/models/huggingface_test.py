@@ -17,7 +17,6 @@ from safetensors.numpy import save_file
 
 import sentiment
 from sentiment.config import ModelConfig
-from sentiment.data.packing import RaggedTokens
 from sentiment.errors import InputError
 from sentiment.inference.loading import load_classifier
 from sentiment.models.lora import enable_lora, load_adapter, merge_lora, save_adapter
@@ -30,10 +29,13 @@ from tests.data.odd_texts import ODD_TEXTS
 from tests.models.huggingface_folders import (
     POSITIONS,
     VOCABULARY,
+    check_reads_like,
+    check_same_without_prefix,
     definition,
     packed_hidden_states,
     random_texts,
     stock_hidden_states,
+    write_classifier,
 )
 
 WIDTH, INNER, LAYERS, HEADS = 16, 24, 2, 2
@@ -549,48 +551,12 @@ def transformers():
     return pytest.importorskip("transformers", reason="it is in requirements-bench.txt")
 
 
-@pytest.fixture(params=FAMILIES)
-def written(request, transformers, tmp_path):
-    """`(name, folder, model)` of a classifier that transformers has written."""
-    import torch
-
-    torch.manual_seed(0)
-    config = transformers.AutoConfig.for_model(**settings(request.param), num_labels=3)
-    config.id2label = {int(i): name for i, name in LABELS.items()}
-    model = transformers.AutoModelForSequenceClassification.from_config(config).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.2 * torch.randn_like(parameter))
-    model.save_pretrained(tmp_path)
-    (tmp_path / "tokenizer.json").write_text(definition())
-    return request.param, tmp_path, model
-
-
-def test_what_transformers_writes_is_read_as_it_reads_it(written):
-    import torch
-
-    _, folder, model = written
-    texts = random_texts()
-    classifier = load_classifier(folder)
-    found = packed_hidden_states(classifier.backbone, texts)
-    for text in texts:
-        with torch.no_grad():
-            ids = torch.tensor(text[None])
-            expected = model.base_model(ids).last_hidden_state[0].numpy()
-            logits = model(ids).logits.softmax(-1).numpy()
-        stock = stock_hidden_states(classifier.backbone, text)
-        for states in (next(found), next(found), stock):
-            np.testing.assert_allclose(states, expected, rtol=0, atol=1e-4)
-        tokens = RaggedTokens.from_sequences([text.tolist()])
-        own = classifier.predict_tokens(tokens)
-        np.testing.assert_allclose(own, logits, rtol=0, atol=1e-4)
-    # The backbone alone is written without a prefix.
-    model.base_model.save_pretrained(folder / "backbone")
-    (folder / "backbone" / "tokenizer.json").write_text(definition())
-    alone, _ = load_parts(str(folder / "backbone"), dropout=0.0)
-    for one, other in zip(alone.weights, classifier.backbone.weights, strict=True):
-        if "pooled_dense" not in one.path:
-            np.testing.assert_array_equal(one.value, other.value)
+@each_family
+def test_what_transformers_writes_is_read_as_it_reads_it(tmp_path, name):
+    model = write_classifier(tmp_path, definition(), LABELS, **settings(name))
+    classifier = load_classifier(tmp_path)
+    check_reads_like(classifier, model)
+    check_same_without_prefix(tmp_path, classifier, model, definition())
 
 
 def test_tokens_are_those_of_transformers(transformers, tmp_path):

@@ -9,13 +9,13 @@ from keras import ops
 from keras_hub.src.utils.transformers import convert_gemma3
 
 from sentiment.errors import InputError
+from sentiment.models.backbones.kind import check_settings
 from sentiment.models.backbones.packed_rotary_decoder import (
     PackedRotaryDecoder,
     share_heads,
 )
 from sentiment.models.backbones.rotary_kind import (
     RotaryKind,
-    check_settings,
     refuse_rope,
 )
 
@@ -168,7 +168,7 @@ class Gemma3(RotaryKind):
             of_type = by_type.get(name) or {}
             kind = of_type.get("rope_type", "default")
             refuse_rope({"rope_type": kind}, ("default", "linear"))
-            check_settings({"rope_theta": theta, **of_type}, {"rope_theta": theta})
+            check_settings(of_type, {"rope_theta": theta})
         return self.backbone_class, {}
 
 

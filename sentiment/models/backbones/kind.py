@@ -238,3 +238,21 @@ class BackboneKind(abc.ABC):
         if "/self_attention" in path:
             return (0,), (1, 2)
         return (0,), (1,)
+
+
+def check_settings(config: dict, settings: dict):
+    """Refuses a Hugging Face config that departs from what is computed here.
+
+    Args:
+        config: the content of `config.json`.
+        settings: the one value that each entry may have, which is also its default.
+
+    Raises:
+        InputError: an entry has another.
+    """
+    for name, value in settings.items():
+        if config.get(name, value) != value:
+            raise InputError(
+                f"Its {name} must be {value!r}, as in all published ones. Received: "
+                f"{config[name]!r}."
+            )

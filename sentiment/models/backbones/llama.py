@@ -3,9 +3,9 @@
 import keras
 import keras_hub
 
+from sentiment.models.backbones.kind import check_settings
 from sentiment.models.backbones.rotary_kind import (
     LlamaLikeKind,
-    check_settings,
     refuse_rope,
 )
 
@@ -36,7 +36,7 @@ class Llama(LlamaLikeKind):
     def huggingface_arguments(self, config):
         super().huggingface_arguments(config)
         width = config["hidden_size"] // config["num_attention_heads"]
-        check_settings({"head_dim": width, **config}, {"head_dim": width})
+        check_settings(config, {"head_dim": width})
         tied = config.get("tie_word_embeddings", False)
         return HuggingFaceLlamaBackbone, {"tie_word_embeddings": tied}
 

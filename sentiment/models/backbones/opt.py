@@ -4,9 +4,8 @@ import keras_hub
 import numpy as np
 
 from sentiment.errors import InputError
-from sentiment.models.backbones.kind import SequenceHead
+from sentiment.models.backbones.kind import SequenceHead, check_settings
 from sentiment.models.backbones.packed_decoder import PackedDecoder
-from sentiment.models.backbones.rotary_kind import check_settings
 from sentiment.models.backbones.transformer_kind import (
     TransformerKind,
     embed_jointly,

@@ -36,17 +36,8 @@ class Qwen3(LlamaLikeKind):
     settings: ClassVar[dict] = {**LlamaLikeKind.settings, "use_sliding_window": False}
 
     def fresh(self, config, vocabulary_size, dtype):
-        return self.backbone_class(
-            vocabulary_size=vocabulary_size,
-            num_layers=config.num_layers,
-            num_query_heads=config.num_heads,
-            num_key_value_heads=config.num_heads,
-            head_dim=config.hidden_dim // config.num_heads,
-            hidden_dim=config.hidden_dim,
-            intermediate_dim=config.intermediate_dim,
-            dropout=config.dropout,
-            dtype=dtype,
-        )
+        width = config.hidden_dim // config.num_heads
+        return super().fresh(config, vocabulary_size, dtype, head_dim=width)
 
     def huggingface_arguments(self, config):
         super().huggingface_arguments(config)

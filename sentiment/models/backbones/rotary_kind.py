@@ -7,7 +7,11 @@ import numpy as np
 from keras import ops
 
 from sentiment.errors import InputError
-from sentiment.models.backbones.kind import BackboneKind, SequenceHead
+from sentiment.models.backbones.kind import (
+    BackboneKind,
+    SequenceHead,
+    check_settings,
+)
 from sentiment.models.backbones.packed_rotary_decoder import PackedRotaryDecoder
 
 # KerasHub's layers of a block by Hugging Face's names.
@@ -101,7 +105,7 @@ class LlamaLikeKind(RotaryKind):
         """Itself: `convert_backbone_config` is here."""
         return self
 
-    def fresh(self, config, vocabulary_size, dtype):
+    def fresh(self, config, vocabulary_size, dtype, **sizes):
         return self.backbone_class(
             vocabulary_size=vocabulary_size,
             num_layers=config.num_layers,
@@ -111,6 +115,7 @@ class LlamaLikeKind(RotaryKind):
             intermediate_dim=config.intermediate_dim,
             dropout=config.dropout,
             dtype=dtype,
+            **sizes,
         )
 
     def convert_backbone_config(self, config: dict) -> dict:
@@ -170,24 +175,6 @@ def _transposed(array: np.ndarray, shape) -> np.ndarray:
     if array.size != np.prod(shape):
         return array.T  # whose shape is reported
     return array.T.reshape(shape)
-
-
-def check_settings(config: dict, settings: dict):
-    """Refuses a Hugging Face config that departs from what is computed here.
-
-    Args:
-        config: the content of `config.json`.
-        settings: the one value that each entry may have, which is also its default.
-
-    Raises:
-        InputError: an entry has another.
-    """
-    for name, value in settings.items():
-        if config.get(name, value) != value:
-            raise InputError(
-                f"Its {name} must be {value!r}, as in all published ones. Received: "
-                f"{config[name]!r}."
-            )
 
 
 def rope_theta(config: dict) -> float:

@@ -9,13 +9,13 @@ from keras import ops
 from keras_hub.src.models.smollm3.smollm3_utils import apply_rotary_pos_emb
 from keras_hub.src.utils.transformers import convert_smollm3
 
+from sentiment.models.backbones.kind import check_settings
 from sentiment.models.backbones.packed_rotary_decoder import (
     PackedRotaryDecoder,
     share_heads,
 )
 from sentiment.models.backbones.rotary_kind import (
     RotaryKind,
-    check_settings,
     refuse_rope,
     rope_scaling,
 )
@@ -157,16 +157,14 @@ class SmolLM3(RotaryKind):
         }
 
     def matrix_axes(self, path):
-        if self.block_number(path) is not None and path.endswith("o_proj/kernel"):
-            return (0, 1), (2,)
-        is_matrix = self.block_number(path) is not None and path.endswith("kernel")
-        return ((0,), (1,)) if is_matrix else None
+        axes = super().matrix_axes(path)
+        return ((0, 1), (2,)) if axes and path.endswith("o_proj/kernel") else axes
 
     def huggingface_arguments(self, config):
         super().huggingface_arguments(config)
         refuse_rope(rope_scaling(config), ("default",))
         width = config["hidden_size"] // config["num_attention_heads"]
-        check_settings({"head_dim": width, **config}, {"head_dim": width})
+        check_settings(config, {"head_dim": width})
         return HuggingFaceSmolLM3Backbone, {}
 
 

@@ -6,7 +6,7 @@ from keras_hub.src.utils.keras_utils import gelu_approximate
 
 from sentiment.config import BackboneConfig
 from sentiment.errors import InputError
-from sentiment.models.backbones.kind import BackboneKind
+from sentiment.models.backbones.kind import BackboneKind, check_settings
 from sentiment.models.backbones.packed_encoder import PackedEncoder
 
 # Keras' by Hugging Face's names.
@@ -114,12 +114,7 @@ class EncoderKind(TransformerKind):
         kind = config.get("position_embedding_type", "absolute")
         if kind != "absolute":
             raise InputError(f"Its positions must be absolute. Received: {kind!r}.")
-        epsilon = config.get("layer_norm_eps", self.layer_norm_epsilon)
-        if epsilon != self.layer_norm_epsilon:
-            raise InputError(
-                f"Its layer_norm_eps must be {self.layer_norm_epsilon}, as in all "
-                f"published ones. Received: {epsilon}."
-            )
+        check_settings(config, {"layer_norm_eps": self.layer_norm_epsilon})
         return self.with_activation(ACTIVATIONS[name])
 
     def with_activation(self, name: str) -> tuple[type, dict]:

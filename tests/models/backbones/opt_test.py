@@ -11,10 +11,13 @@ from sentiment.models.presets import load_parts, load_pretrained
 from tests.models.huggingface_folders import (
     POSITIONS,
     VOCABULARY,
+    check_reads_like,
+    check_same_without_prefix,
     definition,
     packed_hidden_states,
     random_texts,
     stock_hidden_states,
+    write_classifier,
 )
 
 WIDTH, INNER, LAYERS, HEADS = 16, 24, 2, 2
@@ -127,22 +130,8 @@ def test_what_is_built_otherwise_is_refused(tmp_path, tensors, config, message):
 
 
 def test_what_transformers_writes_is_read_as_it_reads_it(tmp_path):
-    torch = pytest.importorskip("torch", reason="it is in requirements-bench.txt")
-    transformers = pytest.importorskip("transformers")
-    torch.manual_seed(0)
-    about = {**SETTINGS, "pad_token_id": 1, "num_labels": 3}
-    config = transformers.AutoConfig.for_model(about.pop("model_type"), **about)
-    model = transformers.AutoModelForSequenceClassification.from_config(config).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.2 * torch.randn_like(parameter))
-    model.save_pretrained(tmp_path)
-    (tmp_path / "tokenizer.json").write_text(definition())
+    about = {**SETTINGS, "pad_token_id": 1}
+    model = write_classifier(tmp_path, definition(), **about)
     classifier = load_classifier(tmp_path)
-    texts = random_texts()
-    found = packed_hidden_states(classifier.backbone, texts)
-    for text in texts:
-        with torch.no_grad():
-            expected = model.base_model(torch.tensor(text[None])).last_hidden_state[0]
-        for states in (next(found), next(found)):
-            np.testing.assert_allclose(states, expected.numpy(), rtol=0, atol=1e-4)
+    check_reads_like(classifier, model)
+    check_same_without_prefix(tmp_path, classifier, model, definition())

@@ -27,10 +27,13 @@ from sentiment.models.packed_causal_lm import PackedCausalLM
 from sentiment.models.presets import load_backbone, load_parts, load_pretrained
 from tests.models.huggingface_folders import (
     VOCABULARY,
+    check_reads_like,
+    check_same_without_prefix,
     definition,
     packed_hidden_states,
     random_texts,
     stock_hidden_states,
+    write_classifier,
 )
 
 LABELS = {"0": "bad", "1": "so so", "2": "good"}
@@ -496,34 +499,8 @@ def test_a_gemma_with_eyes_is_refused(tmp_path):
 
 @each_family
 def test_what_transformers_writes_is_read_as_it_reads_it(tmp_path, name):
-    torch = pytest.importorskip("torch", reason="it is in requirements-bench.txt")
-    transformers = pytest.importorskip("transformers")
-    torch.manual_seed(0)
-    about = settings(name, pad_token_id=None, num_labels=3)
-    config = transformers.AutoConfig.for_model(about.pop("model_type"), **about)
-    config.id2label = {int(i): label for i, label in LABELS.items()}
-    model = transformers.AutoModelForSequenceClassification.from_config(config).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.2 * torch.randn_like(parameter))
-    model.save_pretrained(tmp_path)
-    (tmp_path / "tokenizer.json").write_text(without_frame())
+    about = settings(name, pad_token_id=None)
+    model = write_classifier(tmp_path, without_frame(), LABELS, **about)
     classifier = load_classifier(tmp_path)
-    texts = random_texts()
-    found = packed_hidden_states(classifier.backbone, texts)
-    for text in texts:
-        with torch.no_grad():
-            ids = torch.tensor(text[None])
-            expected = model.base_model(ids).last_hidden_state[0].numpy()
-            logits = model(ids).logits.softmax(-1).numpy()
-        stock = stock_hidden_states(classifier.backbone, text)
-        for states in (next(found), next(found), stock):
-            np.testing.assert_allclose(states, expected, rtol=0, atol=1e-4)
-        tokens = RaggedTokens.from_sequences([text.tolist()])
-        own = classifier.predict_tokens(tokens)
-        np.testing.assert_allclose(own, logits, rtol=0, atol=1e-4)
-    model.base_model.save_pretrained(tmp_path / "backbone")
-    (tmp_path / "backbone" / "tokenizer.json").write_text(without_frame())
-    alone, _ = load_parts(str(tmp_path / "backbone"), dropout=0.0)
-    for one, other in zip(alone.weights, classifier.backbone.weights, strict=True):
-        np.testing.assert_array_equal(one.value, other.value)
+    check_reads_like(classifier, model)
+    check_same_without_prefix(tmp_path, classifier, model, without_frame())
