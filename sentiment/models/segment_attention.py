@@ -18,6 +18,7 @@ def segment_attention(
     chunk_length: int | None = CHUNK_LENGTH,
     drop: Callable = lambda weights: weights,
     window: int | None = None,
+    more_scores: Callable | None = None,
 ):
     """Each token attends to its own segment.
 
@@ -35,35 +36,38 @@ def segment_attention(
         drop: what dropout makes of the weights.
         window: tokens that a causal one attends to at most, itself and those before
             it; `None`: all.
+        more_scores: of a slice of the queries and one of the keys, what is added to
+            their products, float (batch, heads, queries, keys); `None`: nothing.
 
     Returns:
         Like `query`. The softmax is in float32.
     """
     length = query.shape[1]
-    query, key, value = (_heads_first(x) for x in (query, key, value))
+    query, key, value = (heads_first(x) for x in (query, key, value))
     step = chunk_length or max(length, 1)
     position = jnp.arange(length)
     chunks = []
     for start in range(0, length, step):
-        end = min(start + step, length)
+        queries = slice(start, min(start + step, length))
         first = 0 if window is None else max(0, start - window + 1)
-        keys = slice(first, end if is_causal else length)
-        is_seen = segment_ids[:, start:end, None] == segment_ids[:, None, keys]
-        distance = position[start:end, None] - position[None, keys]
+        keys = slice(first, queries.stop if is_causal else length)
+        is_seen = segment_ids[:, queries, None] == segment_ids[:, None, keys]
+        distance = position[queries, None] - position[None, keys]
         if is_causal:
             is_seen &= distance >= 0
         if window is not None:
             is_seen &= distance < window
         chunks.append(
             _attend(
-                query[:, :, start:end],
+                query[:, :, queries],
                 key[:, :, keys],
                 value[:, :, keys],
                 is_seen,
                 drop,
+                more_scores(queries, keys) if more_scores else 0.0,
             )
         )
-    return _heads_first(jnp.concatenate(chunks, axis=2))
+    return heads_first(jnp.concatenate(chunks, axis=2))
 
 
 def segment_query_attention(
@@ -92,19 +96,19 @@ def segment_query_attention(
     if window is not None:
         to_come = jnp.cumsum(is_seen[:, :, ::-1], axis=2)[:, :, ::-1]
         is_seen &= to_come <= window
-    query, key, value = (_heads_first(x) for x in (query, key, value))
-    return _heads_first(_attend(query, key, value, is_seen, drop))
+    query, key, value = (heads_first(x) for x in (query, key, value))
+    return heads_first(_attend(query, key, value, is_seen, drop))
 
 
-def _attend(query, key, value, is_seen, drop):
+def _attend(query, key, value, is_seen, drop, more_scores=0.0):
     scores = jnp.einsum(
         "bnqh,bnkh->bnqk", query, key, preferred_element_type=jnp.float32
     )
-    scores = jnp.where(is_seen[:, None], scores, MASKED_SCORE)
+    scores = jnp.where(is_seen[:, None], scores + more_scores, MASKED_SCORE)
     weights = drop(jax.nn.softmax(scores, axis=-1).astype(value.dtype))
     return jnp.einsum("bnqk,bnkh->bnqh", weights, value)
 
 
-def _heads_first(x):
+def heads_first(x):
     """Swaps tokens and heads: (batch, length, heads, ...) and back."""
     return jnp.swapaxes(x, 1, 2)

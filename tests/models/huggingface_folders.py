@@ -50,13 +50,15 @@ def packed_hidden_states(backbone, texts):
         yield states[-1, ends[i] - len(text) : ends[i]]
 
 
-def stock_hidden_states(backbone, text):
+def stock_hidden_states(backbone, text, types=0):
     """What KerasHub computes of one text, with padding after it."""
     names = list(backbone.input)
     length = POSITIONS
     inputs = {name: np.zeros((1, length), np.int32) for name in names}
     inputs["token_ids"][0, : len(text)] = text
     inputs["padding_mask"][0, : len(text)] = 1
+    if "segment_ids" in inputs:
+        inputs["segment_ids"][0, : len(text)] = types
     outputs = backbone(inputs)
     if isinstance(outputs, dict):
         outputs = outputs["sequence_output"]
@@ -85,18 +87,27 @@ def write_classifier(folder, tokenizer, labels=None, **config):
     return model
 
 
-def check_reads_like(classifier, model):
-    """Hidden states and probabilities of a classifier and of transformers' model."""
+def check_reads_like(classifier, model, types_of=None):
+    """Hidden states and probabilities of a classifier and of transformers' model.
+
+    Args:
+        classifier: ours.
+        model: transformers'.
+        types_of: gives the token types of a text's tokens; `None`: those by default.
+    """
     import torch
 
     texts = random_texts()
     found = packed_hidden_states(classifier.backbone, texts)
     for text in texts:
         with torch.no_grad():
-            ids = torch.tensor(text[None])
-            expected = model.base_model(ids).last_hidden_state[0].numpy()
-            probabilities = model(ids).logits.softmax(-1).numpy()
-        stock = stock_hidden_states(classifier.backbone, text)
+            inputs = {"input_ids": torch.tensor(text[None])}
+            if types_of:
+                inputs["token_type_ids"] = torch.tensor(types_of(text)[None])
+            expected = model.base_model(**inputs).last_hidden_state[0].numpy()
+            probabilities = model(**inputs).logits.softmax(-1).numpy()
+        types = types_of(text) if types_of else 0
+        stock = stock_hidden_states(classifier.backbone, text, types)
         for states in (next(found), next(found), stock):
             np.testing.assert_allclose(states, expected, rtol=0, atol=1e-4)
         tokens = RaggedTokens.from_sequences([text.tolist()])

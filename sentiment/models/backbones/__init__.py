@@ -23,6 +23,8 @@ KINDS: dict[str, BackboneKind] = {
         "distil_bert",
         "albert",
         "electra",
+        "deberta_v3",
+        "xlnet",
         "opt",
         "llama",
         "mistral",

@@ -1,11 +1,11 @@
 """OPT's decoder."""
 
 import keras_hub
-import numpy as np
 
 from sentiment.errors import InputError
 from sentiment.models.backbones.kind import SequenceHead, check_settings
 from sentiment.models.backbones.packed_decoder import PackedDecoder
+from sentiment.models.backbones.porting import port_dense, port_norm
 from sentiment.models.backbones.transformer_kind import (
     TransformerKind,
     embed_jointly,
@@ -56,26 +56,12 @@ class OPTConverter:
             prefix = f"model.decoder.layers.{i}."
             for name, layer in _ATTENTION.items():
                 layer = getattr(block._self_attention_layer, layer)
-                _port_dense(weights, layer, f"{prefix}self_attn.{name}")
+                port_dense(weights, layer, f"{prefix}self_attn.{name}")
             for name, layer in _FEED_FORWARD.items():
-                _port_dense(weights, getattr(block, layer), prefix + name)
+                port_dense(weights, getattr(block, layer), prefix + name)
             for name, layer in _NORMS.items():
-                _port_norm(weights, getattr(block, layer), prefix + name)
-        _port_norm(weights, backbone.layer_norm, "model.decoder.final_layer_norm")
-
-
-def _port_dense(weights, layer, name: str):
-    weights.port_weight(
-        layer.kernel, f"{name}.weight", lambda array, shape: np.reshape(array.T, shape)
-    )
-    weights.port_weight(
-        layer.bias, f"{name}.bias", lambda array, shape: np.reshape(array, shape)
-    )
-
-
-def _port_norm(weights, layer, name: str):
-    weights.port_weight(layer.gamma, f"{name}.weight")
-    weights.port_weight(layer.beta, f"{name}.bias")
+                port_norm(weights, getattr(block, layer), prefix + name)
+        port_norm(weights, backbone.layer_norm, "model.decoder.final_layer_norm")
 
 
 class OPT(TransformerKind):

@@ -31,10 +31,12 @@ class PackedTransformer(PackedLayers):
 
     Where only first or last states are read, the last block is computed there alone.
     See `PackedLayers` for the arguments. Blocks of another make override `project`,
-    `weights_dropout` and `feed_forward`.
+    `weights_dropout`, `attention_output` and `feed_forward`, those that look at
+    distances `relative_scores`.
     """
 
     is_causal: bool
+    is_relative = False
 
     def __init__(self, backbone, reads="all", **kwargs):
         super().__init__(backbone, reads, **kwargs)
@@ -83,17 +85,36 @@ class PackedTransformer(PackedLayers):
         """What dropout makes of the weights of attention."""
         return drop(block._self_attention_layer._dropout_layer, weights)
 
+    def relative_scores(self, block, query, key, segment_ids, drop):
+        """What distances add to the scores, `more_scores` of `segment_attention`.
+
+        Only where `is_relative` is set; the last block is then computed at all tokens.
+
+        Args:
+            block: one of the backbone's.
+            query: as `project` gives it.
+            key: as `project` gives it.
+            segment_ids: int (batch, tokens).
+            drop: `drop(layer, x)` is what a dropout layer makes of x.
+        """
+        return None
+
+    def attention_output(self, block, attended):
+        """The projection of what heads have read, float (batch, tokens, hidden_dim)."""
+        return block._self_attention_layer.output_dense(attended)
+
     def feed_forward(self, block, x, attended, drop):
         """What a block makes of what it has read and of what attention gave."""
-        attended = block._self_attention_layer.output_dense(attended)
+        is_first = getattr(block, "normalize_first", False)
+        attended = self.attention_output(block, attended)
         x = x + drop(block._self_attention_dropout, attended)
-        if not block.normalize_first:
+        if not is_first:
             x = block._self_attention_layer_norm(x)
-        inner = block._feedforward_layer_norm(x) if block.normalize_first else x
+        inner = block._feedforward_layer_norm(x) if is_first else x
         inner = block._feedforward_intermediate_dense(inner)
         inner = block._feedforward_output_dense(inner)
         x = x + drop(block._feedforward_dropout, inner)
-        return x if block.normalize_first else block._feedforward_layer_norm(x)
+        return x if is_first else block._feedforward_layer_norm(x)
 
     def call(self, embeddings, segment_ids, segment_lengths, training=False):
         speed, blocks = self.speed, self.blocks()
@@ -103,7 +124,7 @@ class PackedTransformer(PackedLayers):
         x = self.enter(embeddings, drop)
         for block in blocks[:-1]:
             x = self._run(self._block, block, x, segment_ids, drop)
-        if self.reads != "all" and speed.skip_unread:
+        if self.reads != "all" and speed.skip_unread and not self.is_relative:
             x = self._run(
                 self._read_block, blocks[-1], x, segment_ids, drop, segment_lengths
             )
@@ -136,13 +157,17 @@ class PackedTransformer(PackedLayers):
 
     def _block(self, block, x, segment_ids, drop):
         """A block, as its own `call` has it."""
+        query, key, value = self.project(block, x, segment_positions(segment_ids))
         attended = segment_attention(
-            *self.project(block, x, segment_positions(segment_ids)),
+            query,
+            key,
+            value,
             segment_ids,
             self.is_causal,
             CHUNK_LENGTH if self.speed.chunked_attention else None,
             lambda weights: self.weights_dropout(block, weights, drop),
             self.window(block),
+            self.relative_scores(block, query, key, segment_ids, drop),
         )
         return self.feed_forward(block, x, attended, drop)
 

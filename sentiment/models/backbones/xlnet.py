@@ -1,0 +1,269 @@
+"""XLNet's encoder."""
+
+import sys
+from typing import ClassVar
+
+import jax.numpy as jnp
+import keras
+import keras_hub
+import numpy as np
+
+from sentiment.errors import InputError
+from sentiment.models.backbones.kind import SequenceHead, check_settings
+from sentiment.models.backbones.packed_transformer import PackedTransformer
+from sentiment.models.backbones.porting import port_dense, port_norm
+from sentiment.models.backbones.transformer_kind import ACTIVATIONS, TransformerKind
+from sentiment.models.fast_tokenizer import FastTokenizer
+from sentiment.models.relative_scores import falling_distances, query_scores
+from sentiment.models.segment_attention import heads_first
+
+_ATTENTION = {
+    "q": "_query_dense",
+    "k": "_key_dense",
+    "v": "_value_dense",
+    "o": "_output_dense",
+    "r": "_encoding_dense",
+}
+_BIASES = {
+    "r_w_bias": "content_attention_bias",
+    "r_r_bias": "positional_attention_bias",
+    "r_s_bias": "segment_attention_bias",
+    "seg_embed": "segment_encoding",
+}
+
+
+def distance_encoding(distances: np.ndarray, hidden_dim: int) -> np.ndarray:
+    """Sines and cosines of distances, float32 (distances, hidden_dim)."""
+    frequencies = 1 / 10_000 ** (np.arange(0, hidden_dim, 2) / hidden_dim)
+    angles = distances[:, None] * frequencies
+    return np.concatenate([np.sin(angles), np.cos(angles)], axis=1).astype("float32")
+
+
+def is_last(segment_ids):
+    """Whether a token is the last of its segment, bool like `segment_ids`."""
+    after = jnp.pad(segment_ids[:, 1:], ((0, 0), (0, 1)), constant_values=-1)
+    return segment_ids != after
+
+
+@keras.saving.register_keras_serializable(package="sentiment")
+class PackedXLNet(PackedTransformer):
+    """The layers of an XLNet over packed rows; see `PackedTransformer`.
+
+    Scores have three parts (Yang et al. 2019, https://arxiv.org/abs/1906.08237): of two
+    contents, of a query's content and a distance, and of a query's content and whether
+    both tokens are of one type. The last token, `<cls>`, has a type of its own.
+
+    Dropout after the last block, which nothing else here has, is left to the head's.
+    """
+
+    is_causal = False
+    is_relative = True
+
+    def enter(self, embeddings, drop):
+        return drop(self.backbone.content_query_embedding.dropout_layer, embeddings)
+
+    def leave(self, x):
+        return x
+
+    def call_stock_block(self, block, x, mask, training):
+        # Its layers take `training` from this layer's own call.
+        batch, length, width = x.shape
+        encoding = distance_encoding(np.arange(length, -length, -1), width)
+        encoding = jnp.broadcast_to(
+            jnp.asarray(encoding, x.dtype), (batch, *encoding.shape)
+        )
+        has_type = ~jnp.any(jnp.triu(mask, 1), axis=-1)
+        x, _ = block(
+            output_content=x,
+            attn_mask_content=mask,
+            attn_mask_query=None,
+            pos_emb=encoding,
+            seg_mat=has_type[:, :, None] != has_type[:, None, :],
+        )
+        return x
+
+    def project(self, block, x, positions):
+        attention = block.relative_attention
+        query = attention._query_dense(x) * _scale(block)
+        return query, attention._key_dense(x), attention._value_dense(x)
+
+    def relative_scores(self, block, query, key, segment_ids, drop):
+        attention, length = block.relative_attention, query.shape[1]
+        encoding = distance_encoding(
+            falling_distances(length), self.backbone.hidden_dim
+        )
+        encoding = jnp.asarray(encoding, query.dtype)
+        encoding = drop(self.backbone.content_query_embedding.dropout_layer, encoding)
+        table = jnp.swapaxes(attention._encoding_dense(encoding[None])[0], 0, 1)
+        content, positional, of_types, types = (
+            jnp.asarray(variable, query.dtype)
+            for variable in (
+                block.content_attention_bias,
+                block.positional_attention_bias,
+                block.segment_attention_bias,
+                block.segment_encoding,
+            )
+        )
+        scale = _scale(block)
+        of_keys = jnp.einsum("bknh,nh->bnk", key, content * scale)[:, :, None]
+        of_types = jnp.einsum("bqnh,snh->bnqs", query + of_types * scale, types)
+        query = heads_first(query + positional * scale)
+        has_type = is_last(segment_ids)[:, None]
+
+        def scores(queries, keys):
+            differs = has_type[..., queries, None] != has_type[..., None, keys]
+            same, other = jnp.split(of_types[:, :, queries], 2, axis=-1)
+            by_type = jnp.where(differs, other, same)
+            by_distance = query_scores(query, table, queries)[..., keys]
+            return by_distance + by_type + of_keys[..., keys]
+
+        return scores
+
+    def weights_dropout(self, block, weights, drop):
+        return drop(block.relative_attention._dropout_layer, weights)
+
+    def feed_forward(self, block, x, attended, drop):
+        attended = block.relative_attention._output_dense(attended)
+        x = block.layer_norm(x + drop(block.dropout_attn, attended))
+        inner = block.feedforward_intermediate_dense(x)
+        inner = drop(block.dropout_ff, block.activation_function_ff(inner))
+        inner = drop(block.dropout_ff, block.feedforward_output_dense(inner))
+        return block.layer_norm_ff(x + inner)
+
+
+def _scale(block) -> float:
+    return block.head_dim**-0.5
+
+
+class XLNetConverter:
+    """KerasHub has none."""
+
+    @staticmethod
+    def convert_backbone_config(config):
+        return {
+            "vocabulary_size": config["vocab_size"],
+            "num_layers": config["n_layer"],
+            "num_heads": config["n_head"],
+            "hidden_dim": config["d_model"],
+            "intermediate_dim": config["d_inner"],
+            "activation": ACTIVATIONS[config.get("ff_activation", "gelu")],
+        }
+
+    @staticmethod
+    def convert_weights(backbone, weights, config):
+        tokens = backbone.token_embedding.embeddings
+        weights.port_weight(tokens, "word_embedding.weight")
+        hidden = backbone.attn_mask_layer.mask_emb
+        weights.port_weight(hidden, "mask_emb")
+        for i, block in enumerate(backbone.transformer_layers):
+            prefix = f"layer.{i}."
+            attention = f"{prefix}rel_attn."
+            for name, layer in _ATTENTION.items():
+                kernel = getattr(block.relative_attention, layer).kernel
+                weights.port_weight(kernel, attention + name)
+            for name, variable in _BIASES.items():
+                weights.port_weight(getattr(block, variable), attention + name)
+            port_norm(weights, block.layer_norm, f"{attention}layer_norm")
+            inner, outer = (
+                block.feedforward_intermediate_dense,
+                block.feedforward_output_dense,
+            )
+            port_dense(weights, inner, f"{prefix}ff.layer_1")
+            port_dense(weights, outer, f"{prefix}ff.layer_2")
+            port_norm(weights, block.layer_norm_ff, f"{prefix}ff.layer_norm")
+
+
+class XLNet(TransformerKind):
+    """`keras_hub.models.XLNetBackbone` (Yang et al. 2019).
+
+    It sees in both directions, and the token that stands for the text comes last. It
+    learned from texts in a shuffled order, which is no objective here.
+    """
+
+    backbone_class = keras_hub.models.XLNetBackbone
+    tokenizer_class = FastTokenizer  # KerasHub has none.
+    huggingface_types = ("xlnet",)
+    huggingface_prefix = "transformer"
+    converter = XLNetConverter
+    sequence_head = SequenceHead(
+        "last", "tanh", "sequence_summary.summary", "logits_proj"
+    )
+    is_causal = False
+    objective = ""
+    block_name = "xlnet_encoder_"
+    embedding_names = ("content_query_embedding", "encoder_block_attn_mask_layer")
+    settings: ClassVar[dict] = {
+        "layer_norm_eps": 1e-12,
+        "attn_type": "bi",
+        "bi_data": False,
+        "clamp_len": -1,
+        "untie_r": True,
+        "same_length": False,
+        "summary_type": "last",
+        "summary_use_proj": True,
+        "summary_activation": "tanh",
+    }
+
+    def fresh(self, config, vocabulary_size, dtype):
+        return keras_hub.models.XLNetBackbone(
+            vocabulary_size=vocabulary_size,
+            num_layers=config.num_layers,
+            num_heads=config.num_heads,
+            hidden_dim=config.hidden_dim,
+            intermediate_dim=config.intermediate_dim,
+            dropout=config.dropout,
+            dtype=dtype,
+        )
+
+    def embed(self, backbone, token_ids, positions):
+        """Distances come in the blocks."""
+        return backbone.token_embedding(token_ids)
+
+    def packed_layers(self, backbone):
+        return PackedXLNet(backbone, name="encoder")
+
+    def max_length(self, backbone):
+        """Any: it knows distances alone."""
+        return sys.maxsize
+
+    def check_pooling(self, pooling):
+        if pooling == "cls":
+            raise InputError(
+                "The `cls` pooling reads the first token. An XLNet has its `<cls>` at "
+                "the end of a text; take `last`."
+            )
+
+    def lora_layers(self, block):
+        attention = block.relative_attention
+        return {
+            "query": attention._query_dense,
+            "key": attention._key_dense,
+            "value": attention._value_dense,
+            "output": attention._output_dense,
+            "intermediate": block.feedforward_intermediate_dense,
+            "feedforward": block.feedforward_output_dense,
+        }
+
+    def matrix_axes(self, path):
+        if self.block_number(path) is None or not path.endswith("kernel"):
+            return None
+        if path.endswith("attention_output/kernel"):
+            return (1, 2), (0,)
+        if "/rel_attn/" in path:
+            return (0,), (1, 2)
+        return (0,), (1,)
+
+    def huggingface_arguments(self, config):
+        """Refuses what no published XLNet has."""
+        head_dim = config["d_model"] // config["n_head"]
+        check_settings(config, {**self.settings, "d_head": head_dim})
+        name = config.get("ff_activation", "gelu")
+        if name not in ACTIVATIONS:
+            raise InputError(
+                f"Its activation must be one of {', '.join(ACTIVATIONS)}. "
+                f"Received: {name!r}."
+            )
+        return self.backbone_class, {}
+
+
+KIND = XLNet()
