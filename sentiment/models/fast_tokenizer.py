@@ -14,6 +14,7 @@ from sentiment.errors import InputError
 
 DEFINITION_FILE = "tokenizer.json"
 MASK_TOKENS = ("[MASK]", "<mask>")
+UNKNOWN_TOKENS = ("[UNK]", "<unk>")
 _LONGEST_WORD = 100  # characters that WordPiece reads of one, by default
 
 
@@ -24,7 +25,8 @@ class FastTokenizer(keras_hub.tokenizers.Tokenizer):
     WordPiece, byte-level BPE or SentencePiece, with the model's own normalisation.
     Token ids are those of the "fast" tokenizers of transformers, which are the same
     ones. But a special token that a text spells out, like `[SEP]`, is plain text (as
-    with `split_special_tokens=True` there), so no text can end itself.
+    with `split_special_tokens=True` there), so no text can end itself. A unigram model
+    has such tokens among its pieces; there it is an unknown one.
 
     Args:
         definition: str, the content of `tokenizer.json`; `None` for a saved tokenizer,
@@ -77,6 +79,10 @@ class FastTokenizer(keras_hub.tokenizers.Tokenizer):
         self.vocabulary = tokenizer.get_vocab(with_added_tokens=True)
         if not self.vocabulary:
             raise InputError("The definition of a tokenizer has no tokens.")
+        self._reserved = frozenset()
+        if isinstance(tokenizer.model, tokenizers.models.Unigram):
+            added = tokenizer.get_added_tokens_decoder()
+            self._reserved = frozenset(i for i, t in added.items() if t.special)
 
     def _own_frame(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """What the definition puts before and after a text."""
@@ -96,7 +102,10 @@ class FastTokenizer(keras_hub.tokenizers.Tokenizer):
     @property
     def mask_id(self) -> int | None:
         """The token that stands for a hidden one; `None` if there is none."""
-        ids = (self.vocabulary.get(token) for token in MASK_TOKENS)
+        return self._first_of(MASK_TOKENS)
+
+    def _first_of(self, tokens: Sequence[str]) -> int | None:
+        ids = (self.vocabulary.get(token) for token in tokens)
         return next((i for i in ids if i is not None), None)
 
     @property
@@ -147,7 +156,14 @@ class FastTokenizer(keras_hub.tokenizers.Tokenizer):
         encoded = self._tokenizer.encode_batch_fast(
             list(texts), add_special_tokens=False
         )
-        return [encoding.ids for encoding in encoded]
+        return [self._without_reserved(encoding.ids) for encoding in encoded]
+
+    def _without_reserved(self, ids: list[int]) -> list[int]:
+        """Unknown tokens instead of special ones, which a text has spelled out."""
+        unknown = self._first_of(UNKNOWN_TOKENS)
+        if unknown is None or self._reserved.isdisjoint(ids):
+            return ids
+        return [unknown if i in self._reserved else i for i in ids]
 
     def encode_with_spans(
         self, texts: Sequence[str]
@@ -162,7 +178,10 @@ class FastTokenizer(keras_hub.tokenizers.Tokenizer):
         self._checked_definition()
         encoded = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
         return [
-            (encoding.ids, _never_empty(encoding.offsets, len(text)))
+            (
+                self._without_reserved(encoding.ids),
+                _never_empty(encoding.offsets, len(text)),
+            )
             for encoding, text in zip(encoded, texts, strict=True)
         ]
 

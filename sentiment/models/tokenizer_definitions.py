@@ -1,6 +1,7 @@
 """`tokenizer.json` for vocabularies in older formats, built by `tokenizers` itself."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from tokenizers import (
     AddedToken,
@@ -86,19 +87,42 @@ def byte_level_definition(
     return _framed(tokenizer, vocabulary, start, end, special)
 
 
-def unigram_definition(
-    proto: bytes, start: str, end: str, special: Sequence[str], is_xlm_roberta: bool
-) -> str:
-    """A unigram model of SentencePiece's (Kudo 2018), as of ALBERT and XLM-RoBERTa.
+@dataclass(frozen=True)
+class UnigramForm:
+    """What a family of models makes of a unigram model of SentencePiece's.
+
+    Attributes:
+        start: tokens before each text, with a space between them.
+        end: tokens after each text.
+        strips_accents: whether letters lose them, and some quotes are straightened.
+        lowercases: whether text is lowercased.
+        has_fairseq_ids: whether there is a token more at the beginning.
+        mask: comes after all pieces where it is none; empty: never.
+    """
+
+    start: str
+    end: str
+    strips_accents: bool = False
+    lowercases: bool = False
+    has_fairseq_ids: bool = False
+    mask: str = ""
+
+
+XLM_ROBERTA_UNIGRAM = UnigramForm("<s>", "</s>", has_fairseq_ids=True, mask="<mask>")
+ALBERT_UNIGRAM = UnigramForm("[CLS]", "[SEP]", strips_accents=True, lowercases=True)
+DEBERTA_UNIGRAM = UnigramForm("[CLS]", "[SEP]", mask="[MASK]")
+XLNET_UNIGRAM = UnigramForm("", "<sep> <cls>", strips_accents=True)
+_SINGLE_SPACES = (normalizers.Strip(), normalizers.Replace(Regex(" {2,}"), " "))
+_FAIRSEQ = ("<s>", "<pad>", "</s>", "<unk>")
+_SPECIAL = ("<pad>", "<unk>", "<mask>", "[PAD]", "[UNK]", "[MASK]", "<eop>", "<eod>")
+
+
+def unigram_definition(proto: bytes, form: UnigramForm) -> str:
+    """A unigram model of SentencePiece's (Kudo 2018).
 
     Args:
         proto: the content of its `.model` file.
-        start: token before each text.
-        end: token after each text.
-        special: further special tokens.
-        is_xlm_roberta: whether ids are those of fairseq, which has a token more at the
-            beginning, and a mask at the end. Otherwise text is lowercased and loses its
-            accents, as ALBERT reads it.
+        form: what its family makes of it.
 
     Raises:
         InputError: it is no such model.
@@ -108,25 +132,27 @@ def unigram_definition(
     if model.trainer_spec.model_type != model.trainer_spec.UNIGRAM or not pieces:
         raise InputError("Its SentencePiece model is no unigram model.")
     unknown = model.trainer_spec.unk_id
-    if is_xlm_roberta:
-        first = [(token, 0.0) for token in ("<s>", "<pad>", "</s>", "<unk>")]
-        pieces = [*first, *pieces[3:], ("<mask>", 0.0)]
-        unknown = 3
+    if form.has_fairseq_ids:
+        pieces = [*((token, 0.0) for token in _FAIRSEQ), *pieces[3:]]
+        unknown = _FAIRSEQ.index("<unk>")
+    if form.mask and form.mask not in dict(pieces):
+        pieces.append((form.mask, 0.0))
     tokenizer = Tokenizer(models.Unigram(pieces, unk_id=unknown))
     steps = []
-    if not is_xlm_roberta:
+    if form.strips_accents:
         quotes = [normalizers.Replace("``", '"'), normalizers.Replace("''", '"')]
-        accents = [normalizers.NFKD(), normalizers.StripAccents()]
-        steps = [*quotes, *accents, normalizers.Lowercase()]
+        steps = [*quotes, normalizers.NFKD(), normalizers.StripAccents()]
+    if form.lowercases:
+        steps.append(normalizers.Lowercase())
     if model.normalizer_spec.precompiled_charsmap:
         charsmap = model.normalizer_spec.precompiled_charsmap
         steps.append(normalizers.Precompiled(charsmap))
-    steps.append(normalizers.Replace(Regex(" {2,}"), " "))
+    steps += _SINGLE_SPACES
     tokenizer.normalizer = normalizers.Sequence(steps)
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
     vocabulary = {token: i for i, (token, _) in enumerate(pieces)}
-    return _framed(tokenizer, vocabulary, start, end, special)
+    return _framed(tokenizer, vocabulary, form.start, form.end, _SPECIAL)
 
 
 def sentence_piece_bpe_definition(
@@ -167,7 +193,7 @@ def sentence_piece_bpe_definition(
     if normal.precompiled_charsmap:
         steps.append(normalizers.Precompiled(normal.precompiled_charsmap))
     if normal.remove_extra_whitespaces:
-        steps += [normalizers.Strip(), normalizers.Replace(Regex(" {2,}"), " ")]
+        steps += _SINGLE_SPACES
     if normal.add_dummy_prefix:
         steps.append(normalizers.Prepend("\u2581"))
     steps.append(normalizers.Replace(" ", "\u2581"))
@@ -211,9 +237,15 @@ def _sentence_piece_model(proto: bytes):
 
 
 def _framed(tokenizer, vocabulary, start: str, end: str, special) -> str:
-    tokens = [token for token in (start, end, *special) if token in vocabulary]
+    frame = [*start.split(), *end.split()]
+    missing = [token for token in frame if token not in vocabulary]
+    if missing:
+        raise InputError(
+            f"Its vocabulary has no token {missing[0]!r}, which its texts begin or end "
+            "with. Copy its tokenizer.json, too."
+        )
+    tokens = [token for token in (*frame, *special) if token in vocabulary]
     tokenizer.add_special_tokens([AddedToken(token, special=True) for token in tokens])
-    frame = [token for token in (start, end) if token]
     tokenizer.post_processor = processors.TemplateProcessing(
         single=" ".join([start, "$A", end]).strip(),
         special_tokens=[(token, vocabulary[token]) for token in dict.fromkeys(frame)],

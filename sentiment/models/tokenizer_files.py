@@ -12,6 +12,7 @@ from keras_hub.src.utils.preset_utils import (
 )
 
 from sentiment.errors import InputError
+from sentiment.models.backbones import KINDS
 from sentiment.models.backbones.kind import BackboneKind
 from sentiment.models.fast_tokenizer import DEFINITION_FILE, FastTokenizer
 from sentiment.models.gpt2_tokenizer import ByteLevelGPT2Tokenizer
@@ -29,8 +30,7 @@ TOKENIZER_CONFIG_FILE = "tokenizer_config.json"  # Hugging Face's
 VOCABULARY_FILE = "vocab.txt"
 VOCABULARY_AND_MERGES = ("vocab.json", "merges.txt")
 SENTENCE_PIECE_BPE_FILE = "tokenizer.model"
-# And whether it is XLM-RoBERTa's; the other is ALBERT's.
-SENTENCE_PIECE_FILES = {"sentencepiece.bpe.model": True, "spiece.model": False}
+SENTENCE_PIECE_FILES = ("sentencepiece.bpe.model", "spiece.model", "spm.model")
 
 # KerasHub's tokenizers: class, tokens before and after a text, pattern of words.
 _BYTE_LEVEL = (
@@ -94,13 +94,16 @@ def huggingface_tokenizer(kind: BackboneKind, preset: str, config: dict | None =
         )
     if check_file_exists(preset, VOCABULARY_AND_MERGES[0]):
         vocabulary, merges = (_read(preset, name) for name in VOCABULARY_AND_MERGES)
-        return _byte_level(json.loads(vocabulary), merges.split("\n"), kind.frame)
+        vocabulary = {**json.loads(vocabulary), **_added_tokens(preset)}
+        form = _byte_level_form(kind.tokenizer_class) or (kind.frame, "")
+        return _byte_level(vocabulary, merges.split("\n"), *form)
     if check_file_exists(preset, SENTENCE_PIECE_BPE_FILE):
         proto = Path(get_file(preset, SENTENCE_PIECE_BPE_FILE)).read_bytes()
         return _sentence_piece_bpe(proto, kind.frame)
-    for name, is_xlm_roberta in SENTENCE_PIECE_FILES.items():
-        if check_file_exists(preset, name):
-            return _unigram(Path(get_file(preset, name)).read_bytes(), is_xlm_roberta)
+    for name in SENTENCE_PIECE_FILES:
+        if check_file_exists(preset, name) and kind.unigram:
+            proto = Path(get_file(preset, name)).read_bytes()
+            return FastTokenizer(unigram_definition(proto, kind.unigram))
     known = (
         VOCABULARY_FILE,
         VOCABULARY_AND_MERGES[0],
@@ -130,18 +133,28 @@ def exact_tokenizer(tokenizer):
         return FastTokenizer(
             word_piece_definition(tokenizer.get_vocabulary(), tokenizer.lowercase)
         )
-    for cls, frame, split in _BYTE_LEVEL:
-        if isinstance(tokenizer, cls):
-            vocabulary = dict(tokenizer.vocabulary)
-            return _byte_level(vocabulary, tokenizer.merges, frame, split)
+    if form := _byte_level_form(type(tokenizer)):
+        return _byte_level(dict(tokenizer.vocabulary), tokenizer.merges, *form)
     for cls, frame in _SENTENCE_PIECE_BPE:
         if isinstance(tokenizer, cls):
             return _sentence_piece_bpe(tokenizer.proto, frame)
-    if isinstance(tokenizer, keras_hub.models.XLMRobertaTokenizer):
-        return _unigram(tokenizer.proto, is_xlm_roberta=True)
-    if isinstance(tokenizer, keras_hub.models.AlbertTokenizer):
-        return _unigram(tokenizer.proto, is_xlm_roberta=False)
+    for kind in KINDS.values():
+        if kind.unigram and isinstance(tokenizer, kind.tokenizer_class):
+            return FastTokenizer(unigram_definition(tokenizer.proto, kind.unigram))
     raise InputError(f"Nothing here reads like a {type(tokenizer).__name__}.")
+
+
+def _added_tokens(preset: str) -> dict[str, int]:
+    """Ids of tokens that `vocab.json` leaves out, as Qwen's does with special ones."""
+    if not check_file_exists(preset, TOKENIZER_CONFIG_FILE):
+        return {}
+    added = load_json(preset, TOKENIZER_CONFIG_FILE).get("added_tokens_decoder", {})
+    return {token["content"]: int(i) for i, token in added.items()}
+
+
+def _byte_level_form(cls: type) -> tuple[tuple[str, str], str] | None:
+    """Tokens before and after a text, and what is a word, by KerasHub's class."""
+    return next((form for known, *form in _BYTE_LEVEL if issubclass(cls, known)), None)
 
 
 def _byte_level(
@@ -191,12 +204,6 @@ def _end_id(tokenizer: FastTokenizer, preset: str, config: dict) -> int | None:
             return tokenizer.vocabulary[token]
     end = config.get("eos_token_id")
     return end[0] if isinstance(end, list) else end
-
-
-def _unigram(proto: bytes, is_xlm_roberta: bool) -> FastTokenizer:
-    frame = ("<s>", "</s>") if is_xlm_roberta else ("[CLS]", "[SEP]")
-    special = ("<pad>", "<unk>", "<mask>", "[MASK]")
-    return FastTokenizer(unigram_definition(proto, *frame, special, is_xlm_roberta))
 
 
 def _gpt2_tokenizer(definition: str) -> ByteLevelGPT2Tokenizer:

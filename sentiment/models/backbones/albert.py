@@ -10,6 +10,7 @@ from sentiment.models.backbones.transformer_kind import (
     EncoderKind,
     with_any_activation,
 )
+from sentiment.models.tokenizer_definitions import ALBERT_UNIGRAM
 
 HuggingFaceAlbertBackbone = with_any_activation(keras_hub.models.AlbertBackbone)
 
@@ -35,6 +36,7 @@ class Albert(EncoderKind):
     backbone_class = keras_hub.models.AlbertBackbone
     variants = (HuggingFaceAlbertBackbone,)
     tokenizer_class = keras_hub.models.AlbertTokenizer
+    unigram = ALBERT_UNIGRAM
     has_embedding_dim = True
     huggingface_types = ("albert",)
     huggingface_prefix = "albert"

@@ -19,6 +19,7 @@ from sentiment.models.relative_scores import (
     query_scores,
 )
 from sentiment.models.segment_attention import CHUNK_LENGTH, heads_first
+from sentiment.models.tokenizer_definitions import DEBERTA_UNIGRAM
 
 _ATTENTION = {
     "attention.self.query_proj": "_query_dense",
@@ -157,6 +158,7 @@ class DebertaV3(EncoderKind):
 
     backbone_class = keras_hub.models.DebertaV3Backbone
     tokenizer_class = keras_hub.models.DebertaV3Tokenizer
+    unigram = DEBERTA_UNIGRAM
     huggingface_types = ("deberta-v2",)
     huggingface_prefix = "deberta"
     converter = DebertaV3Converter

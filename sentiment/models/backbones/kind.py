@@ -11,6 +11,7 @@ from keras import ops
 from sentiment.config import BackboneConfig
 from sentiment.errors import InputError
 from sentiment.models.backbones.packed_layers import PackedLayers
+from sentiment.models.tokenizer_definitions import UnigramForm
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ class BackboneKind(abc.ABC):
             dense layer, a norm and a bias for each token; `None`: unknown.
         default_pooling: what `--pooling=auto` stands for.
         frame: tokens before and after a text, where its tokenizer comes without any.
+        unigram: what it makes of a unigram model of SentencePiece's; `None`: it has
+            none.
         is_causal: whether a token sees only itself and what comes before it, as a
             language model must.
         objective: how its language models learn: `causal`, to predict the next token,
@@ -70,6 +73,7 @@ class BackboneKind(abc.ABC):
     masked_head: tuple[str, str, str] | None = None
     default_pooling: str = "last"
     frame: tuple[str, str] = ("<s>", "</s>")
+    unigram: UnigramForm | None = None
     is_causal: bool = True
     is_adaptable: bool = False
     objective: str = "causal"

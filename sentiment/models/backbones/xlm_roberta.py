@@ -5,6 +5,7 @@ from keras_hub.src.utils.transformers import convert_xlm_roberta
 
 from sentiment.models.backbones.kind import SequenceHead
 from sentiment.models.backbones.transformer_kind import JointEmbeddingKind
+from sentiment.models.tokenizer_definitions import XLM_ROBERTA_UNIGRAM
 
 
 class XLMRoberta(JointEmbeddingKind):
@@ -12,6 +13,7 @@ class XLMRoberta(JointEmbeddingKind):
 
     backbone_class = keras_hub.models.XLMRobertaBackbone
     tokenizer_class = keras_hub.models.XLMRobertaTokenizer
+    unigram = XLM_ROBERTA_UNIGRAM
     huggingface_types = ("xlm-roberta",)
     huggingface_prefix = "roberta"
     converter = convert_xlm_roberta

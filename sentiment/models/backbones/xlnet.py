@@ -16,6 +16,7 @@ from sentiment.models.backbones.transformer_kind import ACTIVATIONS, Transformer
 from sentiment.models.fast_tokenizer import FastTokenizer
 from sentiment.models.relative_scores import falling_distances, query_scores
 from sentiment.models.segment_attention import heads_first
+from sentiment.models.tokenizer_definitions import XLNET_UNIGRAM
 
 _ATTENTION = {
     "q": "_query_dense",
@@ -182,6 +183,7 @@ class XLNet(TransformerKind):
 
     backbone_class = keras_hub.models.XLNetBackbone
     tokenizer_class = FastTokenizer  # KerasHub has none.
+    unigram = XLNET_UNIGRAM
     huggingface_types = ("xlnet",)
     huggingface_prefix = "transformer"
     converter = XLNetConverter
