@@ -9,8 +9,10 @@ import keras
 import numpy as np
 import pytest
 
+import sentiment
 from sentiment.cli import main
 from sentiment.config import (
+    BackboneConfig,
     ModelConfig,
     RunConfig,
     SpeedConfig,
@@ -18,11 +20,13 @@ from sentiment.config import (
 )
 from sentiment.errors import InputError
 from sentiment.inference.loading import load_classifier
+from sentiment.models.backbones import KINDS
 from sentiment.training import fitting, results, resumable_run
 from sentiment.training.callbacks import KeepBest, Kept
 from sentiment.training.fitting import set_best_weights
 from sentiment.training.train import train_and_evaluate, train_and_validate
 from tests.conftest import FreshProcess, Stop, stop_at, terminate_at
+from tests.models import huggingface_folders
 from tests.training.conftest import MODEL, command_of, dying_at
 from tests.training.resumable_run_test import OneNumberPlan, one_weight
 
@@ -103,6 +107,26 @@ def test_an_interrupted_run_ends_like_the_whole_one(config, whole, tmp_path, upd
     train_and_evaluate(config, tmp_path)
     assert_same_run(tmp_path, whole[0])
     assert not (tmp_path / "checkpoints").exists()
+
+
+@pytest.mark.parametrize("kind", ["bert", "xlnet", "mistral"])
+def test_fine_tuning_of_any_make_goes_on_exactly(config, tmp_path, kind):
+    """Its blocks have dropout, and it comes from a preset with a tokenizer."""
+    sizes = BackboneConfig(num_layers=1, num_heads=2, hidden_dim=8, intermediate_dim=16)
+    tokenizer = sentiment.FastTokenizer(huggingface_folders.definition())
+    keras.utils.set_random_seed(1)
+    backbone = KINDS[kind].fresh(sizes, tokenizer.vocabulary_size(), "float32")
+    backbone.save_to_preset(str(tmp_path / "preset"))
+    tokenizer.save_to_preset(str(tmp_path / "preset"))
+    model = ModelConfig(
+        preset=str(tmp_path / "preset"), sequence_length=12, dropout=0.3
+    )
+    config = dataclasses.replace(config.replaced(epochs=1), model=model)
+    train_and_evaluate(config, tmp_path / "whole")
+    with pytest.raises(Stop):
+        train_and_evaluate(config, tmp_path / "run", on_update=stop_at(8))
+    train_and_evaluate(config, tmp_path / "run")
+    assert_same_run(tmp_path / "run", tmp_path / "whole")
 
 
 def test_sigterm_saves_before_the_process_ends(

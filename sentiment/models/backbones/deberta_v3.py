@@ -225,6 +225,7 @@ class DebertaV3(EncoderKind):
             config, {**self.settings, "embedding_size": config["hidden_size"]}
         )
         told = {name: config.get(name) for name in self.own_settings}
+        told = {name: "none" if x is None else x for name, x in told.items()}
         check_settings(told, self.own_settings)
         parts = config.get("pos_att_type") or ()
         parts = parts.lower().split("|") if isinstance(parts, str) else parts

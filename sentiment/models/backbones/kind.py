@@ -249,13 +249,14 @@ def check_settings(config: dict, settings: dict):
 
     Args:
         config: the content of `config.json`.
-        settings: the one value that each entry may have, which is also its default.
+        settings: the one value that each entry may have, which is also its default, and
+            what `null` stands for.
 
     Raises:
         InputError: an entry has another.
     """
     for name, value in settings.items():
-        if config.get(name, value) != value:
+        if config.get(name) not in (None, value):
             raise InputError(
                 f"Its {name} must be {value!r}, as in all published ones. Received: "
                 f"{config[name]!r}."

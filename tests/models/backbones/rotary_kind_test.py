@@ -481,6 +481,14 @@ def test_what_is_computed_otherwise_is_refused(tmp_path, name, config, message):
         load_pretrained(ModelConfig(preset=str(folder)))
 
 
+@pytest.mark.parametrize("name", ["llama", "smollm3"])
+def test_null_stands_for_what_is_usual(tmp_path, name):
+    nothing = dict.fromkeys(("head_dim", "hidden_act", "mlp_bias"))
+    preset = write_folder(tmp_path, name, random_tensors(name), **nothing)
+    backbone, _ = load_parts(str(preset), dropout=0.0)
+    assert backbone.hidden_dim == 16
+
+
 def test_a_gemma_with_eyes_is_refused(tmp_path):
     folder = write_folder(tmp_path, "gemma3", random_tensors("gemma3"))
     (folder / "config.json").write_text(json.dumps({"model_type": "gemma3"}))
