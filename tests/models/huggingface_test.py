@@ -4,6 +4,7 @@ One is NumPy's, here. The other is transformers, where it is installed (it is in
 `requirements-bench.txt`): what it writes itself must be read as it reads it.
 """
 
+import csv
 import dataclasses
 import json
 import math
@@ -16,7 +17,7 @@ import pytest
 from safetensors.numpy import save_file
 
 import sentiment
-from sentiment.config import ModelConfig
+from sentiment.config import DataConfig, ModelConfig, RunConfig, TrainingConfig
 from sentiment.errors import InputError
 from sentiment.inference.loading import load_classifier
 from sentiment.models.lora import enable_lora, load_adapter, merge_lora, save_adapter
@@ -24,6 +25,7 @@ from sentiment.models.presets import load_parts, load_pretrained
 from sentiment.models.tokenizer_definitions import word_piece_definition
 from sentiment.training.build import build_classifier
 from sentiment.training.teachers import copy_head, load_kept_head
+from sentiment.training.train import train_and_evaluate
 from tests.conftest import TOY_TEXTS
 from tests.data.odd_texts import ODD_TEXTS
 from tests.models.huggingface_folders import (
@@ -568,3 +570,47 @@ def test_tokens_are_those_of_transformers(transformers, tmp_path):
     texts = [text.encode("utf-8", "replace").decode() for text in ODD_TEXTS]
     for text, ids in zip(texts, ours.encode_batch(texts), strict=True):
         assert [*ours.start_ids, *ids, *ours.end_ids] == theirs(text)["input_ids"]
+
+
+# --- Chinese
+
+
+def test_a_chinese_bert_reads_characters_and_learns_from_hotel_reviews(
+    tmp_path, shared_data
+):
+    """Of bert-base-chinese's form: `vocab.txt` of characters, each of them a word."""
+    train, test = (
+        shared_data / "zh" / f"hotel_{name}.csv" for name in ("train", "test")
+    )
+    with open(train, encoding="utf-8", newline="") as file:
+        text = "".join(row["text"] for row in csv.DictReader(file)).lower()
+    characters = sorted({c for c in text if not c.isspace()})
+    others = [f"##{c}" for c in characters if c.isascii()]
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *characters, *others]
+    rng, sizes = np.random.default_rng(0), {"word": len(tokens), "position": 64}
+    tensors = {
+        # Small ones, as before any training; norms stay.
+        key: array if "LayerNorm" in key else array / 3
+        for key, array in random_tensors("bert").items()
+    }
+    tensors |= {
+        f"bert.embeddings.{name}_embeddings.weight": rng.normal(0, 0.1, (size, WIDTH))
+        for name, size in sizes.items()
+    }
+    about = {"vocab_size": len(tokens), "max_position_embeddings": 64}
+    folder = write_folder(tmp_path / "bert", "bert", tensors, **about)
+    (folder / "tokenizer.json").unlink()
+    (folder / "vocab.txt").write_text("\n".join(tokens), encoding="utf-8")
+
+    data = DataConfig(
+        train_file=str(train), test_file=str(test), validation_fraction=0.1
+    )
+    model = ModelConfig(preset=str(folder), sequence_length=64, pooling="mean")
+    training = TrainingConfig(epochs=1, batch_size=16, learning_rate=0.01)
+    result = train_and_evaluate(RunConfig(data, model, training), tmp_path / "run")
+    ids = result.classifier.preprocessor.tokenizer.encode_batch(["房间很好。room 12"])[
+        0
+    ]
+    found = [tokens[i] for i in ids]
+    assert found == [*"房间很好。", *"r", *(f"##{c}" for c in "oom"), "1", "##2"]
+    assert result.metrics["test"]["accuracy"] > 0.75  # two thirds praise
