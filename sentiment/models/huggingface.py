@@ -219,7 +219,7 @@ def load_masked_head(preset: str) -> dict[str, np.ndarray] | None:
             "kernel": kernel,
             "bias": dense_bias,
             "gamma": weights.get_tensor(f"{norm}.weight"),
-            "beta": weights.get_tensor(f"{norm}.bias"),
+            "beta": _bias(weights, norm, len(dense_bias)),
             "token_bias": weights.get_tensor(bias),
         }
 
@@ -233,9 +233,14 @@ def is_classifier(config: dict) -> bool:
 def _dense(weights: HuggingFaceWeights, name: str) -> list[np.ndarray]:
     """Kernel and bias; torch keeps the kernel transposed."""
     kernel = weights.get_tensor(f"{name}.weight").astype("float32").T
+    return [kernel, _bias(weights, name, kernel.shape[1])]
+
+
+def _bias(weights: HuggingFaceWeights, name: str, width: int) -> np.ndarray:
+    """The bias of a layer, zeros where it has none."""
     if f"{name}.bias" in weights:
-        return [kernel, weights.get_tensor(f"{name}.bias").astype("float32")]
-    return [kernel, np.zeros(kernel.shape[1], "float32")]
+        return weights.get_tensor(f"{name}.bias").astype("float32")
+    return np.zeros(width, "float32")
 
 
 def _label_names(config: dict, num_classes: int) -> list[str]:

@@ -34,8 +34,8 @@ def segment_attention(
         is_causal: whether a token attends to nothing after itself.
         chunk_length: queries in a chunk; `None` takes all at once.
         drop: what dropout makes of the weights.
-        window: tokens that a causal one attends to at most, itself and those before
-            it; `None`: all.
+        window: tokens that one attends to at most to a side, itself included; `None`:
+            all.
         more_scores: of a slice of the queries and one of the keys, what is added to
             their products, float (batch, heads, queries, keys); `None`: nothing.
 
@@ -49,14 +49,15 @@ def segment_attention(
     chunks = []
     for start in range(0, length, step):
         queries = slice(start, min(start + step, length))
-        first = 0 if window is None else max(0, start - window + 1)
-        keys = slice(first, queries.stop if is_causal else length)
+        reach = length if window is None else window - 1
+        last = queries.stop if is_causal else min(queries.stop + reach, length)
+        keys = slice(max(0, start - reach), last)
         is_seen = segment_ids[:, queries, None] == segment_ids[:, None, keys]
         distance = position[queries, None] - position[None, keys]
         if is_causal:
             is_seen &= distance >= 0
         if window is not None:
-            is_seen &= distance < window
+            is_seen &= jnp.abs(distance) < window
         chunks.append(
             _attend(
                 query[:, :, queries],
@@ -77,6 +78,7 @@ def segment_query_attention(
     segment_ids,
     drop: Callable = lambda weights: weights,
     window: int | None = None,
+    is_first: bool = False,
 ):
     """One token of each segment attends to its whole segment.
 
@@ -86,7 +88,8 @@ def segment_query_attention(
         value: like `key`.
         segment_ids: int (batch, length), 1 for the first segment of a row.
         drop: what dropout makes of the weights.
-        window: tokens at the end of a segment that it attends to; `None`: all.
+        window: tokens that it attends to at most; `None`: all.
+        is_first: whether it is the first token of its segment, not the last.
 
     Returns:
         Like `query`; finite, but without meaning, in unused slots.
@@ -94,8 +97,9 @@ def segment_query_attention(
     slots = jnp.arange(1, query.shape[1] + 1)
     is_seen = segment_ids[:, None, :] == slots[None, :, None]
     if window is not None:
-        to_come = jnp.cumsum(is_seen[:, :, ::-1], axis=2)[:, :, ::-1]
-        is_seen &= to_come <= window
+        step = 1 if is_first else -1
+        steps_away = jnp.cumsum(is_seen[:, :, ::step], axis=2)[:, :, ::step]
+        is_seen &= steps_away <= window
     query, key, value = (heads_first(x) for x in (query, key, value))
     return heads_first(_attend(query, key, value, is_seen, drop))
 

@@ -25,6 +25,7 @@ KINDS: dict[str, BackboneKind] = {
         "electra",
         "deberta_v3",
         "xlnet",
+        "modern_bert",
         "opt",
         "llama",
         "mistral",

@@ -78,7 +78,7 @@ class PackedTransformer(PackedLayers):
         return query, attention.key_dense(x), attention.value_dense(x)
 
     def window(self, block) -> int | None:
-        """Tokens that one sees at most, itself and those before it; `None`: all."""
+        """Tokens that one sees at most to a side, itself included; `None`: all."""
         return None
 
     def weights_dropout(self, block, weights, drop):
@@ -186,6 +186,7 @@ class PackedTransformer(PackedLayers):
             segment_ids,
             lambda weights: self.weights_dropout(block, weights, drop),
             self.window(block),
+            self.reads == "first",
         )
         states = self.feed_forward(block, read, attended, drop)
         # Back to where the tokens were; every token reads its segment's state.
