@@ -19,6 +19,7 @@ NAMES = {
     "imdb_pretrain",
     "imdb_two_stage",
     "imdb_scratch",
+    "minilm_imdb",
     "minilm_sst2",
     "quickstart",
     "qwen3_lora",
