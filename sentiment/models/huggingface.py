@@ -132,8 +132,11 @@ def load_huggingface_backbone(
         InputError: weights are missing or have other shapes than the configuration
             says, or it asks for something that no backbone here computes.
     """
-    cls, own_arguments = kind.huggingface_arguments(config)
-    converted = kind.converter.convert_backbone_config(config)
+    try:
+        cls, own_arguments = kind.huggingface_arguments(config)
+        converted = kind.converter.convert_backbone_config(config)
+    except KeyError as error:
+        raise InputError(f"Its {CONFIG_FILE} has no {error}.") from error
     given = kind.known_arguments(arguments)
     arguments = {**converted, **own_arguments, **given}
     if not load_weights:

@@ -94,7 +94,8 @@ class UnigramForm:
     Attributes:
         start: tokens before each text, with a space between them.
         end: tokens after each text.
-        strips_accents: whether letters lose them, and some quotes are straightened.
+        straightens_quotes: whether two small quotes become one of the usual ones.
+        strips_accents: whether letters lose them.
         lowercases: whether text is lowercased.
         has_fairseq_ids: whether there is a token more at the beginning.
         mask: comes after all pieces where it is none; empty: never.
@@ -102,6 +103,7 @@ class UnigramForm:
 
     start: str
     end: str
+    straightens_quotes: bool = False
     strips_accents: bool = False
     lowercases: bool = False
     has_fairseq_ids: bool = False
@@ -109,9 +111,9 @@ class UnigramForm:
 
 
 XLM_ROBERTA_UNIGRAM = UnigramForm("<s>", "</s>", has_fairseq_ids=True, mask="<mask>")
-ALBERT_UNIGRAM = UnigramForm("[CLS]", "[SEP]", strips_accents=True, lowercases=True)
+ALBERT_UNIGRAM = UnigramForm("[CLS]", "[SEP]", True, True, lowercases=True)
 DEBERTA_UNIGRAM = UnigramForm("[CLS]", "[SEP]", mask="[MASK]")
-XLNET_UNIGRAM = UnigramForm("", "<sep> <cls>", strips_accents=True)
+XLNET_UNIGRAM = UnigramForm("", "<sep> <cls>", True, True)
 _SINGLE_SPACES = (normalizers.Strip(), normalizers.Replace(Regex(" {2,}"), " "))
 _FAIRSEQ = ("<s>", "<pad>", "</s>", "<unk>")
 _SPECIAL = ("<pad>", "<unk>", "<mask>", "[PAD]", "[UNK]", "[MASK]", "<eop>", "<eod>")
@@ -139,9 +141,10 @@ def unigram_definition(proto: bytes, form: UnigramForm) -> str:
         pieces.append((form.mask, 0.0))
     tokenizer = Tokenizer(models.Unigram(pieces, unk_id=unknown))
     steps = []
+    if form.straightens_quotes:
+        steps += [normalizers.Replace(quotes, '"') for quotes in ("``", "''")]
     if form.strips_accents:
-        quotes = [normalizers.Replace("``", '"'), normalizers.Replace("''", '"')]
-        steps = [*quotes, normalizers.NFKD(), normalizers.StripAccents()]
+        steps += [normalizers.NFKD(), normalizers.StripAccents()]
     if form.lowercases:
         steps.append(normalizers.Lowercase())
     if model.normalizer_spec.precompiled_charsmap:

@@ -1,5 +1,6 @@
 """The tokenizer of a preset, whatever files it comes in."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from sentiment.models.huggingface import is_classifier
 from sentiment.models.tokenizer_definitions import (
     LLAMA3_SPLIT,
     QWEN_SPLIT,
+    UnigramForm,
     byte_level_definition,
     sentence_piece_bpe_definition,
     unigram_definition,
@@ -81,9 +83,7 @@ def huggingface_tokenizer(kind: BackboneKind, preset: str, config: dict | None =
             tokenizer = _with_end(tokenizer, preset, config or {})
         return tokenizer
     if check_file_exists(preset, VOCABULARY_FILE):
-        settings = {}
-        if check_file_exists(preset, TOKENIZER_CONFIG_FILE):
-            settings = load_json(preset, TOKENIZER_CONFIG_FILE)
+        settings = _settings(preset)
         return FastTokenizer(
             word_piece_definition(
                 _read(preset, VOCABULARY_FILE).rstrip("\n").split("\n"),
@@ -103,7 +103,8 @@ def huggingface_tokenizer(kind: BackboneKind, preset: str, config: dict | None =
     for name in SENTENCE_PIECE_FILES:
         if check_file_exists(preset, name) and kind.unigram:
             proto = Path(get_file(preset, name)).read_bytes()
-            return FastTokenizer(unigram_definition(proto, kind.unigram))
+            form = _unigram_form(kind.unigram, preset)
+            return FastTokenizer(unigram_definition(proto, form))
     known = (
         VOCABULARY_FILE,
         VOCABULARY_AND_MERGES[0],
@@ -144,11 +145,35 @@ def exact_tokenizer(tokenizer):
     raise InputError(f"Nothing here reads like a {type(tokenizer).__name__}.")
 
 
-def _added_tokens(preset: str) -> dict[str, int]:
-    """Ids of tokens that `vocab.json` leaves out, as Qwen's does with special ones."""
+def _settings(preset: str) -> dict:
+    """What Hugging Face says beside the files of a tokenizer."""
     if not check_file_exists(preset, TOKENIZER_CONFIG_FILE):
         return {}
-    added = load_json(preset, TOKENIZER_CONFIG_FILE).get("added_tokens_decoder", {})
+    return load_json(preset, TOKENIZER_CONFIG_FILE)
+
+
+def _unigram_form(form: UnigramForm, preset: str) -> UnigramForm:
+    """The form of a family, changed as a folder says."""
+    settings = _settings(preset)
+    if settings.get("split_by_punct"):
+        raise InputError(
+            f"Its {TOKENIZER_CONFIG_FILE} wants split_by_punct, for which its "
+            f"{DEFINITION_FILE} is needed, too."
+        )
+    if form.has_fairseq_ids:  # XLM-RoBERTa's knows no such settings.
+        return form
+    lowercases = settings.get("do_lower_case", form.lowercases)
+    keeps_accents = settings.get("keep_accents", not form.strips_accents)
+    return dataclasses.replace(
+        form,
+        lowercases=bool(lowercases),
+        strips_accents=form.straightens_quotes and not keeps_accents,
+    )
+
+
+def _added_tokens(preset: str) -> dict[str, int]:
+    """Ids of tokens that `vocab.json` leaves out, as Qwen's does with special ones."""
+    added = _settings(preset).get("added_tokens_decoder", {})
     return {token["content"]: int(i) for i, token in added.items()}
 
 
@@ -197,11 +222,10 @@ def _with_end(tokenizer: FastTokenizer, preset: str, config: dict) -> FastTokeni
 
 
 def _end_id(tokenizer: FastTokenizer, preset: str, config: dict) -> int | None:
-    if check_file_exists(preset, TOKENIZER_CONFIG_FILE):
-        token = load_json(preset, TOKENIZER_CONFIG_FILE).get("eos_token")
-        token = token.get("content") if isinstance(token, dict) else token
-        if token in tokenizer.vocabulary:
-            return tokenizer.vocabulary[token]
+    token = _settings(preset).get("eos_token")
+    token = token.get("content") if isinstance(token, dict) else token
+    if token in tokenizer.vocabulary:
+        return tokenizer.vocabulary[token]
     end = config.get("eos_token_id")
     return end[0] if isinstance(end, list) else end
 

@@ -313,10 +313,15 @@ def _load_parts(config: PretrainRunConfig):
 
 def _check_objective(config: PretrainRunConfig, kind: BackboneKind):
     wanted = config.training.objective
-    if not kind.objective or wanted not in ("auto", kind.objective):
+    if not kind.objective:
+        raise InputError(
+            f"A {kind.backbone_class.__name__} has no objective that is known here, so "
+            "it cannot be pre-trained further; `sentiment train` fine-tunes it."
+        )
+    if wanted not in ("auto", kind.objective):
         raise InputError(
             f"A {kind.backbone_class.__name__} learns with --objective="
-            f"{kind.objective or 'none'}. Received: --objective={wanted}."
+            f"{kind.objective}. Received: --objective={wanted}."
         )
 
 

@@ -199,6 +199,24 @@ def test_xlnets_texts_end_in_two_tokens(tmp_path, train_proto):
     assert (found.start_ids, found.end_ids, found.mask_id) == ((), (4, 3), 6)
 
 
+def test_a_unigram_folder_says_how_letters_are_read(tmp_path, train_proto):
+    symbols = ["<cls>", "<sep>", "<pad>", "<mask>", "<eod>", "<eop>"]
+    proto = train_proto(unk_id=0, bos_id=1, eos_id=2, control_symbols=symbols)
+    (tmp_path / "spiece.model").write_bytes(proto)
+
+    def read(kind, **settings):
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+        found = huggingface_tokenizer(KINDS[kind], str(tmp_path))
+        return found.encode_batch
+
+    lower = read("xlnet", do_lower_case=True)
+    assert lower(["A GREAT FILM"]) == lower(["a great film"])
+    kept, plain = read("xlnet", keep_accents=True), read("xlnet")
+    assert kept(["film\u0301"]) != plain(["film\u0301"]) == plain(["film"])
+    with pytest.raises(InputError, match="wants split_by_punct"):
+        read("xlnet", split_by_punct=True)
+
+
 @pytest.mark.parametrize("name", ["<sep>", "<cls>", "<mask>", "<pad>", "<eod>"])
 def test_a_special_piece_that_is_spelled_out_is_unknown(tmp_path, train_proto, name):
     symbols = ["<cls>", "<sep>", "<pad>", "<mask>", "<eod>", "<eop>"]

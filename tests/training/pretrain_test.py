@@ -16,6 +16,7 @@ from sentiment.config import (
     SpeedConfig,
 )
 from sentiment.errors import InputError
+from sentiment.models.backbones import KINDS
 from sentiment.models.packed_language_model import save_language_model
 from sentiment.models.packed_masked_lm import PackedMaskedLM
 from sentiment.models.presets import load_backbone
@@ -382,3 +383,11 @@ def test_bar_counts_real_tokens():
     shown = int(bar.format_dict["tokens_per_second"].split()[0].replace(",", ""))
     assert shown == 400
     bar.close()
+
+
+@pytest.mark.parametrize("objective", ["auto", "mlm", "causal"])
+def test_a_kind_without_an_objective_is_refused_as_such(config, objective):
+    training = dataclasses.replace(config.training, objective=objective)
+    config = dataclasses.replace(config, training=training)
+    with pytest.raises(InputError, match=r"XLNetBackbone has no objective that is kn"):
+        module._check_objective(config, KINDS["xlnet"])

@@ -112,21 +112,24 @@ class PackedDebertaV3(PackedEncoder):
         return block._self_attention_layer._output_dense(flat)
 
 
+def _span(config: dict) -> int:
+    """The distance from which on all share a row."""
+    span = config.get("max_relative_positions") or -1
+    return span if span > 0 else config.get("max_position_embeddings") or 512
+
+
 class DebertaV3Converter:
     """KerasHub has none."""
 
     @staticmethod
     def convert_backbone_config(config):
-        span = config.get("max_relative_positions", -1)
         return {
             "vocabulary_size": config["vocab_size"],
             "num_layers": config["num_hidden_layers"],
             "num_heads": config["num_attention_heads"],
             "hidden_dim": config["hidden_size"],
             "intermediate_dim": config["intermediate_size"],
-            "max_sequence_length": span
-            if span > 0
-            else config["max_position_embeddings"],
+            "max_sequence_length": _span(config),
             "bucket_size": config["position_buckets"],
         }
 
@@ -136,11 +139,8 @@ class DebertaV3Converter:
         weights.port_weight(backbone.token_embedding.embeddings, tokens)
         port_norm(weights, backbone.embeddings_layer_norm, norm)
         distances = backbone.relative_embeddings
-        weights.port_weight(
-            distances.rel_embeddings,
-            "encoder.rel_embeddings.weight",
-            lambda table, shape: table[: shape[0]],
-        )
+        table = "encoder.rel_embeddings.weight"
+        weights.port_weight(distances.rel_embeddings, table)
         port_norm(weights, distances.layer_norm, "encoder.LayerNorm")
         for i, block in enumerate(backbone.transformer_layers):
             prefix = f"encoder.layer.{i}."
@@ -227,16 +227,20 @@ class DebertaV3(EncoderKind):
         told = {name: config.get(name) for name in self.own_settings}
         told = {name: "none" if x is None else x for name, x in told.items()}
         check_settings(told, self.own_settings)
-        parts = config.get("pos_att_type") or ()
+        parts = config.get("pos_att_type")
         parts = parts.lower().split("|") if isinstance(parts, str) else parts
-        if sorted(part.strip() for part in parts) != ["c2p", "p2c"]:
+        if not isinstance(parts, list) or set(map(str.strip, map(str, parts))) != {
+            "c2p",
+            "p2c",
+        }:
             raise InputError(
                 f"Its pos_att_type must be 'p2c|c2p'. Received: {parts!r}."
             )
-        buckets = config.get("position_buckets", -1)
-        if not isinstance(buckets, int) or buckets < 4:
+        buckets, span = config.get("position_buckets", -1), _span(config)
+        if not isinstance(buckets, int) or not 4 <= buckets < 2 * (span - 1):
             raise InputError(
-                f"Its position_buckets must be 4 or more. Received: {buckets!r}."
+                "Its position_buckets must be from 4 to less than twice its "
+                f"max_relative_positions. Received: {buckets!r} and {span}."
             )
         return super().huggingface_arguments(config)
 

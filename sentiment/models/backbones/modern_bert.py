@@ -9,6 +9,7 @@ import numpy as np
 from sentiment.models.backbones.kind import check_settings
 from sentiment.models.backbones.modern_bert_backbone import ModernBertBackbone
 from sentiment.models.backbones.packed_encoder import PackedEncoder
+from sentiment.models.backbones.porting import port_kernel, shaped
 from sentiment.models.backbones.rotary_kind import refuse_rope
 from sentiment.models.backbones.transformer_kind import EncoderKind
 from sentiment.models.fast_tokenizer import FastTokenizer
@@ -72,11 +73,6 @@ class ModernBertConverter:
 
     @staticmethod
     def convert_weights(backbone, weights, config):
-        def port(layer, name):
-            weights.port_weight(
-                layer.kernel, name, lambda array, shape: np.reshape(array.T, shape)
-            )
-
         tokens = backbone.token_embedding.embeddings
         weights.port_weight(tokens, "embeddings.tok_embeddings.weight")
         norms = {"embeddings.norm": backbone.embeddings_layer_norm}
@@ -89,8 +85,9 @@ class ModernBertConverter:
             joint = f"{prefix}mlp.Wi.weight"
             for part, layer in enumerate((block.gate, block.intermediate)):
                 weights.port_weight(layer.kernel, joint, _part_of(2, part))
-            port(block.attention_output, f"{prefix}attn.Wo.weight")
-            port(block.feedforward_output, f"{prefix}mlp.Wo.weight")
+            output, outer = block.attention_output, block.feedforward_output
+            port_kernel(weights, output, f"{prefix}attn.Wo.weight")
+            port_kernel(weights, outer, f"{prefix}mlp.Wo.weight")
             norms[f"{prefix}mlp_norm"] = block.feedforward_norm
             if block.has_attention_norm:
                 norms[f"{prefix}attn_norm"] = block.attention_norm
@@ -100,7 +97,13 @@ class ModernBertConverter:
 
 def _part_of(num_parts: int, part: int):
     """A hook that takes one of several layers whose rows stand below each other."""
-    return lambda array, shape: np.reshape(np.split(array, num_parts)[part].T, shape)
+
+    def hook(array, shape):
+        if len(array) % num_parts:
+            return array
+        return shaped(np.split(array, num_parts)[part].T, shape)
+
+    return hook
 
 
 class ModernBert(EncoderKind):

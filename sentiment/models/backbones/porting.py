@@ -11,12 +11,18 @@ def port_dense(weights, layer, name: str):
         layer: with `kernel` and `bias`.
         name: of the arrays, without `.weight` and `.bias`.
     """
-    weights.port_weight(
-        layer.kernel, f"{name}.weight", lambda array, shape: np.reshape(array.T, shape)
-    )
-    weights.port_weight(
-        layer.bias, f"{name}.bias", lambda array, shape: np.reshape(array, shape)
-    )
+    port_kernel(weights, layer, f"{name}.weight")
+    weights.port_weight(layer.bias, f"{name}.bias", shaped)
+
+
+def port_kernel(weights, layer, name: str):
+    """Gives a layer without a bias its kernel; arguments as of `port_dense`."""
+    weights.port_weight(layer.kernel, name, lambda array, shape: shaped(array.T, shape))
+
+
+def shaped(array: np.ndarray, shape: list[int]) -> np.ndarray:
+    """The array in a shape, or as it is where it has another size, to be refused."""
+    return array.reshape(shape) if array.size == np.prod(shape) else array
 
 
 def port_norm(weights, layer, name: str):

@@ -12,7 +12,7 @@ from sentiment.errors import InputError
 from sentiment.models.backbones.kind import SequenceHead, check_settings
 from sentiment.models.backbones.packed_transformer import PackedTransformer
 from sentiment.models.backbones.porting import port_dense, port_norm
-from sentiment.models.backbones.transformer_kind import ACTIVATIONS, TransformerKind
+from sentiment.models.backbones.transformer_kind import TransformerKind
 from sentiment.models.fast_tokenizer import FastTokenizer
 from sentiment.models.relative_scores import falling_distances, query_scores
 from sentiment.models.segment_attention import heads_first
@@ -52,7 +52,8 @@ class PackedXLNet(PackedTransformer):
 
     Scores have three parts (Yang et al. 2019, https://arxiv.org/abs/1906.08237): of two
     contents, of a query's content and a distance, and of a query's content and whether
-    both tokens are of one type. The last token, `<cls>`, has a type of its own.
+    both tokens are of one type. The last token, `<cls>`, has a type of its own, as in
+    training; transformers 5 leaves types out unless it is given `token_type_ids`.
 
     Dropout after the last block, which nothing else here has, is left to the head's.
     """
@@ -147,7 +148,6 @@ class XLNetConverter:
             "num_heads": config["n_head"],
             "hidden_dim": config["d_model"],
             "intermediate_dim": config["d_inner"],
-            "activation": ACTIVATIONS[config.get("ff_activation", "gelu")],
         }
 
     @staticmethod
@@ -196,6 +196,7 @@ class XLNet(TransformerKind):
     embedding_names = ("content_query_embedding", "encoder_block_attn_mask_layer")
     settings: ClassVar[dict] = {
         "layer_norm_eps": 1e-12,
+        "ff_activation": "gelu",
         "attn_type": "bi",
         "bi_data": False,
         "clamp_len": -1,
@@ -259,12 +260,6 @@ class XLNet(TransformerKind):
         """Refuses what no published XLNet has."""
         head_dim = config["d_model"] // config["n_head"]
         check_settings(config, {**self.settings, "d_head": head_dim})
-        name = config.get("ff_activation", "gelu")
-        if name not in ACTIVATIONS:
-            raise InputError(
-                f"Its activation must be one of {', '.join(ACTIVATIONS)}. "
-                f"Received: {name!r}."
-            )
         return self.backbone_class, {}
 
 

@@ -143,12 +143,17 @@ def test_near_distances_have_a_row_each_and_far_ones_share():
     ]
 
 
-@pytest.mark.parametrize("has_prefix", [True, False])
-def test_hidden_states_are_those_of_the_definition(tmp_path, tensors, has_prefix):
+@pytest.mark.parametrize(
+    ("has_prefix", "config"),
+    [(True, {}), (False, {}), (True, {"max_relative_positions": None})],
+)
+def test_hidden_states_are_those_of_the_definition(
+    tmp_path, tensors, has_prefix, config
+):
     stored = tensors
     if not has_prefix:
         stored = {key.removeprefix("deberta."): x for key, x in tensors.items()}
-    backbone, _ = load_parts(write_folder(tmp_path, stored), dropout=0.0)
+    backbone, _ = load_parts(write_folder(tmp_path, stored, **config), dropout=0.0)
     texts = random_texts()
     found = packed_hidden_states(backbone, texts)
     for text in texts:
@@ -166,7 +171,11 @@ def test_hidden_states_are_those_of_the_definition(tmp_path, tensors, has_prefix
         ({"conv_kernel_size": 3}, "conv_kernel_size must be 0"),
         ({"pos_att_type": "c2p"}, "pos_att_type must be"),
         ({"norm_rel_ebd": "none"}, "norm_rel_ebd must be 'layer_norm'"),
+        ({"pos_att_type": 5}, "pos_att_type must be"),
         ({"position_buckets": -1}, "position_buckets must be"),
+        ({"max_relative_positions": 5}, "less than twice its max.*8 and 5"),
+        ({"position_buckets": 6}, r"rel_embeddings.weight' have the shape \(16, 16\)"),
+        ({"intermediate_size": 30}, r"shape \(16, 24\).*wants \(16, 30\)"),
         ({"embedding_size": 8}, "embedding_size must be 16"),
         ({"hidden_act": "relu"}, "computes with gelu"),
     ],

@@ -138,13 +138,22 @@ def test_hidden_states_are_those_of_the_definition(tmp_path, tensors, has_prefix
         ({"clamp_len": 100}, "clamp_len must be -1"),
         ({"untie_r": False}, "untie_r must be True"),
         ({"summary_type": "mean"}, "summary_type must be 'last'"),
-        ({"ff_activation": "mish"}, "activation must be one of gelu"),
+        ({"ff_activation": "gelu_new"}, "ff_activation must be 'gelu'"),
         ({"d_head": 4}, "d_head must be 8"),
+        ({"d_inner": 30}, r"layer_1.weight' have the shape \(16, 24\).* \(16, 30\)"),
     ],
 )
 def test_what_is_built_otherwise_is_refused(tmp_path, tensors, config, message):
     preset = write_folder(tmp_path, tensors, **config)
     with pytest.raises(InputError, match=message):
+        load_pretrained(ModelConfig(preset=preset))
+
+
+def test_a_size_that_is_left_out_is_named(tmp_path, tensors):
+    preset = write_folder(tmp_path, tensors)
+    config = {name: x for name, x in SETTINGS.items() if name != "d_model"}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(InputError, match=r"config.json has no 'd_model'"):
         load_pretrained(ModelConfig(preset=preset))
 
 
