@@ -14,7 +14,6 @@ from sentiment.errors import InputError
 
 DEFINITION_FILE = "tokenizer.json"
 MASK_TOKENS = ("[MASK]", "<mask>")
-UNKNOWN_TOKENS = ("[UNK]", "<unk>")
 _LONGEST_WORD = 100  # characters that WordPiece reads of one, by default
 
 
@@ -79,10 +78,15 @@ class FastTokenizer(keras_hub.tokenizers.Tokenizer):
         self.vocabulary = tokenizer.get_vocab(with_added_tokens=True)
         if not self.vocabulary:
             raise InputError("The definition of a tokenizer has no tokens.")
-        self._reserved = frozenset()
+        self._reserved, self._unknown_id = frozenset(), None
         if isinstance(tokenizer.model, tokenizers.models.Unigram):
             added = tokenizer.get_added_tokens_decoder()
             self._reserved = frozenset(i for i, t in added.items() if t.special)
+            self._unknown_id = json.loads(definition)["model"].get("unk_id")
+            if self._unknown_id is None:
+                raise InputError(
+                    "The definition of a tokenizer of unigrams has no unknown token."
+                )
 
     def _own_frame(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """What the definition puts before and after a text."""
@@ -102,10 +106,7 @@ class FastTokenizer(keras_hub.tokenizers.Tokenizer):
     @property
     def mask_id(self) -> int | None:
         """The token that stands for a hidden one; `None` if there is none."""
-        return self._first_of(MASK_TOKENS)
-
-    def _first_of(self, tokens: Sequence[str]) -> int | None:
-        ids = (self.vocabulary.get(token) for token in tokens)
+        ids = (self.vocabulary.get(token) for token in MASK_TOKENS)
         return next((i for i in ids if i is not None), None)
 
     @property
@@ -160,10 +161,9 @@ class FastTokenizer(keras_hub.tokenizers.Tokenizer):
 
     def _without_reserved(self, ids: list[int]) -> list[int]:
         """Unknown tokens instead of special ones, which a text has spelled out."""
-        unknown = self._first_of(UNKNOWN_TOKENS)
-        if unknown is None or self._reserved.isdisjoint(ids):
+        if self._reserved.isdisjoint(ids):
             return ids
-        return [unknown if i in self._reserved else i for i in ids]
+        return [self._unknown_id if i in self._reserved else i for i in ids]
 
     def encode_with_spans(
         self, texts: Sequence[str]

@@ -114,9 +114,13 @@ XLM_ROBERTA_UNIGRAM = UnigramForm("<s>", "</s>", has_fairseq_ids=True, mask="<ma
 ALBERT_UNIGRAM = UnigramForm("[CLS]", "[SEP]", True, True, lowercases=True)
 DEBERTA_UNIGRAM = UnigramForm("[CLS]", "[SEP]", mask="[MASK]")
 XLNET_UNIGRAM = UnigramForm("", "<sep> <cls>", True, True)
-_SINGLE_SPACES = (normalizers.Strip(), normalizers.Replace(Regex(" {2,}"), " "))
+# `Strip` would take line ends and control characters, too, which are tokens here.
+_SINGLE_SPACES = (
+    normalizers.Replace(Regex("^ +| +$"), ""),
+    normalizers.Replace(Regex(" {2,}"), " "),
+)
 _FAIRSEQ = ("<s>", "<pad>", "</s>", "<unk>")
-_SPECIAL = ("<pad>", "<unk>", "<mask>", "[PAD]", "[UNK]", "[MASK]", "<eop>", "<eod>")
+_END_OF_PARAGRAPH = "<eop>"  # XLNet's, a symbol that its text may have
 
 
 def unigram_definition(proto: bytes, form: UnigramForm) -> str:
@@ -131,6 +135,8 @@ def unigram_definition(proto: bytes, form: UnigramForm) -> str:
     """
     model = _sentence_piece_model(proto)
     pieces = [(piece.piece, piece.score) for piece in model.pieces]
+    special = [p.piece for p in model.pieces if p.type in (p.CONTROL, p.UNKNOWN)]
+    special += [*_FAIRSEQ, form.mask, _END_OF_PARAGRAPH]
     if model.trainer_spec.model_type != model.trainer_spec.UNIGRAM or not pieces:
         raise InputError("Its SentencePiece model is no unigram model.")
     unknown = model.trainer_spec.unk_id
@@ -155,7 +161,7 @@ def unigram_definition(proto: bytes, form: UnigramForm) -> str:
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
     vocabulary = {token: i for i, (token, _) in enumerate(pieces)}
-    return _framed(tokenizer, vocabulary, form.start, form.end, _SPECIAL)
+    return _framed(tokenizer, vocabulary, form.start, form.end, special)
 
 
 def sentence_piece_bpe_definition(
@@ -247,7 +253,7 @@ def _framed(tokenizer, vocabulary, start: str, end: str, special) -> str:
             f"Its vocabulary has no token {missing[0]!r}, which its texts begin or end "
             "with. Copy its tokenizer.json, too."
         )
-    tokens = [token for token in (*frame, *special) if token in vocabulary]
+    tokens = dict.fromkeys(t for t in (*frame, *special) if t in vocabulary)
     tokenizer.add_special_tokens([AddedToken(token, special=True) for token in tokens])
     tokenizer.post_processor = processors.TemplateProcessing(
         single=" ".join([start, "$A", end]).strip(),

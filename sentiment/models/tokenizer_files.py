@@ -146,10 +146,11 @@ def exact_tokenizer(tokenizer):
 
 
 def _settings(preset: str) -> dict:
-    """What Hugging Face says beside the files of a tokenizer."""
+    """What Hugging Face says beside the files of a tokenizer; `null` says nothing."""
     if not check_file_exists(preset, TOKENIZER_CONFIG_FILE):
         return {}
-    return load_json(preset, TOKENIZER_CONFIG_FILE)
+    found = load_json(preset, TOKENIZER_CONFIG_FILE)
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _unigram_form(form: UnigramForm, preset: str) -> UnigramForm:
@@ -172,9 +173,9 @@ def _unigram_form(form: UnigramForm, preset: str) -> UnigramForm:
 
 
 def _added_tokens(preset: str) -> dict[str, int]:
-    """Ids of tokens that `vocab.json` leaves out, as Qwen's does with special ones."""
+    """Ids of special tokens that `vocab.json` leaves out, as Qwen's does."""
     added = _settings(preset).get("added_tokens_decoder", {})
-    return {token["content"]: int(i) for i, token in added.items()}
+    return {t["content"]: int(i) for i, t in added.items() if t.get("special", True)}
 
 
 def _byte_level_form(cls: type) -> tuple[tuple[str, str], str] | None:

@@ -54,7 +54,7 @@ def test_each_token_attends_to_its_segment_up_to_itself(tensors, chunk_length):
 
 
 @pytest.mark.parametrize("window", [1, 2, 4, 100])
-@pytest.mark.parametrize("chunk_length", [None, 3])
+@pytest.mark.parametrize("chunk_length", [None, 1, 3])
 def test_a_window_hides_what_is_further_back(tensors, chunk_length, window):
     def attend(*x):
         return segment_attention(*x, SEGMENT_IDS, True, chunk_length, window=window)
@@ -73,6 +73,30 @@ def test_a_window_hides_what_is_further_back(tensors, chunk_length, window):
                 )
     for slot, token in enumerate([2, 4, 5]):  # the ends of row 0
         np.testing.assert_allclose(ends[0, slot], found[0, token], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("window", [1, 2, 4, 100])
+@pytest.mark.parametrize("chunk_length", [None, 1, 3])
+def test_a_window_hides_what_is_further_on_either_side(tensors, chunk_length, window):
+    query, key, value = tensors
+
+    def attend(*x):
+        return segment_attention(*x, SEGMENT_IDS, False, chunk_length, window=window)
+
+    found = np.asarray(jax.jit(attend)(*tensors))
+    places = np.arange(SEGMENT_IDS.shape[1])
+    is_seen = SEGMENT_IDS[:, :, None] == SEGMENT_IDS[:, None]
+    is_seen &= np.abs(places[:, None] - places) < window
+    weights = np.exp(np.einsum("bqnh,bknh->bnqk", query, key)) * is_seen[:, None]
+    weights /= weights.sum(-1, keepdims=True)
+    expected = np.einsum("bnqk,bknh->bqnh", weights, value)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    first = segment_query_attention(
+        query[:, [0, 3, 5, 0]], key, value, SEGMENT_IDS, window=window, is_first=True
+    )
+    np.testing.assert_allclose(
+        first[0, :3], expected[0, [0, 3, 5]], rtol=1e-5, atol=1e-6
+    )
 
 
 def test_segment_ends_attend_to_their_whole_segment(tensors):

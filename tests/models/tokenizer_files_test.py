@@ -86,6 +86,7 @@ def test_qwens_files_are_read_as_qwen_splits(tmp_path, vocabulary):
     (tmp_path / "merges.txt").write_text("\n".join(merges))
     end = max(tokens.values()) + 1
     added = {str(end): {"content": "<|endoftext|>", "special": True}}
+    added[str(end + 1)] = {"content": "<think>", "special": False}
     settings = {"added_tokens_decoder": added}
     kind = KINDS["qwen3"]
     with pytest.raises(InputError, match=r"no token '<\|endoftext\|>'"):
@@ -93,6 +94,7 @@ def test_qwens_files_are_read_as_qwen_splits(tmp_path, vocabulary):
     (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
     found = huggingface_tokenizer(kind, str(tmp_path))
     assert (found.start_ids, found.end_ids) == ((), (end,))
+    assert found.token_to_id("<think>") is None
     special = {"<|endoftext|>": end, "<|im_end|>": end + 1}
     kerashub = keras_hub.models.Qwen3Tokenizer({**tokens, **special}, merges)
     texts = ["from 1990 to 2010, it's 10/10", "cafe\u0301 ROOM 12b", *TOY_TEXTS]
@@ -130,6 +132,7 @@ def test_xlm_robertas_pieces_have_fairseqs_ids(tmp_path, train_proto):
     ]
     wide = "\uff26\uff29\uff2c\uff2d  \ufb01ne \u2460"
     texts = [*filter(None, TOY_TEXTS), wide, "na\u00efve", "  a film  ", "a film \n"]
+    texts += ["a film\u0085", "\u0085a film"]
     expected = [np.asarray(theirs(text)).tolist() for text in texts]
     assert max(map(max, expected)) > 50
     for one in found:
@@ -211,13 +214,17 @@ def test_a_unigram_folder_says_how_letters_are_read(tmp_path, train_proto):
 
     lower = read("xlnet", do_lower_case=True)
     assert lower(["A GREAT FILM"]) == lower(["a great film"])
-    kept, plain = read("xlnet", keep_accents=True), read("xlnet")
+    kept = read("xlnet", keep_accents=True)
+    plain = read("xlnet", keep_accents=None, do_lower_case=None)
+    assert plain(["A GREAT FILM"]) != plain(["a great film"])
     assert kept(["film\u0301"]) != plain(["film\u0301"]) == plain(["film"])
     with pytest.raises(InputError, match="wants split_by_punct"):
         read("xlnet", split_by_punct=True)
 
 
-@pytest.mark.parametrize("name", ["<sep>", "<cls>", "<mask>", "<pad>", "<eod>"])
+@pytest.mark.parametrize(
+    "name", ["<s>", "</s>", "<sep>", "<cls>", "<mask>", "<pad>", "<eod>", "<eop>"]
+)
 def test_a_special_piece_that_is_spelled_out_is_unknown(tmp_path, train_proto, name):
     symbols = ["<cls>", "<sep>", "<pad>", "<mask>", "<eod>", "<eop>"]
     proto = train_proto(unk_id=0, bos_id=1, eos_id=2, control_symbols=symbols)

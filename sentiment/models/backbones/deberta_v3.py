@@ -51,10 +51,10 @@ def distance_rows(distances: np.ndarray, num_buckets: int, span: int) -> np.ndar
         int64, like `distances`, in [0, 2 * num_buckets).
     """
     middle = num_buckets // 2
-    # In float32, as transformers and KerasHub do: rounding decides of the border.
+    # In float32, as transformers and KerasHub do.
     far = np.maximum(np.abs(distances), middle).astype("float32") / np.float32(middle)
-    all_of_it = np.log(np.float32((span - 1) / middle))
-    logarithm = np.log(far) / all_of_it * np.float32(middle - 1)
+    log_of_span = np.log(np.float32((span - 1) / middle))
+    logarithm = np.log(far) / log_of_span * np.float32(middle - 1)
     bucket = np.sign(distances) * (np.ceil(logarithm) + middle).astype("int64")
     bucket = np.where(np.abs(distances) <= middle, distances, bucket)
     return np.clip(bucket + num_buckets, 0, 2 * num_buckets - 1)
@@ -68,22 +68,28 @@ class PackedDebertaV3(PackedEncoder):
     contents, of a query's content and a distance, and of a key's content and one.
     """
 
-    is_relative = True
+    can_skip_unread = False
 
-    def call_stock_block(self, block, x, mask, training):
+    def shared(self, x, segment_ids, drop):
+        """Embeddings of distances, float (1, 2 * bucket_size, hidden_dim)."""
+        return self.backbone.relative_embeddings(x[:1])
+
+    def call_stock_block(self, block, x, mask, shared, training):
         # Its layers take `training` from this layer's own call.
-        distances = self.backbone.relative_embeddings(x)
+        distances = jnp.broadcast_to(shared, (x.shape[0], *shared.shape[1:]))
         return block(x, rel_embeddings=distances, attention_mask=mask)
+
+    def normalizes_first(self, block):
+        return False
 
     def project(self, block, x, positions):
         attention = block._self_attention_layer
         query = attention._query_dense(x) * attention.scale_factor
         return query, attention._key_dense(x), attention._value_dense(x)
 
-    def relative_scores(self, block, query, key, segment_ids, drop):
+    def relative_scores(self, block, query, key, shared, drop):
         attention = block._self_attention_layer
-        embeddings = self.backbone.relative_embeddings(query[:1])
-        embeddings = drop(attention._position_dropout_layer, embeddings)
+        embeddings = drop(attention._position_dropout_layer, shared)
         rows = distance_rows(
             falling_distances(query.shape[1]),
             attention.bucket_size,

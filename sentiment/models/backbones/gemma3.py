@@ -28,7 +28,7 @@ _THETA = {"sliding_attention": 10_000.0, "full_attention": 1_000_000.0}
 class PackedGemma3Decoder(PackedRotaryDecoder):
     """The layers of a Gemma 3 over packed rows; see `PackedTransformer`."""
 
-    def call_stock_block(self, block, x, mask, training):
+    def call_stock_block(self, block, x, mask, shared, training):
         # The block takes no mask of attention; its attention does.
         places = ops.arange(mask.shape[1])
         mask = mask & (places[:, None] >= places[None, :])

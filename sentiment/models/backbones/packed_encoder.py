@@ -20,5 +20,5 @@ class PackedEncoder(PackedTransformer):
     def leave(self, x):
         return x
 
-    def call_stock_block(self, block, x, mask, training):
+    def call_stock_block(self, block, x, mask, shared, training):
         return block(x, attention_mask=mask, training=training)

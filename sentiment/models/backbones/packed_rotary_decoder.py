@@ -24,7 +24,7 @@ class PackedRotaryDecoder(PackedTransformer):
     def leave(self, x):
         return self.backbone.layer_norm(x)
 
-    def call_stock_block(self, block, x, mask, training):
+    def call_stock_block(self, block, x, mask, shared, training):
         return block(x, decoder_attention_mask=mask, training=training)
 
     def project(self, block, x, positions):

@@ -36,7 +36,7 @@ class PackedTransformer(PackedLayers):
     """
 
     is_causal: bool
-    is_relative = False
+    can_skip_unread = True
 
     def __init__(self, backbone, reads="all", **kwargs):
         super().__init__(backbone, reads, **kwargs)
@@ -59,8 +59,16 @@ class PackedTransformer(PackedLayers):
         """The result, of what the highest block gives."""
         raise NotImplementedError
 
-    def call_stock_block(self, block, x, mask, training):
-        """Calls a block as it is, with a bool mask (batch, row_length, row_length)."""
+    def call_stock_block(self, block, x, mask, shared, training):
+        """Calls a block as it is.
+
+        Args:
+            block: one of the backbone's.
+            x: what it reads.
+            mask: bool (batch, row_length, row_length), rows are queries.
+            shared: as `shared` gives it.
+            training: whether dropout is on.
+        """
         raise NotImplementedError
 
     def project(self, block, x, positions):
@@ -85,19 +93,37 @@ class PackedTransformer(PackedLayers):
         """What dropout makes of the weights of attention."""
         return drop(block._self_attention_layer._dropout_layer, weights)
 
-    def relative_scores(self, block, query, key, segment_ids, drop):
-        """What distances add to the scores, `more_scores` of `segment_attention`.
+    def shared(self, x, segment_ids, drop):
+        """What all blocks read beside their input; `None`: nothing.
 
-        Only where `is_relative` is set; the last block is then computed at all tokens.
+        Args:
+            x: what the lowest block reads.
+            segment_ids: int (batch, row_length).
+            drop: as of `enter`.
+        """
+        return None
+
+    def relative_scores(self, block, query, key, shared, drop):
+        """What distances add to the scores; `None`: nothing.
+
+        Where they do, `can_skip_unread` must be off: the last block is then computed at
+        all tokens.
 
         Args:
             block: one of the backbone's.
             query: as `project` gives it.
             key: as `project` gives it.
-            segment_ids: int (batch, tokens).
-            drop: `drop(layer, x)` is what a dropout layer makes of x.
+            shared: as `shared` gives it.
+            drop: as of `enter`.
+
+        Returns:
+            `more_scores` of `segment_attention`.
         """
         return None
+
+    def normalizes_first(self, block) -> bool:
+        """Whether norms come before attention and feed-forward layers, or after."""
+        return block.normalize_first
 
     def attention_output(self, block, attended):
         """The projection of what heads have read, float (batch, tokens, hidden_dim)."""
@@ -105,7 +131,7 @@ class PackedTransformer(PackedLayers):
 
     def feed_forward(self, block, x, attended, drop):
         """What a block makes of what it has read and of what attention gave."""
-        is_first = getattr(block, "normalize_first", False)
+        is_first = self.normalizes_first(block)
         attended = self.attention_output(block, attended)
         x = x + drop(block._self_attention_dropout, attended)
         if not is_first:
@@ -122,21 +148,26 @@ class PackedTransformer(PackedLayers):
             return self._call_stock_blocks(embeddings, segment_ids, training)
         drop = self._dropout(training)
         x = self.enter(embeddings, drop)
+        shared = self.shared(x, segment_ids, drop)
         for block in blocks[:-1]:
-            x = self._run(self._block, block, x, segment_ids, drop)
-        if self.reads != "all" and speed.skip_unread and not self.is_relative:
+            x = self._run(self._block, block, x, segment_ids, drop, shared)
+        if self.reads != "all" and speed.skip_unread and self.can_skip_unread:
             x = self._run(
                 self._read_block, blocks[-1], x, segment_ids, drop, segment_lengths
             )
         else:
-            x = self._run(self._block, blocks[-1], x, segment_ids, drop)
+            x = self._run(self._block, blocks[-1], x, segment_ids, drop, shared)
         return self.leave(x)
 
     def _call_stock_blocks(self, embeddings, segment_ids, training):
-        x = self.enter(embeddings, lambda layer, x: layer(x, training=training))
+        def drop(layer, x):
+            return layer(x, training=training)
+
+        x = self.enter(embeddings, drop)
+        shared = self.shared(x, segment_ids, drop)
         mask = segment_attention_mask(segment_ids)
         for block in self.blocks():
-            x = self.call_stock_block(block, x, mask, training)
+            x = self.call_stock_block(block, x, mask, shared, training)
         return self.leave(x)
 
     def _run(self, function, block, x, segment_ids, drop, *arguments):
@@ -155,7 +186,7 @@ class PackedTransformer(PackedLayers):
         site = itertools.count()
         return lambda layer, x: hash_dropout(x, layer.rate, seed, next(site))
 
-    def _block(self, block, x, segment_ids, drop):
+    def _block(self, block, x, segment_ids, drop, shared):
         """A block, as its own `call` has it."""
         query, key, value = self.project(block, x, segment_positions(segment_ids))
         attended = segment_attention(
@@ -164,10 +195,10 @@ class PackedTransformer(PackedLayers):
             value,
             segment_ids,
             self.is_causal,
-            CHUNK_LENGTH if self.speed.chunked_attention else None,
-            lambda weights: self.weights_dropout(block, weights, drop),
-            self.window(block),
-            self.relative_scores(block, query, key, segment_ids, drop),
+            chunk_length=CHUNK_LENGTH if self.speed.chunked_attention else None,
+            drop=lambda weights: self.weights_dropout(block, weights, drop),
+            window=self.window(block),
+            more_scores=self.relative_scores(block, query, key, shared, drop),
         )
         return self.feed_forward(block, x, attended, drop)
 

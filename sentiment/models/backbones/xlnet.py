@@ -1,12 +1,12 @@
 """XLNet's encoder."""
 
+import functools
 import sys
 from typing import ClassVar
 
 import jax.numpy as jnp
 import keras
 import keras_hub
-import numpy as np
 
 from sentiment.errors import InputError
 from sentiment.models.backbones.kind import SequenceHead, check_settings
@@ -14,7 +14,7 @@ from sentiment.models.backbones.packed_transformer import PackedTransformer
 from sentiment.models.backbones.porting import port_dense, port_norm
 from sentiment.models.backbones.transformer_kind import TransformerKind
 from sentiment.models.fast_tokenizer import FastTokenizer
-from sentiment.models.relative_scores import falling_distances, query_scores
+from sentiment.models.relative_scores import query_scores
 from sentiment.models.segment_attention import heads_first
 from sentiment.models.tokenizer_definitions import XLNET_UNIGRAM
 
@@ -33,11 +33,11 @@ _BIASES = {
 }
 
 
-def distance_encoding(distances: np.ndarray, hidden_dim: int) -> np.ndarray:
+def distance_encoding(distances, hidden_dim: int):
     """Sines and cosines of distances, float32 (distances, hidden_dim)."""
-    frequencies = 1 / 10_000 ** (np.arange(0, hidden_dim, 2) / hidden_dim)
+    frequencies = 1 / 10_000 ** (jnp.arange(0, hidden_dim, 2) / hidden_dim)
     angles = distances[:, None] * frequencies
-    return np.concatenate([np.sin(angles), np.cos(angles)], axis=1).astype("float32")
+    return jnp.concatenate([jnp.sin(angles), jnp.cos(angles)], axis=1)
 
 
 def is_last(segment_ids):
@@ -59,7 +59,7 @@ class PackedXLNet(PackedTransformer):
     """
 
     is_causal = False
-    is_relative = True
+    can_skip_unread = False
 
     def enter(self, embeddings, drop):
         return drop(self.backbone.content_query_embedding.dropout_layer, embeddings)
@@ -67,19 +67,25 @@ class PackedXLNet(PackedTransformer):
     def leave(self, x):
         return x
 
-    def call_stock_block(self, block, x, mask, training):
+    def shared(self, x, segment_ids, drop):
+        """Encoded distances from length to 1 - length, and which tokens are `<cls>`.
+
+        As KerasHub gives them to all blocks: float (1, 2 * length, hidden_dim), bool
+        (batch, length). The first of these distances is of no use.
+        """
+        embedding, length = self.backbone.content_query_embedding, x.shape[1]
+        distances = jnp.arange(length, -length, -1, dtype="float32")
+        encoding = distance_encoding(distances, x.shape[-1]).astype(x.dtype)
+        return drop(embedding.dropout_layer, encoding[None]), is_last(segment_ids)
+
+    def call_stock_block(self, block, x, mask, shared, training):
         # Its layers take `training` from this layer's own call.
-        batch, length, width = x.shape
-        encoding = distance_encoding(np.arange(length, -length, -1), width)
-        encoding = jnp.broadcast_to(
-            jnp.asarray(encoding, x.dtype), (batch, *encoding.shape)
-        )
-        has_type = ~jnp.any(jnp.triu(mask, 1), axis=-1)
+        encoding, has_type = shared
         x, _ = block(
             output_content=x,
             attn_mask_content=mask,
             attn_mask_query=None,
-            pos_emb=encoding,
+            pos_emb=jnp.broadcast_to(encoding, (x.shape[0], *encoding.shape[1:])),
             seg_mat=has_type[:, :, None] != has_type[:, None, :],
         )
         return x
@@ -89,14 +95,9 @@ class PackedXLNet(PackedTransformer):
         query = attention._query_dense(x) * _scale(block)
         return query, attention._key_dense(x), attention._value_dense(x)
 
-    def relative_scores(self, block, query, key, segment_ids, drop):
-        attention, length = block.relative_attention, query.shape[1]
-        encoding = distance_encoding(
-            falling_distances(length), self.backbone.hidden_dim
-        )
-        encoding = jnp.asarray(encoding, query.dtype)
-        encoding = drop(self.backbone.content_query_embedding.dropout_layer, encoding)
-        table = jnp.swapaxes(attention._encoding_dense(encoding[None])[0], 0, 1)
+    def relative_scores(self, block, query, key, shared, drop):
+        attention, (encoding, has_type) = block.relative_attention, shared
+        table = jnp.swapaxes(attention._encoding_dense(encoding[:, 1:])[0], 0, 1)
         content, positional, of_types, types = (
             jnp.asarray(variable, query.dtype)
             for variable in (
@@ -107,10 +108,11 @@ class PackedXLNet(PackedTransformer):
             )
         )
         scale = _scale(block)
-        of_keys = jnp.einsum("bknh,nh->bnk", key, content * scale)[:, :, None]
-        of_types = jnp.einsum("bqnh,snh->bnqs", query + of_types * scale, types)
+        einsum = functools.partial(jnp.einsum, preferred_element_type=jnp.float32)
+        of_keys = einsum("bknh,nh->bnk", key, content * scale)[:, :, None]
+        of_types = einsum("bqnh,snh->bnqs", query + of_types * scale, types)
         query = heads_first(query + positional * scale)
-        has_type = is_last(segment_ids)[:, None]
+        has_type = has_type[:, None]
 
         def scores(queries, keys):
             differs = has_type[..., queries, None] != has_type[..., None, keys]

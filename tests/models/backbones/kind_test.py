@@ -30,6 +30,7 @@ from sentiment.inference.loading import load_classifier
 from sentiment.models import backbones
 from sentiment.models.backbones import KINDS, kind_of, kind_of_config
 from sentiment.models.backbones.kind import BackboneKind
+from sentiment.models.backbones.segment_layout import SegmentLayout
 from sentiment.models.backbones.variants import with_fewer_layers
 from sentiment.models.lora import enable_lora, load_adapter, merge_lora, save_adapter
 from sentiment.models.packed_causal_lm import PackedCausalLM
@@ -311,6 +312,23 @@ def test_texts_are_predicted_together_as_alone(make, reader, randomize, pooling)
     alone = np.concatenate([classifier.predict([text]) for text in TOY_TEXTS])
     np.testing.assert_allclose(together, alone, rtol=0, atol=1e-5)
     assert np.ptp(together, axis=0).max() > 0.01
+
+
+def test_states_that_are_read_alone_are_as_among_all(kind, make):
+    """What the last block leaves out where one token of each text is read."""
+    layers = kind.packed_layers(make(num_layers=1))
+    token_ids, lengths = packed_rows(REVIEWS, padding=0)
+    segment_ids, positions = SegmentLayout()(token_ids, lengths)
+    embeddings = kind.embed(layers.backbone, token_ids, positions)
+    ends = np.cumsum(lengths[0, :3])
+    places = {"last": ends - 1, "first": ends - lengths[0, :3]}
+    if kind.is_causal:
+        del places["first"]  # has read nothing, and is refused
+    layers.reads = "all"
+    expected = np.asarray(layers(embeddings, segment_ids, lengths))[0]
+    for layers.reads, place in places.items():
+        found = np.asarray(layers(embeddings, segment_ids, lengths))[0]
+        np.testing.assert_allclose(found[place], expected[place], rtol=0, atol=1e-5)
 
 
 # --- Threads and interruptions
