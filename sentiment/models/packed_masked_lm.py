@@ -80,8 +80,8 @@ class PackedMaskedLM(PackedLanguageModel):
         kind = kind_of(backbone)
         if kind.objective != "mlm":
             raise InputError(
-                "A masked language model needs a backbone whose tokens see what comes "
-                f"after them, too. Received: a {type(backbone).__name__}."
+                "A masked language model needs an encoder that learns to find hidden "
+                f"tokens. Received: a {type(backbone).__name__}."
             )
         embedding_dim = backbone.token_embedding.embeddings.shape[1]
 

@@ -36,8 +36,8 @@ def query_scores(query, table, queries: slice):
 def key_scores(key, table, queries: slice, block_length: int):
     """What each key adds for the distance of each query.
 
-    Keys go in blocks, for of their products with a slice of the table, those for the
-    distances to as many queries are of use.
+    Keys go in blocks: each is multiplied by the distances of its whole block to the
+    queries, of which it needs as many as there are queries.
 
     Args:
         key: float (batch, heads, length, head_dim).
@@ -79,7 +79,8 @@ def _in_place(vectors, table, num_columns: int):
         table[:, :width],
         preferred_element_type=jnp.float32,
     )
-    # With a column more in each row, one that is shorter begins a place later in each.
+    # One column more in each row, read with the old width from a later start on: each
+    # row then begins one place earlier in its products.
     wider = jnp.pad(products, ((0, 0), (0, 0), (0, 0), (0, 1)))
     flat = wider.reshape(*lead, -1)[..., num_rows - 1 :][..., : num_rows * width]
     return flat.reshape(*lead, num_rows, width)[..., :num_columns]

@@ -230,9 +230,10 @@ class DebertaV3(EncoderKind):
         check_settings(
             config, {**self.settings, "embedding_size": config["hidden_size"]}
         )
-        told = {name: config.get(name) for name in self.own_settings}
-        told = {name: "none" if x is None else x for name, x in told.items()}
-        check_settings(told, self.own_settings)
+        for name, value in self.own_settings.items():
+            if config.get(name) is None:
+                raise InputError(f"Its {name} must be {value!r}. There is none.")
+        check_settings(config, self.own_settings)
         parts = config.get("pos_att_type")
         parts = parts.lower().split("|") if isinstance(parts, str) else parts
         if not isinstance(parts, list) or set(map(str.strip, map(str, parts))) != {

@@ -258,6 +258,6 @@ def check_settings(config: dict, settings: dict):
     for name, value in settings.items():
         if config.get(name) not in (None, value):
             raise InputError(
-                f"Its {name} must be {value!r}, as in all published ones. Received: "
-                f"{config[name]!r}."
+                f"Its {name} must be {value!r}, which is what is computed here. "
+                f"Received: {config[name]!r}."
             )

@@ -118,6 +118,7 @@ class ModernBert(EncoderKind):
     huggingface_prefix = "model"
     converter = ModernBertConverter
     masked_head = ("head.dense", "head.norm", "decoder.bias")
+    layer_norm_epsilon = 1e-5
     settings: ClassVar[dict] = {
         "hidden_activation": "gelu",
         "attention_bias": False,

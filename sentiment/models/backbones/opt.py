@@ -74,7 +74,6 @@ class OPT(TransformerKind):
     converter = OPTConverter
     sequence_head = SequenceHead("last")
     embedding_names = ("embeddings",)
-    frame = ("</s>", "</s>")
 
     def fresh(self, config, vocabulary_size, dtype):
         return keras_hub.models.OPTBackbone(

@@ -15,7 +15,7 @@ class PackedLayers(keras.layers.Layer):
             its "last", so that the others may be left out.
 
     Call arguments:
-        embeddings: float (batch, row_length, embedding_dim), token plus position.
+        embeddings: float (batch, row_length, embedding_dim), as of the kind's `embed`.
         segment_ids: int (batch, row_length), 0 is padding.
         segment_lengths: int (batch, max_segments), 0 in unused slots.
 

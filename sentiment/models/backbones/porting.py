@@ -16,8 +16,13 @@ def port_dense(weights, layer, name: str):
 
 
 def port_kernel(weights, layer, name: str):
-    """Gives a layer without a bias its kernel; arguments as of `port_dense`."""
-    weights.port_weight(layer.kernel, name, lambda array, shape: shaped(array.T, shape))
+    """Gives a layer its kernel alone; arguments as of `port_dense`."""
+    weights.port_weight(layer.kernel, name, transposed)
+
+
+def transposed(array: np.ndarray, shape: list[int]) -> np.ndarray:
+    """A Linear's weights, (outputs, inputs), as a kernel, heads on their own axes."""
+    return shaped(array.T, shape)
 
 
 def shaped(array: np.ndarray, shape: list[int]) -> np.ndarray:

@@ -3,7 +3,6 @@
 import sys
 from typing import ClassVar
 
-import numpy as np
 from keras import ops
 
 from sentiment.errors import InputError
@@ -13,6 +12,7 @@ from sentiment.models.backbones.kind import (
     check_settings,
 )
 from sentiment.models.backbones.packed_rotary_decoder import PackedRotaryDecoder
+from sentiment.models.backbones.porting import transposed
 
 # KerasHub's layers of a block by Hugging Face's names.
 _NORMS = {
@@ -149,7 +149,7 @@ class LlamaLikeKind(RotaryKind):
             # A classifier's checkpoint has no head for language.
             has_head = "lm_head.weight" in weights
             name = "lm_head.weight" if has_head else "model.embed_tokens.weight"
-            weights.port_weight(embedding.reverse_embeddings, name, _transposed)
+            weights.port_weight(embedding.reverse_embeddings, name, transposed)
         for i, block in enumerate(backbone.transformer_layers):
             self._convert_block(block, weights, f"model.layers.{i}.")
         weights.port_weight(backbone.layer_norm.scale, "model.norm.weight")
@@ -160,21 +160,14 @@ class LlamaLikeKind(RotaryKind):
             weights.port_weight(getattr(block, layer).scale, f"{prefix}{name}.weight")
         for name, layer in _ATTENTION.items():
             kernel = getattr(attention, layer)._kernel
-            weights.port_weight(kernel, f"{prefix}self_attn.{name}.weight", _transposed)
+            weights.port_weight(kernel, f"{prefix}self_attn.{name}.weight", transposed)
         for name, layer in _FEED_FORWARD.items():
             kernel = getattr(block, layer)._kernel
-            weights.port_weight(kernel, f"{prefix}mlp.{name}.weight", _transposed)
+            weights.port_weight(kernel, f"{prefix}mlp.{name}.weight", transposed)
         for name, layer in _ATTENTION_NORMS.items():
             if hasattr(attention, layer):
                 scale = getattr(attention, layer).scale
                 weights.port_weight(scale, f"{prefix}self_attn.{name}.weight")
-
-
-def _transposed(array: np.ndarray, shape) -> np.ndarray:
-    """A Linear's weights, (outputs, inputs), as a kernel, heads on their own axes."""
-    if array.size != np.prod(shape):
-        return array.T  # whose shape is reported
-    return array.T.reshape(shape)
 
 
 def rope_theta(config: dict) -> float:

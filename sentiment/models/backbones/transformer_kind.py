@@ -1,4 +1,4 @@
-"""What the kinds have in common whose blocks are KerasHub's transformer blocks."""
+"""What decoders and encoders of KerasHub's have in common."""
 
 import keras
 from keras import ops
@@ -105,13 +105,13 @@ class EncoderKind(TransformerKind):
 
     def huggingface_arguments(self, config):
         """Refuses what `backbone_class` does not compute."""
-        name = config.get("hidden_act", config.get("activation", "gelu"))
+        name = config.get("hidden_act") or config.get("activation") or "gelu"
         if name not in ACTIVATIONS:
             raise InputError(
                 f"Its activation must be one of {', '.join(ACTIVATIONS)}. "
                 f"Received: {name!r}."
             )
-        kind = config.get("position_embedding_type", "absolute")
+        kind = config.get("position_embedding_type") or "absolute"
         if kind != "absolute":
             raise InputError(f"Its positions must be absolute. Received: {kind!r}.")
         check_settings(config, {"layer_norm_eps": self.layer_norm_epsilon})

@@ -10,6 +10,7 @@ from sentiment.config import ModelConfig
 from sentiment.errors import InputError
 from sentiment.inference.loading import load_classifier
 from sentiment.models.backbones import kind_of
+from sentiment.models.backbones.modern_bert import KIND
 from sentiment.models.backbones.modern_bert_backbone import ModernBertBackbone
 from sentiment.models.backbones.variants import with_fewer_layers
 from sentiment.models.huggingface import load_masked_head
@@ -133,6 +134,18 @@ def test_hidden_states_are_those_of_the_definition(tmp_path, tensors, has_prefix
         expected = hidden_states(tensors, text)
         for states in (next(found), next(found), stock_hidden_states(backbone, text)):
             np.testing.assert_allclose(states, expected, rtol=0, atol=1e-4)
+
+
+def test_what_a_config_leaves_out_is_as_in_transformers():
+    names = ("vocab_size", "num_hidden_layers", "num_attention_heads", "hidden_size")
+    config = {name: SETTINGS[name] for name in (*names, "intermediate_size")}
+    found = KIND.converter.convert_backbone_config(config)
+    assert found["sliding_window"] == 64
+    assert (found["global_wavelength"], found["local_wavelength"]) == (160_000, 10_000)
+    assert found["layer_norm_epsilon"] == 1e-5
+    assert [t == "full_attention" for t in found["layer_types"]] == [1, 0, 0, 1]
+    found = KIND.converter.convert_backbone_config({**config, "norm_eps": 1e-3})
+    assert found["layer_norm_epsilon"] == 1e-3
 
 
 @pytest.mark.parametrize(
