@@ -21,6 +21,7 @@ NAMES = {
     "imdb_scratch",
     "minilm_imdb",
     "minilm_sst2",
+    "minilm_sst5",
     "quickstart",
     "qwen3_lora",
     "roberta_imdb",
