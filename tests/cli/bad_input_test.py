@@ -305,8 +305,8 @@ def test_preset_that_cannot_be_is_named(refused, files, preset):
 
 
 def test_preset_of_another_architecture_is_named(refused, files, tmp_path):
-    (tmp_path / "config.json").write_text('{"model_type": "modernbert"}')
-    assert "'modernbert'" in refused(*files.flags, f"--preset={tmp_path}")
+    (tmp_path / "config.json").write_text('{"model_type": "mamba"}')
+    assert "'mamba'" in refused(*files.flags, f"--preset={tmp_path}")
 
 
 @pytest.mark.parametrize("damage", ["truncated", "changed"])

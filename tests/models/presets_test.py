@@ -209,7 +209,7 @@ def test_broken_config_is_an_input_error(tmp_path, content):
 @pytest.mark.parametrize(
     ("config", "kind"),
     [
-        ({"model_type": "modernbert"}, "'modernbert'"),
+        ({"model_type": "mamba"}, "'mamba'"),
         ({"class_name": "FNetBackbone", "registered_name": "x"}, "'FNetBackbone'"),
         ({}, "None"),
     ],
