@@ -1,8 +1,11 @@
 """What tests of folders in Hugging Face's format have in common."""
 
+import json
+
 import jax
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from sentiment.data.packing import RaggedTokens
 from sentiment.models.backbones import kind_of
@@ -70,6 +73,36 @@ def random_texts():
     return [rng.integers(5, VOCABULARY, n) for n in LENGTHS]
 
 
+def write_folder(folder, config, tensors):
+    """A checkpoint of these arrays, with a tokenizer; returns its path."""
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "tokenizer.json").write_text(definition())
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    return str(folder)
+
+
+def without_prefix(tensors, prefix):
+    return {key.removeprefix(prefix): array for key, array in tensors.items()}
+
+
+def check_hidden_states(backbone, expected_of, types_of=None):
+    """Hidden states of texts, packed, alone and as KerasHub computes them.
+
+    Args:
+        backbone: ours.
+        expected_of: gives those of one text.
+        types_of: gives the token types of a text's tokens; `None`: those by default.
+    """
+    texts = random_texts()
+    found = packed_hidden_states(backbone, texts)
+    for text in texts:
+        expected = expected_of(text)
+        types = types_of(text) if types_of else 0
+        stock = stock_hidden_states(backbone, text, types)
+        for states in (next(found), next(found), stock):
+            np.testing.assert_allclose(states, expected, rtol=0, atol=1e-4)
+
+
 def write_classifier(folder, tokenizer, labels=None, **config):
     """A random classifier that transformers makes and writes; skips without it."""
     torch = pytest.importorskip("torch", reason="it is in requirements-bench.txt")
@@ -97,19 +130,20 @@ def check_reads_like(classifier, model, types_of=None):
     """
     import torch
 
-    texts = random_texts()
-    found = packed_hidden_states(classifier.backbone, texts)
-    for text in texts:
+    def inputs_of(text):
+        inputs = {"input_ids": torch.tensor(text[None])}
+        if types_of:
+            inputs["token_type_ids"] = torch.tensor(types_of(text)[None])
+        return inputs
+
+    def expected_of(text):
         with torch.no_grad():
-            inputs = {"input_ids": torch.tensor(text[None])}
-            if types_of:
-                inputs["token_type_ids"] = torch.tensor(types_of(text)[None])
-            expected = model.base_model(**inputs).last_hidden_state[0].numpy()
-            probabilities = model(**inputs).logits.softmax(-1).numpy()
-        types = types_of(text) if types_of else 0
-        stock = stock_hidden_states(classifier.backbone, text, types)
-        for states in (next(found), next(found), stock):
-            np.testing.assert_allclose(states, expected, rtol=0, atol=1e-4)
+            return model.base_model(**inputs_of(text)).last_hidden_state[0].numpy()
+
+    check_hidden_states(classifier.backbone, expected_of, types_of)
+    for text in random_texts():
+        with torch.no_grad():
+            probabilities = model(**inputs_of(text)).logits.softmax(-1).numpy()
         tokens = RaggedTokens.from_sequences([text.tolist()])
         own = classifier.predict_tokens(tokens)
         np.testing.assert_allclose(own, probabilities, rtol=0, atol=1e-4)

@@ -1,6 +1,5 @@
 """DeBERTa-v3's encoder."""
 
-import sys
 from typing import ClassVar
 
 import jax.numpy as jnp
@@ -9,10 +8,14 @@ import keras_hub
 import numpy as np
 
 from sentiment.errors import InputError
-from sentiment.models.backbones.kind import SequenceHead, check_settings
+from sentiment.models.backbones.kind import (
+    SequenceHead,
+    UnplacedKind,
+    check_settings,
+)
 from sentiment.models.backbones.packed_encoder import PackedEncoder
 from sentiment.models.backbones.porting import port_dense, port_norm
-from sentiment.models.backbones.transformer_kind import EncoderKind
+from sentiment.models.backbones.transformer_kind import EncoderKind, fresh_sizes
 from sentiment.models.relative_scores import (
     falling_distances,
     key_scores,
@@ -159,7 +162,7 @@ class DebertaV3Converter:
                 port_norm(weights, getattr(block, layer), prefix + name)
 
 
-class DebertaV3(EncoderKind):
+class DebertaV3(UnplacedKind, EncoderKind):
     """`keras_hub.models.DebertaV3Backbone` (He et al. 2021), and its like."""
 
     backbone_class = keras_hub.models.DebertaV3Backbone
@@ -188,26 +191,13 @@ class DebertaV3(EncoderKind):
     def fresh(self, config, vocabulary_size, dtype):
         return keras_hub.models.DebertaV3Backbone(
             vocabulary_size=vocabulary_size,
-            num_layers=config.num_layers,
-            num_heads=config.num_heads,
-            hidden_dim=config.hidden_dim,
-            intermediate_dim=config.intermediate_dim,
-            dropout=config.dropout,
-            max_sequence_length=config.max_positions,
+            **fresh_sizes(config),
             bucket_size=config.max_positions // 2,
             dtype=dtype,
         )
 
-    def embed(self, backbone, token_ids, positions):
-        """Distances come in the blocks."""
-        return backbone.token_embedding(token_ids)
-
     def packed_layers(self, backbone):
         return PackedDebertaV3(backbone, name="encoder")
-
-    def max_length(self, backbone):
-        """Any: far distances share a row, however far they are."""
-        return sys.maxsize
 
     def lora_layers(self, block):
         attention = block._self_attention_layer

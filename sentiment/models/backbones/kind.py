@@ -2,6 +2,7 @@
 
 import abc
 import re
+import sys
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -242,6 +243,19 @@ class BackboneKind(abc.ABC):
         if "/self_attention" in path:
             return (0,), (1, 2)
         return (0,), (1,)
+
+
+class UnplacedKind(BackboneKind):
+    """Backbones without a table of positions: their blocks look at distances.
+
+    They read texts of any length; `sequence_length` is the only limit.
+    """
+
+    def embed(self, backbone, token_ids, positions):
+        return backbone.token_embedding(token_ids)
+
+    def max_length(self, backbone):
+        return sys.maxsize
 
 
 def check_settings(config: dict, settings: dict):

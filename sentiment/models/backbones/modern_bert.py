@@ -1,17 +1,16 @@
 """ModernBERT's encoder."""
 
-import sys
 from typing import ClassVar
 
 import keras
 import numpy as np
 
-from sentiment.models.backbones.kind import check_settings
+from sentiment.models.backbones.kind import UnplacedKind, check_settings
 from sentiment.models.backbones.modern_bert_backbone import ModernBertBackbone
 from sentiment.models.backbones.packed_encoder import PackedEncoder
 from sentiment.models.backbones.porting import port_kernel, shaped
 from sentiment.models.backbones.rotary_kind import refuse_rope
-from sentiment.models.backbones.transformer_kind import EncoderKind
+from sentiment.models.backbones.transformer_kind import EncoderKind, block_sizes
 from sentiment.models.fast_tokenizer import FastTokenizer
 
 _THETA = {
@@ -106,7 +105,7 @@ def _part_of(num_parts: int, part: int):
     return hook
 
 
-class ModernBert(EncoderKind):
+class ModernBert(UnplacedKind, EncoderKind):
     """`ModernBertBackbone`.
 
     The head of Hugging Face's classifiers has a norm, which heads here have not.
@@ -129,24 +128,12 @@ class ModernBert(EncoderKind):
     def fresh(self, config, vocabulary_size, dtype):
         return ModernBertBackbone(
             vocabulary_size=vocabulary_size,
-            num_layers=config.num_layers,
-            num_heads=config.num_heads,
-            hidden_dim=config.hidden_dim,
-            intermediate_dim=config.intermediate_dim,
-            dropout=config.dropout,
+            **block_sizes(config),
             dtype=dtype,
         )
 
-    def embed(self, backbone, token_ids, positions):
-        """Positions come in the blocks."""
-        return backbone.token_embedding(token_ids)
-
     def packed_layers(self, backbone):
         return PackedModernBert(backbone, name="encoder")
-
-    def max_length(self, backbone):
-        """Any: there is no table of positions."""
-        return sys.maxsize
 
     def lora_layers(self, block):
         return {

@@ -1,14 +1,13 @@
 """What decoders with rotary positions have in common."""
 
-import sys
 from typing import ClassVar
 
 from keras import ops
 
 from sentiment.errors import InputError
 from sentiment.models.backbones.kind import (
-    BackboneKind,
     SequenceHead,
+    UnplacedKind,
     check_settings,
 )
 from sentiment.models.backbones.packed_rotary_decoder import PackedRotaryDecoder
@@ -36,10 +35,8 @@ _ATTENTION_NORMS = {
 }
 
 
-class RotaryKind(BackboneKind):
+class RotaryKind(UnplacedKind):
     """Decoders whose attention turns queries and keys by their places (RoPE).
-
-    They read texts of any length; `sequence_length` is the only limit.
 
     Attributes:
         settings: entries of a Hugging Face config that must have one value, which is
@@ -56,18 +53,11 @@ class RotaryKind(BackboneKind):
         "mlp_bias": False,
     }
 
-    def embed(self, backbone, token_ids, positions):
-        """Positions come in the blocks."""
-        return backbone.token_embedding(token_ids)
-
     def packed_layers(self, backbone):
         return PackedRotaryDecoder(backbone, name="decoder")
 
     def blocks(self, backbone):
         return backbone.transformer_layers
-
-    def max_length(self, backbone):
-        return sys.maxsize
 
     def language_head(self, backbone):
         embedding = backbone.token_embedding

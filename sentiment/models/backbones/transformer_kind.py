@@ -22,14 +22,18 @@ ACTIVATIONS = {
 
 
 def fresh_sizes(config: BackboneConfig) -> dict:
-    """Arguments of KerasHub's transformers, from settings."""
+    """Arguments of KerasHub's transformers with a table of positions, from settings."""
+    return {**block_sizes(config), "max_sequence_length": config.max_positions}
+
+
+def block_sizes(config: BackboneConfig) -> dict:
+    """Those of them that blocks have."""
     return {
         "num_layers": config.num_layers,
         "num_heads": config.num_heads,
         "hidden_dim": config.hidden_dim,
         "intermediate_dim": config.intermediate_dim,
         "dropout": config.dropout,
-        "max_sequence_length": config.max_positions,
     }
 
 

@@ -1,7 +1,6 @@
 """XLNet's encoder."""
 
 import functools
-import sys
 from typing import ClassVar
 
 import jax.numpy as jnp
@@ -9,10 +8,14 @@ import keras
 import keras_hub
 
 from sentiment.errors import InputError
-from sentiment.models.backbones.kind import SequenceHead, check_settings
+from sentiment.models.backbones.kind import (
+    SequenceHead,
+    UnplacedKind,
+    check_settings,
+)
 from sentiment.models.backbones.packed_transformer import PackedTransformer
 from sentiment.models.backbones.porting import port_dense, port_norm
-from sentiment.models.backbones.transformer_kind import TransformerKind
+from sentiment.models.backbones.transformer_kind import TransformerKind, block_sizes
 from sentiment.models.fast_tokenizer import FastTokenizer
 from sentiment.models.relative_scores import query_scores
 from sentiment.models.segment_attention import heads_first
@@ -176,7 +179,7 @@ class XLNetConverter:
             port_norm(weights, block.layer_norm_ff, f"{prefix}ff.layer_norm")
 
 
-class XLNet(TransformerKind):
+class XLNet(UnplacedKind, TransformerKind):
     """`keras_hub.models.XLNetBackbone` (Yang et al. 2019).
 
     It sees in both directions, and the token that stands for the text comes last. It
@@ -212,24 +215,12 @@ class XLNet(TransformerKind):
     def fresh(self, config, vocabulary_size, dtype):
         return keras_hub.models.XLNetBackbone(
             vocabulary_size=vocabulary_size,
-            num_layers=config.num_layers,
-            num_heads=config.num_heads,
-            hidden_dim=config.hidden_dim,
-            intermediate_dim=config.intermediate_dim,
-            dropout=config.dropout,
+            **block_sizes(config),
             dtype=dtype,
         )
 
-    def embed(self, backbone, token_ids, positions):
-        """Distances come in the blocks."""
-        return backbone.token_embedding(token_ids)
-
     def packed_layers(self, backbone):
         return PackedXLNet(backbone, name="encoder")
-
-    def max_length(self, backbone):
-        """Any: it knows distances alone."""
-        return sys.maxsize
 
     def check_pooling(self, pooling):
         if pooling == "cls":
@@ -250,13 +241,11 @@ class XLNet(TransformerKind):
         }
 
     def matrix_axes(self, path):
-        if self.block_number(path) is None or not path.endswith("kernel"):
-            return None
-        if path.endswith("attention_output/kernel"):
-            return (1, 2), (0,)
-        if "/rel_attn/" in path:
-            return (0,), (1, 2)
-        return (0,), (1,)
+        axes = super().matrix_axes(path)
+        if axes is None or "/rel_attn/" not in path:
+            return axes
+        is_output = path.endswith("attention_output/kernel")
+        return ((1, 2), (0,)) if is_output else ((0,), (1, 2))
 
     def huggingface_arguments(self, config):
         """Refuses what no published XLNet has."""

@@ -2,7 +2,6 @@ import json
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
 from scipy.special import erf
 
 from sentiment.config import ModelConfig
@@ -13,13 +12,14 @@ from sentiment.models.presets import load_parts, load_pretrained
 from tests.models.huggingface_folders import (
     POSITIONS,
     VOCABULARY,
+    check_hidden_states,
     check_reads_like,
     check_same_without_prefix,
     definition,
     packed_hidden_states,
-    random_texts,
-    stock_hidden_states,
+    without_prefix,
     write_classifier,
+    write_folder,
 )
 
 WIDTH, INNER, LAYERS, HEADS, BUCKETS = 16, 24, 2, 2, 8
@@ -42,6 +42,9 @@ SETTINGS = {
     "hidden_act": "gelu",
     "layer_norm_eps": 1e-7,
 }
+
+
+PARTS = ("query", "key", "value")
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +96,7 @@ def hidden_states(tensors, ids):
     x = norm(t["embeddings.word_embeddings.weight"][ids], "embeddings.LayerNorm")
     for i in range(LAYERS):
         own = f"encoder.layer.{i}."
-        queries, keys, values = (f"{own}attention.self.{p}_proj" for p in _PARTS)
+        queries, keys, values = (f"{own}attention.self.{p}_proj" for p in PARTS)
         query, key, value = (heads(linear(x, name)) for name in (queries, keys, values))
         far_query, far_key = (
             heads(linear(distances, name)) for name in (queries, keys)
@@ -116,16 +119,6 @@ def hidden_states(tensors, ids):
         inner = inner * (1 + erf(inner / np.sqrt(2))) / 2
         x = norm(x + linear(inner, f"{own}output.dense"), f"{own}output.LayerNorm")
     return x
-
-
-_PARTS = ("query", "key", "value")
-
-
-def write_folder(folder, tensors, **config):
-    (folder / "config.json").write_text(json.dumps({**SETTINGS, **config}))
-    (folder / "tokenizer.json").write_text(definition())
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    return str(folder)
 
 
 def test_near_distances_have_a_row_each_and_far_ones_share():
@@ -152,14 +145,11 @@ def test_hidden_states_are_those_of_the_definition(
 ):
     stored = tensors
     if not has_prefix:
-        stored = {key.removeprefix("deberta."): x for key, x in tensors.items()}
-    backbone, _ = load_parts(write_folder(tmp_path, stored, **config), dropout=0.0)
-    texts = random_texts()
-    found = packed_hidden_states(backbone, texts)
-    for text in texts:
-        expected = hidden_states(tensors, text)
-        for states in (next(found), next(found), stock_hidden_states(backbone, text)):
-            np.testing.assert_allclose(states, expected, rtol=0, atol=1e-4)
+        stored = without_prefix(tensors, "deberta.")
+    backbone, _ = load_parts(
+        write_folder(tmp_path, {**SETTINGS, **config}, stored), dropout=0.0
+    )
+    check_hidden_states(backbone, lambda text: hidden_states(tensors, text))
 
 
 @pytest.mark.parametrize(
@@ -181,7 +171,7 @@ def test_hidden_states_are_those_of_the_definition(
     ],
 )
 def test_what_is_built_otherwise_is_refused(tmp_path, tensors, config, message):
-    preset = write_folder(tmp_path, tensors, **config)
+    preset = write_folder(tmp_path, {**SETTINGS, **config}, tensors)
     with pytest.raises(InputError, match=message):
         load_pretrained(ModelConfig(preset=preset))
 
@@ -189,14 +179,14 @@ def test_what_is_built_otherwise_is_refused(tmp_path, tensors, config, message):
 @pytest.mark.parametrize("name", ["position_biased_input", "share_att_key"])
 def test_what_transformers_takes_by_default_counts(tmp_path, tensors, name):
     config = {key: x for key, x in SETTINGS.items() if key != name}
-    preset = write_folder(tmp_path, tensors)
+    preset = write_folder(tmp_path, SETTINGS, tensors)
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match=name):
         load_pretrained(ModelConfig(preset=preset))
 
 
 def test_a_text_may_be_longer_than_the_table_of_distances(tmp_path, tensors):
-    preset = write_folder(tmp_path, tensors)
+    preset = write_folder(tmp_path, SETTINGS, tensors)
     backbone, _ = load_parts(preset, dropout=0.0)
     text = np.random.default_rng(2).integers(5, VOCABULARY, 3 * POSITIONS)
     found = next(packed_hidden_states(backbone, [text]))

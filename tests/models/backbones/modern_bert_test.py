@@ -1,10 +1,7 @@
-import json
-
 import jax
 import keras
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
 from scipy.special import erf
 
 from sentiment.config import ModelConfig
@@ -20,10 +17,11 @@ from sentiment.models.presets import load_parts, load_pretrained
 from tests.models.huggingface_folders import (
     POSITIONS,
     VOCABULARY,
+    check_hidden_states,
     definition,
     packed_hidden_states,
-    random_texts,
-    stock_hidden_states,
+    without_prefix,
+    write_folder,
 )
 
 WIDTH, INNER, LAYERS, HEADS, WINDOW = 16, 24, 4, 2, 8
@@ -100,13 +98,6 @@ def hidden_states(tensors, ids):
     return norm(x, "final_norm")
 
 
-def write_folder(folder, tensors, **config):
-    (folder / "config.json").write_text(json.dumps({**SETTINGS, **config}))
-    (folder / "tokenizer.json").write_text(definition())
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    return str(folder)
-
-
 NEW_FORM = {
     "global_attn_every_n_layers": None,
     "global_rope_theta": None,
@@ -127,14 +118,11 @@ NEW_FORM = {
 def test_hidden_states_are_those_of_the_definition(tmp_path, tensors, has_prefix, form):
     stored = tensors
     if not has_prefix:
-        stored = {key.removeprefix("model."): x for key, x in tensors.items()}
-    backbone, _ = load_parts(write_folder(tmp_path, stored, **form), dropout=0.0)
-    texts = random_texts()
-    found = packed_hidden_states(backbone, texts)
-    for text in texts:
-        expected = hidden_states(tensors, text)
-        for states in (next(found), next(found), stock_hidden_states(backbone, text)):
-            np.testing.assert_allclose(states, expected, rtol=0, atol=1e-4)
+        stored = without_prefix(tensors, "model.")
+    backbone, _ = load_parts(
+        write_folder(tmp_path, {**SETTINGS, **form}, stored), dropout=0.0
+    )
+    check_hidden_states(backbone, lambda text: hidden_states(tensors, text))
 
 
 def test_what_a_config_leaves_out_is_as_in_transformers():
@@ -162,7 +150,7 @@ def test_what_a_config_leaves_out_is_as_in_transformers():
     ],
 )
 def test_what_is_built_otherwise_is_refused(tmp_path, tensors, config, message):
-    preset = write_folder(tmp_path, tensors, **config)
+    preset = write_folder(tmp_path, {**SETTINGS, **config}, tensors)
     with pytest.raises(InputError, match=message):
         load_pretrained(ModelConfig(preset=preset))
 
@@ -197,7 +185,7 @@ def test_the_first_token_reads_its_window_alone(reads):
 
 
 def test_kept_layers_see_as_far_as_before(tmp_path, tensors):
-    backbone, _ = load_parts(write_folder(tmp_path, tensors), dropout=0.0)
+    backbone, _ = load_parts(write_folder(tmp_path, SETTINGS, tensors), dropout=0.0)
     fewer = with_fewer_layers(backbone, 2)
     assert fewer.layer_types == ["full_attention", "full_attention"]  # 0 and 3
     assert [block.wavelength for block in fewer.transformer_layers] == [50.0, 50.0]
@@ -211,7 +199,8 @@ def test_its_masked_head_has_no_biases(tmp_path, tensors):
         "decoder.bias": rng.normal(size=VOCABULARY),
     }
     head = {key: array.astype(np.float32) for key, array in head.items()}
-    write_folder(tmp_path, {**tensors, **head}, architectures=["ModernBertForMaskedLM"])
+    about = {**SETTINGS, "architectures": ["ModernBertForMaskedLM"]}
+    write_folder(tmp_path, about, {**tensors, **head})
     found = load_masked_head(str(tmp_path))
     np.testing.assert_array_equal(found["kernel"], head["head.dense.weight"].T)
     assert not found["bias"].any() and not found["beta"].any()
@@ -223,7 +212,7 @@ def test_its_masked_head_has_no_biases(tmp_path, tensors):
 
 def test_its_classifiers_head_is_refused_by_name(tmp_path, tensors):
     about = {"architectures": ["ModernBertForSequenceClassification"]}
-    write_folder(tmp_path, tensors, **about)
+    write_folder(tmp_path, {**SETTINGS, **about}, tensors)
     with pytest.raises(InputError, match=r"head of a ModernBertForSequence.*not known"):
         load_classifier(tmp_path)
 
@@ -240,11 +229,10 @@ def test_what_transformers_writes_is_read_as_it_reads_it(tmp_path):
     model.save_pretrained(tmp_path)
     (tmp_path / "tokenizer.json").write_text(definition())
     backbone, _ = load_parts(str(tmp_path), dropout=0.0)
-    texts = random_texts()
-    found = packed_hidden_states(backbone, texts)
-    for text in texts:
+
+    def expected_of(text):
         with torch.no_grad():
             ids = torch.tensor(text[None])
-            expected = model.base_model(ids).last_hidden_state[0].numpy()
-        for states in (next(found), next(found), stock_hidden_states(backbone, text)):
-            np.testing.assert_allclose(states, expected, rtol=0, atol=1e-4)
+            return model.base_model(ids).last_hidden_state[0].numpy()
+
+    check_hidden_states(backbone, expected_of)

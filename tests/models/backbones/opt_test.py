@@ -1,8 +1,5 @@
-import json
-
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
 
 from sentiment.config import ModelConfig
 from sentiment.errors import InputError
@@ -11,13 +8,13 @@ from sentiment.models.presets import load_parts, load_pretrained
 from tests.models.huggingface_folders import (
     POSITIONS,
     VOCABULARY,
+    check_hidden_states,
     check_reads_like,
     check_same_without_prefix,
     definition,
-    packed_hidden_states,
-    random_texts,
-    stock_hidden_states,
+    without_prefix,
     write_classifier,
+    write_folder,
 )
 
 WIDTH, INNER, LAYERS, HEADS = 16, 24, 2, 2
@@ -94,25 +91,13 @@ def hidden_states(tensors, ids):
     return norm(x, "final_layer_norm")
 
 
-def write_folder(folder, tensors, **config):
-    (folder / "config.json").write_text(json.dumps({**SETTINGS, **config}))
-    (folder / "tokenizer.json").write_text(definition())
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    return str(folder)
-
-
 @pytest.mark.parametrize("has_prefix", [True, False])
 def test_hidden_states_are_those_of_the_definition(tmp_path, tensors, has_prefix):
     stored = tensors
     if not has_prefix:
-        stored = {key.removeprefix("model."): x for key, x in tensors.items()}
-    backbone, _ = load_parts(write_folder(tmp_path, stored), dropout=0.0)
-    texts = random_texts()
-    found = packed_hidden_states(backbone, texts)
-    for text in texts:
-        expected = hidden_states(tensors, text)
-        for states in (next(found), next(found), stock_hidden_states(backbone, text)):
-            np.testing.assert_allclose(states, expected, rtol=0, atol=1e-4)
+        stored = without_prefix(tensors, "model.")
+    backbone, _ = load_parts(write_folder(tmp_path, SETTINGS, stored), dropout=0.0)
+    check_hidden_states(backbone, lambda text: hidden_states(tensors, text))
 
 
 @pytest.mark.parametrize(
@@ -124,7 +109,7 @@ def test_hidden_states_are_those_of_the_definition(tmp_path, tensors, has_prefix
     ],
 )
 def test_what_is_built_otherwise_is_refused(tmp_path, tensors, config, message):
-    preset = write_folder(tmp_path, tensors, **config)
+    preset = write_folder(tmp_path, {**SETTINGS, **config}, tensors)
     with pytest.raises(InputError, match=message):
         load_pretrained(ModelConfig(preset=preset))
 

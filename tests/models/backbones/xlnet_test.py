@@ -2,7 +2,6 @@ import json
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
 from scipy.special import erf
 
 import sentiment
@@ -12,13 +11,13 @@ from sentiment.inference.loading import load_classifier
 from sentiment.models.presets import load_parts, load_pretrained
 from tests.models.huggingface_folders import (
     VOCABULARY,
+    check_hidden_states,
     check_reads_like,
     check_same_without_prefix,
     definition,
-    packed_hidden_states,
-    random_texts,
-    stock_hidden_states,
+    without_prefix,
     write_classifier,
+    write_folder,
 )
 
 WIDTH, INNER, LAYERS, HEADS = 16, 24, 2, 2
@@ -109,26 +108,13 @@ def hidden_states(tensors, ids):
     return x
 
 
-def write_folder(folder, tensors, **config):
-    (folder / "config.json").write_text(json.dumps({**SETTINGS, **config}))
-    (folder / "tokenizer.json").write_text(definition())
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    return str(folder)
-
-
 @pytest.mark.parametrize("has_prefix", [True, False])
 def test_hidden_states_are_those_of_the_definition(tmp_path, tensors, has_prefix):
     stored = tensors
     if not has_prefix:
-        stored = {key.removeprefix("transformer."): x for key, x in tensors.items()}
-    backbone, _ = load_parts(write_folder(tmp_path, stored), dropout=0.0)
-    texts = random_texts()
-    found = packed_hidden_states(backbone, texts)
-    for text in texts:
-        expected = hidden_states(tensors, text)
-        stock = stock_hidden_states(backbone, text, types_of(text))
-        for states in (next(found), next(found), stock):
-            np.testing.assert_allclose(states, expected, rtol=0, atol=1e-4)
+        stored = without_prefix(tensors, "transformer.")
+    backbone, _ = load_parts(write_folder(tmp_path, SETTINGS, stored), dropout=0.0)
+    check_hidden_states(backbone, lambda text: hidden_states(tensors, text), types_of)
 
 
 @pytest.mark.parametrize(
@@ -144,13 +130,13 @@ def test_hidden_states_are_those_of_the_definition(tmp_path, tensors, has_prefix
     ],
 )
 def test_what_is_built_otherwise_is_refused(tmp_path, tensors, config, message):
-    preset = write_folder(tmp_path, tensors, **config)
+    preset = write_folder(tmp_path, {**SETTINGS, **config}, tensors)
     with pytest.raises(InputError, match=message):
         load_pretrained(ModelConfig(preset=preset))
 
 
 def test_a_size_that_is_left_out_is_named(tmp_path, tensors):
-    preset = write_folder(tmp_path, tensors)
+    preset = write_folder(tmp_path, SETTINGS, tensors)
     config = {name: x for name, x in SETTINGS.items() if name != "d_model"}
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(InputError, match=r"config.json has no 'd_model'"):
@@ -158,7 +144,7 @@ def test_a_size_that_is_left_out_is_named(tmp_path, tensors):
 
 
 def test_its_class_token_is_not_the_first_one(tmp_path, tensors):
-    backbone, _ = load_parts(write_folder(tmp_path, tensors))
+    backbone, _ = load_parts(write_folder(tmp_path, SETTINGS, tensors))
     with pytest.raises(InputError, match="at the end of a text; take `last`"):
         sentiment.PackedTextClassifier(backbone, 2, pooling="cls")
     assert sentiment.PackedTextClassifier(backbone, 2).pooling == "last"
