@@ -1,6 +1,5 @@
 """A classifier in many threads at once, and interrupted at random moments."""
 
-import contextlib
 import random
 import signal
 import threading
@@ -49,9 +48,8 @@ def check_threads(classifier, expected, calls, num_threads=8):
     assert not wrong, wrong[0]
 
 
-@contextlib.contextmanager
-def interrupted_after(seconds):
-    """Raises `KeyboardInterrupt` inside after so long, and hides it."""
+def interrupt_after(seconds, call):
+    """Raises `KeyboardInterrupt` inside a call after so long, and hides it."""
 
     def interrupt(*_):
         raise KeyboardInterrupt
@@ -60,7 +58,7 @@ def interrupted_after(seconds):
     try:
         try:
             signal.setitimer(signal.ITIMER_REAL, seconds)
-            yield
+            call()
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
     except KeyboardInterrupt:
@@ -77,13 +75,16 @@ def check_interruptions(classifier, expected, times):
         expected: probabilities of `TEXTS`.
         times: interruptions.
     """
+
+    def call():
+        for _ in range(20):
+            classifier.predict(TEXTS, verbose=0)
+            classifier.evaluate(TEXTS, LABELS, verbose=0)
+
     draw = random.Random(0)
     for i in range(times):
         if i % 2:
             classifier.speed = classifier.speed  # forgets what was compiled
-        with interrupted_after(draw.uniform(1e-4, 0.3 if i % 2 else 0.01)):
-            for _ in range(20):
-                classifier.predict(TEXTS, verbose=0)
-                classifier.evaluate(TEXTS, LABELS, verbose=0)
+        interrupt_after(draw.uniform(1e-4, 0.3 if i % 2 else 0.01), call)
         found = classifier.predict(TEXTS, verbose=0)
         np.testing.assert_allclose(found, expected, atol=1e-6)
