@@ -41,6 +41,7 @@ import keras  # noqa: E402
 import keras_hub  # noqa: E402
 import numpy as np  # noqa: E402
 from hypothesis import HealthCheck, settings  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
 
 import sentiment  # noqa: E402
 from sentiment.data.vocabulary import train_vocabulary  # noqa: E402
@@ -91,6 +92,22 @@ def leave_what_is_old_alone():
     """
     gc.collect()
     gc.freeze()
+
+
+_draw = Figure.savefig
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plots_are_not_drawn():
+    """Drawing them takes as long as training a tiny model."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", lambda _, file, **kwargs: Path(file).touch())
+        yield
+
+
+@pytest.fixture
+def drawn_plots(monkeypatch):
+    monkeypatch.setattr(Figure, "savefig", _draw)
 
 
 @pytest.fixture(scope="session")

@@ -98,7 +98,7 @@ def result(**speeds):
     return {"task": "t", "mode": "train", "contenders": contenders, "peak": 1e3}
 
 
-def test_summary_is_medians_and_ratios_within_a_turn(tmp_path):
+def test_summary_is_medians_and_ratios_within_a_turn(tmp_path, drawn_plots):
     measured = result(ours=300, peer=100)
     shown = report.summary(measured)
     assert shown["peer"]["tokens_per_second"] == 50

@@ -10,6 +10,8 @@ from sentiment.evaluation import plots
 from sentiment.evaluation.metrics import reliability_bins
 from sentiment.evaluation.trials import TrialResult
 
+pytestmark = pytest.mark.usefixtures("drawn_plots")
+
 HISTORY = {
     "loss": [0.5, 0.3, 0.2],
     "val_loss": [0.9, 0.8, 0.7],
@@ -104,6 +106,13 @@ def test_plot_learning_curves_writes_a_png_in_a_new_folder(tmp_path):
     path = tmp_path / "new" / "curves.png"
     assert plots.plot_learning_curves(HISTORY, 2, str(path)) == path
     assert_png(path, 1500, 630)
+
+
+def test_plot_perplexity_writes_a_png(tmp_path):
+    history = {"update": [10, 20], "loss": [5.0, 4.0], "val_perplexity": [140.0, 60.0]}
+    path = plots.plot_perplexity(history, tmp_path / "perplexity.png")
+    assert path == tmp_path / "perplexity.png"
+    assert_png(path, 1050, 630)
 
 
 def test_confusion_matrix_is_normalised_by_row():

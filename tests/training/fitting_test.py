@@ -21,7 +21,7 @@ from sentiment.config import (
 from sentiment.errors import InputError
 from sentiment.inference.loading import load_classifier
 from sentiment.models.backbones import KINDS
-from sentiment.training import fitting, results, resumable_run
+from sentiment.training import fitting, resumable_run
 from sentiment.training.callbacks import KeepBest, Kept
 from sentiment.training.fitting import set_best_weights
 from sentiment.training.train import train_and_evaluate, train_and_validate
@@ -53,14 +53,6 @@ def config(tmp_path_factory, write_data):
         ),
         SpeedConfig(cache_dir=str(folder / "cache")),
     )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def without_plots():
-    """They take as long as the training."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(results, "_draw_plots", lambda *arguments: arguments[-1].mkdir())
-        yield
 
 
 @pytest.fixture(scope="module")
