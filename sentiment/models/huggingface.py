@@ -175,7 +175,8 @@ def load_head(preset: str) -> HuggingFaceHead | None:
     if not is_classifier(config):
         return None
     kind = kind_of_config(config)
-    if kind is None or kind.sequence_head is None:
+    form = kind and kind.huggingface_head(config)
+    if form is None:
         raise InputError(
             f"The head of a {config['architectures'][0]} is not known here. For a "
             "fresh one give `num_classes`."
@@ -186,11 +187,12 @@ def load_head(preset: str) -> HuggingFaceHead | None:
             f"{preset} answers a {problem.replace('_', ' ')} problem, in which classes "
             "do not exclude each other. For a fresh head give `num_classes`."
         )
-    form = kind.sequence_head
     with HuggingFaceWeights(preset, kind.huggingface_prefix) as weights:
         arrays = {"logits_dense": _dense(weights, form.output)}
         if form.dense:
             arrays["head_dense"] = _dense(weights, form.dense)
+        if form.norm:
+            arrays["head_norm"] = _norm(weights, form.norm)
     num_classes = arrays["logits_dense"][0].shape[1]
     return HuggingFaceHead(
         {
@@ -198,6 +200,7 @@ def load_head(preset: str) -> HuggingFaceHead | None:
             "label_names": _label_names(config, num_classes),
             "pooling": form.pooling,
             "head_activation": form.activation or None,
+            "head_norm_epsilon": form.norm_epsilon if form.norm else None,
         },
         arrays,
     )
@@ -218,11 +221,12 @@ def load_masked_head(preset: str) -> dict[str, np.ndarray] | None:
         if f"{dense}.weight" not in weights or bias not in weights:
             return None
         kernel, dense_bias = _dense(weights, dense)
+        gamma, beta = _norm(weights, norm)
         return {
             "kernel": kernel,
             "bias": dense_bias,
-            "gamma": weights.get_tensor(f"{norm}.weight"),
-            "beta": _bias(weights, norm, len(dense_bias)),
+            "gamma": gamma,
+            "beta": beta,
             "token_bias": weights.get_tensor(bias),
         }
 
@@ -237,6 +241,12 @@ def _dense(weights: HuggingFaceWeights, name: str) -> list[np.ndarray]:
     """Kernel and bias; torch keeps the kernel transposed."""
     kernel = weights.get_tensor(f"{name}.weight").astype("float32").T
     return [kernel, _bias(weights, name, kernel.shape[1])]
+
+
+def _norm(weights: HuggingFaceWeights, name: str) -> list[np.ndarray]:
+    """Gain and bias."""
+    gamma = weights.get_tensor(f"{name}.weight").astype("float32")
+    return [gamma, _bias(weights, name, len(gamma))]
 
 
 def _bias(weights: HuggingFaceWeights, name: str, width: int) -> np.ndarray:

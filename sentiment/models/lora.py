@@ -146,7 +146,7 @@ def save_adapter(
         "targets": [name for name in LORA_TARGETS if layers.get(name) in adapted],
         "label_names": list(classifier.label_names),
         "temperature": classifier.temperature,
-        "head_activation": classifier.head_activation,
+        "head": classifier.head_form,
     }
     arrays = {v.path: np.array(v.value) for v in classifier.trainable_variables}
     save_file(arrays, path, metadata={METADATA: json.dumps(about)})
@@ -187,11 +187,10 @@ def load_adapter(path: str | Path, preset: str = "") -> PackedTextClassifier:
         backbone,
         num_classes=len(about["label_names"]),
         preprocessor=preprocessor,
-        pooling=config.pooling,
         dropout=config.dropout,
         label_names=about["label_names"],
         temperature=about.get("temperature", 1.0),
-        head_activation=about.get("head_activation"),
+        **_head_form(about),
     )
     enable_lora(classifier, about["rank"], about["targets"], about["alpha"])
     variables = {v.path: v for v in classifier.trainable_variables}
@@ -208,6 +207,14 @@ def load_adapter(path: str | Path, preset: str = "") -> PackedTextClassifier:
             )
         variable.assign(array)
     return merge_lora(classifier)
+
+
+def _head_form(about: dict) -> dict:
+    """Of older adapters, too."""
+    if "head" in about:
+        return about["head"]
+    form = {"pooling": about["model"]["pooling"]}
+    return {**form, "head_activation": about.get("head_activation")}
 
 
 def _read_adapter(path) -> tuple[dict, dict[str, np.ndarray]]:

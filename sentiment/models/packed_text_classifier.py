@@ -50,7 +50,7 @@ from sentiment.models.raw_texts import (
 from sentiment.runtime.threads import check_not_forked, one_thread_at_a_time
 
 DEFAULT_FIT_BATCH_SIZE = 32  # as in Keras
-HEAD_LAYERS = ("pooler", "head_dense", "logits_dense")
+HEAD_LAYERS = ("pooler", "head_dense", "head_norm", "logits_dense")
 
 
 @keras.saving.register_keras_serializable(package="sentiment")
@@ -81,6 +81,8 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
             https://arxiv.org/abs/1706.04599) and changes no training.
         head_activation: str, of a dense layer between pooling and logits, as the heads
             of Hugging Face's classifiers have one; `None`: there is none.
+        head_norm_epsilon: float, of a layer norm after it, as ModernBERT's head has
+            one; `None`: there is none.
 
     Inputs:
         token_ids: int (batch, row_length).
@@ -112,6 +114,7 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
         label_names=None,
         temperature=1.0,
         head_activation=None,
+        head_norm_epsilon=None,
         **kwargs,
     ):
         kind = kind_of(backbone)
@@ -132,6 +135,7 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
         self.label_names = label_names
         self.temperature = temperature
         self.head_activation = head_activation
+        self.head_norm_epsilon = head_norm_epsilon
 
         # === Layers ===
         self.backbone = backbone
@@ -151,6 +155,9 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
             kernel_initializer=keras.initializers.RandomNormal(stddev=0.02),
             dtype="float32",
             name="head_dense",
+        )
+        self.head_norm = head_norm_epsilon and keras.layers.LayerNormalization(
+            epsilon=head_norm_epsilon, dtype="float32", name="head_norm"
         )
         self.logits_dense = keras.layers.Dense(
             num_classes,
@@ -177,6 +184,8 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
         pooled = self.pooler(hidden_states, segment_ids, segment_lengths)
         if self.head_dense:
             pooled = self.head_dense(self.pooled_dropout(pooled))
+        if self.head_norm:
+            pooled = self.head_norm(pooled)
         outputs = self.logits_dense(self.pooled_dropout(pooled))
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
 
@@ -227,6 +236,15 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
         logits = jnp.asarray(logits, "float32")
         return logits if self.temperature == 1 else logits / self.temperature
 
+    @property
+    def head_form(self) -> dict:
+        """Arguments of the constructor that say which layers pooling and head have."""
+        return {
+            "pooling": self.pooling,
+            "head_activation": self.head_activation,
+            "head_norm_epsilon": self.head_norm_epsilon,
+        }
+
     def with_backbone(self, backbone, preprocessor=None):
         """A classifier with this one's pooling and head on another backbone.
 
@@ -241,11 +259,10 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
             backbone,
             self.num_classes,
             preprocessor=preprocessor or self.preprocessor,
-            pooling=self.pooling,
             dropout=self.dropout,
             label_names=self.label_names,
             temperature=self.temperature,
-            head_activation=self.head_activation,
+            **self.head_form,
         )
         for name in HEAD_LAYERS:
             if getattr(self, name):
@@ -317,11 +334,10 @@ class PackedTextClassifier(keras_hub.models.TextClassifier):
         config = super().get_config()
         config.update(
             num_classes=self.num_classes,
-            pooling=self.pooling,
             dropout=self.dropout,
             label_names=list(self.label_names),
             temperature=self.temperature,
-            head_activation=self.head_activation,
+            **self.head_form,
         )
         return config
 

@@ -71,17 +71,24 @@ def huggingface_tokenizer(kind: BackboneKind, preset: str, config: dict | None =
     Raises:
         InputError: there are no files of a tokenizer.
     """
+    config = config or {}
+    is_gpt2 = issubclass(kind.tokenizer_class, keras_hub.models.GPT2Tokenizer)
     has_definition = check_file_exists(preset, DEFINITION_FILE)
-    if issubclass(kind.tokenizer_class, keras_hub.models.GPT2Tokenizer):
+    if is_gpt2 and not is_classifier(config):
         if has_definition and not check_file_exists(preset, "vocab.json"):
             return _gpt2_tokenizer(_read(preset, DEFINITION_FILE))
         loader = get_preset_loader(preset)
         return exact_tokenizer(loader.load_tokenizer(kind.tokenizer_class))
     if has_definition:
         tokenizer = FastTokenizer(_read(preset, DEFINITION_FILE))
-        if kind.is_causal:
-            tokenizer = _with_end(tokenizer, preset, config or {})
-        return tokenizer
+    else:
+        tokenizer = _made_of_parts(kind, preset, config)
+    return _with_end(tokenizer, preset, config) if kind.is_causal else tokenizer
+
+
+def _made_of_parts(kind: BackboneKind, preset: str, config: dict) -> FastTokenizer:
+    """A tokenizer without a definition of its own."""
+    has_end = not (kind.is_causal and is_classifier(config))
     if check_file_exists(preset, VOCABULARY_FILE):
         settings = _settings(preset)
         return FastTokenizer(
@@ -95,11 +102,13 @@ def huggingface_tokenizer(kind: BackboneKind, preset: str, config: dict | None =
     if check_file_exists(preset, VOCABULARY_AND_MERGES[0]):
         vocabulary, merges = (_read(preset, name) for name in VOCABULARY_AND_MERGES)
         vocabulary = {**json.loads(vocabulary), **_added_tokens(preset)}
-        form = _byte_level_form(kind.tokenizer_class) or (kind.frame, "")
-        return _byte_level(vocabulary, merges.split("\n"), *form)
+        frame, split = _byte_level_form(kind.tokenizer_class) or (kind.frame, "")
+        frame = frame if has_end else (frame[0], "")
+        return _byte_level(vocabulary, merges.split("\n"), frame, split)
     if check_file_exists(preset, SENTENCE_PIECE_BPE_FILE):
         proto = Path(get_file(preset, SENTENCE_PIECE_BPE_FILE)).read_bytes()
-        return _sentence_piece_bpe(proto, kind.frame)
+        frame = kind.frame if has_end else (kind.frame[0], "")
+        return _sentence_piece_bpe(proto, frame)
     for name in SENTENCE_PIECE_FILES:
         if check_file_exists(preset, name) and kind.unigram:
             proto = Path(get_file(preset, name)).read_bytes()

@@ -98,10 +98,9 @@ def build_classifier(
         backbone,
         num_classes=len(splits.label_names),
         preprocessor=preprocessor,
-        pooling=config.pooling if like is None else like.pooling,
-        head_activation=None if like is None else like.head_activation,
         dropout=config.dropout,
         label_names=splits.label_names,
+        **({"pooling": config.pooling} if like is None else like.head_form),
     )
 
 

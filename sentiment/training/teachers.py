@@ -61,11 +61,10 @@ def copy_head(student: PackedTextClassifier, teacher: PackedTextClassifier):
     Raises:
         InputError: see `classes_of`.
     """
-    forms = {
-        (model.pooling, model.head_activation, model.backbone.hidden_dim)
-        for model in (student, teacher)
-    }
-    if len(forms) > 1:
+    forms = [
+        (model.head_form, model.backbone.hidden_dim) for model in (student, teacher)
+    ]
+    if forms[0] != forms[1]:
         return
     class_of = classes_of(teacher, student.label_names)
     for name in HEAD_LAYERS:

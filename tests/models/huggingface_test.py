@@ -20,6 +20,7 @@ import sentiment
 from sentiment.config import DataConfig, ModelConfig, RunConfig, TrainingConfig
 from sentiment.errors import InputError
 from sentiment.inference.loading import load_classifier
+from sentiment.models.backbones import KINDS
 from sentiment.models.lora import enable_lora, load_adapter, merge_lora, save_adapter
 from sentiment.models.presets import load_parts, load_pretrained
 from sentiment.models.tokenizer_definitions import word_piece_definition
@@ -437,9 +438,10 @@ def test_a_folder_without_a_head_says_that_it_is_to_be_fine_tuned(tmp_path):
         load_classifier(write_bert(tmp_path / "other", model_type="mpnet"))
 
 
-def test_the_head_of_a_kind_that_reads_otherwise_is_refused(
-    tmp_path, vocabulary, write_huggingface_folder
+def test_a_head_that_nobody_has_described_is_refused(
+    tmp_path, vocabulary, write_huggingface_folder, monkeypatch
 ):
+    monkeypatch.setattr(type(KINDS["gpt2"]), "sequence_head", None)
     names = ["GPT2ForSequenceClassification"]
     write_huggingface_folder(tmp_path, *vocabulary, architectures=names)
     message = "GPT2ForSequenceClassification is not known here.*`num_classes`"

@@ -54,7 +54,7 @@ def model_config(preset):
 def build():
     """A classifier on a preset's backbone, with a fresh head."""
 
-    def make(config, dtype="float32"):
+    def make(config, dtype="float32", **head):
         keras.utils.set_random_seed(0)
         backbone, preprocessor = load_pretrained(config, dtype)
         return sentiment.GPT2TextClassifier(
@@ -64,6 +64,7 @@ def build():
             pooling=config.pooling,
             dropout=config.dropout,
             label_names=["bad", "fair", "good"],
+            **head,
         )
 
     return make
@@ -197,7 +198,8 @@ def test_an_adapter_holds_what_was_trained_alone(on_preset, model_config, tmp_pa
 @pytest.mark.parametrize("dtype", ["float32", "mixed_bfloat16"])
 def test_all_but_the_weights_comes_back_too(build, model_config, tmp_path, dtype):
     config = dataclasses.replace(model_config, keep_layers=1)
-    classifier = build(config, dtype)
+    head = {"head_activation": "tanh", "head_norm_epsilon": 0.01}
+    classifier = build(config, dtype, **head)
     classifier.preprocessor.sequence_length = 17
     enable_lora(classifier, 1)
     save_adapter(classifier, config, tmp_path / "a.safetensors")
@@ -205,7 +207,8 @@ def test_all_but_the_weights_comes_back_too(build, model_config, tmp_path, dtype
     assert found.label_names == ("bad", "fair", "good")
     assert found.backbone.num_layers == 1
     assert found.backbone.dtype_policy.name == dtype
-    assert (found.pooling, found.dropout) == ("attention", 0.0)
+    assert found.head_form == {"pooling": "attention", **head}
+    assert found.dropout == 0.0
     reader = found.preprocessor
     assert (reader.sequence_length, reader.truncation) == (17, "head_tail")
     assert reader.lowercase
@@ -272,18 +275,22 @@ def header_of(path):
         return json.loads(file.read(size))["__metadata__"]
 
 
-def test_an_adapter_of_before_there_was_a_temperature_has_1(
-    on_preset, model_config, tmp_path
+def test_an_adapter_of_before_there_were_temperatures_and_norms_is_read(
+    build, model_config, tmp_path
 ):
-    classifier = on_preset()
+    classifier = build(model_config, head_activation="tanh")
     classifier.temperature = 2.0
     enable_lora(classifier, 1)
     path = tmp_path / "a.safetensors"
     save_adapter(classifier, model_config, path)
     about = json.loads(header_of(path)[METADATA])
     assert about.pop("temperature") == 2.0
+    about["head_activation"] = about.pop("head")["head_activation"]
     save_file(load_file(path), path, metadata={METADATA: json.dumps(about)})
-    assert load_adapter(path).temperature == 1.0
+    found = load_adapter(path)
+    assert found.temperature == 1.0
+    assert found.head_form == classifier.head_form
+    assert found.head_activation == "tanh"
 
 
 def test_missing_arrays_are_named(on_preset, model_config, tmp_path):

@@ -25,6 +25,10 @@ SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 PIECES = [*SPECIAL, "the", "cat", "Cat", "sat", "##s", "!", "a", "##b"]
 
 
+# A decoder's head has been trained without a token after each text.
+CLASSIFIER = {"architectures": ["AnyForSequenceClassification"]}
+
+
 def test_word_pieces_of_kerashub_are_read_as_bert_does():
     theirs = keras_hub.models.BertTokenizer(vocabulary=PIECES, lowercase=True)
     ours = exact_tokenizer(theirs)
@@ -293,6 +297,8 @@ def test_opts_files_have_gpt2s_split_and_one_token_on_both_sides(
     ):
         assert one.encode_batch(TOY_TEXTS) == expected
         assert (one.start_ids, one.end_ids) == ((2,), (2,))
+    found = huggingface_tokenizer(KINDS["opt"], str(tmp_path), CLASSIFIER)
+    assert (found.start_ids, found.end_ids) == ((2,), ())
 
 
 SPECIAL_OF_DECODERS = [
@@ -377,6 +383,8 @@ def test_pieces_of_a_byte_pair_encoding_are_sentencepieces(
         assert one.decode_batch(expected) == processor.decode(expected)
         start, end = (one.token_to_id(token) for token in frame)
         assert (one.start_ids, one.end_ids) == ((start,), (end,))
+    found = huggingface_tokenizer(KINDS["gemma3"], str(tmp_path), CLASSIFIER)
+    assert (found.start_ids, found.end_ids) == ((processor.piece_to_id("<bos>"),), ())
 
 
 def test_pieces_that_would_be_split_otherwise_are_refused(train_proto):

@@ -3,6 +3,7 @@
 import keras_hub
 from keras_hub.src.utils.transformers import convert_gpt2
 
+from sentiment.models.backbones.kind import SequenceHead
 from sentiment.models.backbones.packed_decoder import PackedDecoder
 from sentiment.models.backbones.transformer_kind import TransformerKind, fresh_sizes
 
@@ -15,6 +16,8 @@ class GPT2(TransformerKind):
     huggingface_types = ("gpt2",)
     huggingface_prefix = "transformer"
     converter = convert_gpt2
+    sequence_head = SequenceHead("last")
+    frame = ("", "")
 
     def fresh(self, config, vocabulary_size, dtype):
         return keras_hub.models.GPT2Backbone(

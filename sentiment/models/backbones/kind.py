@@ -24,12 +24,16 @@ class SequenceHead:
         activation: of a dense layer between pooling and logits; empty: there is none.
         dense: name of this layer's weights in the checkpoint.
         output: name of the weights that give logits.
+        norm: name of the weights of a norm after the dense layer; empty: there is none.
+        norm_epsilon: of this norm.
     """
 
     pooling: str
     activation: str = ""
     dense: str = ""
     output: str = "score"
+    norm: str = ""
+    norm_epsilon: float = 1e-5
 
 
 class BackboneKind(abc.ABC):
@@ -138,6 +142,10 @@ class BackboneKind(abc.ABC):
             InputError: there is none that would compute the same.
         """
         return self.backbone_class, {}
+
+    def huggingface_head(self, config: dict) -> SequenceHead | None:
+        """The head of the classifier whose Hugging Face config this is."""
+        return self.sequence_head
 
     def convert_weights(self, backbone, weights, config: dict):
         """Gives a backbone the weights of a Hugging Face checkpoint.

@@ -5,7 +5,12 @@ from typing import ClassVar
 import keras
 import numpy as np
 
-from sentiment.models.backbones.kind import UnplacedKind, check_settings
+from sentiment.errors import InputError
+from sentiment.models.backbones.kind import (
+    SequenceHead,
+    UnplacedKind,
+    check_settings,
+)
 from sentiment.models.backbones.modern_bert_backbone import ModernBertBackbone
 from sentiment.models.backbones.packed_encoder import PackedEncoder
 from sentiment.models.backbones.porting import port_kernel, shaped
@@ -106,10 +111,7 @@ def _part_of(num_parts: int, part: int):
 
 
 class ModernBert(UnplacedKind, EncoderKind):
-    """`ModernBertBackbone`.
-
-    The head of Hugging Face's classifiers has a norm, which heads here have not.
-    """
+    """`ModernBertBackbone`."""
 
     backbone_class = ModernBertBackbone
     tokenizer_class = FastTokenizer
@@ -159,6 +161,24 @@ class ModernBert(UnplacedKind, EncoderKind):
         """Refuses what no published ModernBERT has."""
         check_settings(config, self.settings)
         return self.backbone_class, {}
+
+    def huggingface_head(self, config):
+        """Refuses what no published ModernBERT has."""
+        check_settings(config, {"classifier_activation": "gelu"})
+        pooling = config.get("classifier_pooling") or "cls"
+        if pooling not in ("cls", "mean"):
+            raise InputError(
+                "Its classifier_pooling must be 'cls' or 'mean'. Received: "
+                f"{pooling!r}."
+            )
+        return SequenceHead(
+            pooling=pooling,
+            activation="gelu",
+            dense="head.dense",
+            output="classifier",
+            norm="head.norm",
+            norm_epsilon=config.get("norm_eps", 1e-5),
+        )
 
 
 KIND = ModernBert()

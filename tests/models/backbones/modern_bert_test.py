@@ -5,6 +5,7 @@ import pytest
 from scipy.special import erf
 
 from sentiment.config import ModelConfig
+from sentiment.data.packing import RaggedTokens
 from sentiment.errors import InputError
 from sentiment.inference.loading import load_classifier
 from sentiment.models.backbones import kind_of
@@ -18,9 +19,12 @@ from tests.models.huggingface_folders import (
     POSITIONS,
     VOCABULARY,
     check_hidden_states,
+    check_reads_like,
     definition,
     packed_hidden_states,
+    random_texts,
     without_prefix,
+    write_classifier,
     write_folder,
 )
 
@@ -62,13 +66,13 @@ def tensors():
     return found
 
 
-def hidden_states(tensors, ids):
+def hidden_states(tensors, ids, epsilon=1e-5):
     t = {k.removeprefix("model."): x.astype(np.float64) for k, x in tensors.items()}
     n, half = len(ids), WIDTH // HEADS // 2
 
     def norm(x, key):
         x = x - x.mean(-1, keepdims=True)
-        return x / np.sqrt(x.var(-1, keepdims=True) + 1e-5) * t[f"{key}.weight"]
+        return x / np.sqrt(x.var(-1, keepdims=True) + epsilon) * t[f"{key}.weight"]
 
     def turned(x, theta):
         """Pairs (j, j + half) of a head as complex numbers, turned by their place."""
@@ -210,29 +214,52 @@ def test_its_masked_head_has_no_biases(tmp_path, tensors):
     PackedMaskedLM(backbone).set_head(found)
 
 
-def test_its_classifiers_head_is_refused_by_name(tmp_path, tensors):
-    about = {"architectures": ["ModernBertForSequenceClassification"]}
-    write_folder(tmp_path, {**SETTINGS, **about}, tensors)
-    with pytest.raises(InputError, match=r"head of a ModernBertForSequence.*not known"):
+CLASSIFIER = {**SETTINGS, "architectures": ["ModernBertForSequenceClassification"]}
+
+
+@pytest.mark.parametrize("pooling", [None, "cls", "mean"])
+def test_its_classifier_answers_by_the_definition(tmp_path, tensors, pooling):
+    rng = np.random.default_rng(1)
+    head = {
+        "head.dense.weight": rng.normal(size=(WIDTH, WIDTH)),
+        "head.norm.weight": rng.normal(1.0, 0.3, WIDTH),
+        "classifier.weight": rng.normal(size=(3, WIDTH)),
+        "classifier.bias": rng.normal(size=3),
+    }
+    head = {key: array.astype(np.float32) for key, array in head.items()}
+    about = {**CLASSIFIER, "norm_eps": 0.1}
+    if pooling:
+        about["classifier_pooling"] = pooling
+    write_folder(tmp_path, about, {**tensors, **head})
+    classifier = load_classifier(tmp_path)
+    assert classifier.label_names == ("LABEL_0", "LABEL_1", "LABEL_2")
+    classifier.save(tmp_path / "model.keras")
+    classifier = keras.saving.load_model(tmp_path / "model.keras")
+    for text in random_texts():
+        states = hidden_states(tensors, text, epsilon=0.1)
+        pooled = states.mean(0) if pooling == "mean" else states[0]
+        x = pooled @ head["head.dense.weight"].T
+        x = x * (1 + erf(x / np.sqrt(2))) / 2
+        x = (x - x.mean()) / np.sqrt(x.var() + 0.1) * head["head.norm.weight"]
+        logits = x @ head["classifier.weight"].T + head["classifier.bias"]
+        expected = np.exp(logits) / np.exp(logits).sum()
+        (found,) = classifier.predict_tokens(RaggedTokens.from_sequences([list(text)]))
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "config, message",
+    [
+        ({"classifier_pooling": "max"}, r"must be 'cls' or 'mean'. Received: 'max'"),
+        ({"classifier_activation": "silu"}, "classifier_activation must be 'gelu'"),
+    ],
+)
+def test_a_head_that_is_built_otherwise_is_refused(tmp_path, tensors, config, message):
+    write_folder(tmp_path, {**CLASSIFIER, **config}, tensors)
+    with pytest.raises(InputError, match=message):
         load_classifier(tmp_path)
 
 
 def test_what_transformers_writes_is_read_as_it_reads_it(tmp_path):
-    torch = pytest.importorskip("torch", reason="it is in requirements-bench.txt")
-    transformers = pytest.importorskip("transformers")
-    torch.manual_seed(0)
-    made = transformers.AutoConfig.for_model(**SETTINGS)
-    model = transformers.AutoModelForMaskedLM.from_config(made).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.add_(0.2 * torch.randn_like(parameter))
-    model.save_pretrained(tmp_path)
-    (tmp_path / "tokenizer.json").write_text(definition())
-    backbone, _ = load_parts(str(tmp_path), dropout=0.0)
-
-    def expected_of(text):
-        with torch.no_grad():
-            ids = torch.tensor(text[None])
-            return model.base_model(ids).last_hidden_state[0].numpy()
-
-    check_hidden_states(backbone, expected_of)
+    model = write_classifier(tmp_path, definition(), **SETTINGS)
+    check_reads_like(load_classifier(tmp_path), model)
