@@ -71,15 +71,16 @@ class HuggingFaceWeights(contextlib.ExitStack):
         """Assigns an array; the name and arguments are those that KerasHub calls."""
         if "pooler" in hf_weight_key and hf_weight_key not in self:
             return  # Language models have none, and nothing here reads it.
-        array = self.get_tensor(hf_weight_key)
-        if hook_fn:
-            array = hook_fn(array, list(keras_variable.shape))
-        if tuple(array.shape) != tuple(keras_variable.shape):
+        stored = array = self.get_tensor(hf_weight_key)
+        try:
+            if hook_fn:
+                array = hook_fn(array, list(keras_variable.shape))
+            keras_variable.assign(array)
+        except ValueError as error:  # of a reshape, or of another shape
             raise InputError(
-                f"Its weights {hf_weight_key!r} have the shape {array.shape}; its "
-                f"configuration wants {tuple(keras_variable.shape)}."
-            )
-        keras_variable.assign(array)
+                f"Its weights {hf_weight_key!r} have the shape {stored.shape}; its "
+                f"configuration wants them for {tuple(keras_variable.shape)}."
+            ) from error
 
 
 def check_huggingface_files(folder: Path):

@@ -1,11 +1,16 @@
 """GPT-2's decoder."""
 
+from typing import ClassVar
+
 import keras_hub
 from keras_hub.src.utils.transformers import convert_gpt2
 
-from sentiment.models.backbones.kind import SequenceHead
+from sentiment.errors import InputError
+from sentiment.models.backbones.kind import SequenceHead, check_settings
 from sentiment.models.backbones.packed_decoder import PackedDecoder
 from sentiment.models.backbones.transformer_kind import TransformerKind, fresh_sizes
+
+_TANH_GELUS = ("gelu_new", "gelu_pytorch_tanh", "gelu_fast")
 
 
 class GPT2(TransformerKind):
@@ -18,6 +23,11 @@ class GPT2(TransformerKind):
     converter = convert_gpt2
     sequence_head = SequenceHead("last")
     frame = ("", "")
+    settings: ClassVar[dict] = {
+        "layer_norm_epsilon": 1e-5,
+        "scale_attn_weights": True,
+        "scale_attn_by_inverse_layer_idx": False,
+    }
 
     def fresh(self, config, vocabulary_size, dtype):
         return keras_hub.models.GPT2Backbone(
@@ -32,6 +42,19 @@ class GPT2(TransformerKind):
 
     def packed_layers(self, backbone):
         return PackedDecoder(backbone, name="decoder")
+
+    def huggingface_arguments(self, config):
+        """Refuses what `backbone_class` does not compute."""
+        check_settings(config, self.settings)
+        activation = config.get("activation_function") or _TANH_GELUS[0]
+        if activation not in _TANH_GELUS:
+            raise InputError(
+                f"Its activation_function must be one of {', '.join(_TANH_GELUS)}, "
+                f"which is what is computed here. Received: {activation!r}."
+            )
+        # The converter takes the usual width.
+        width = config.get("n_inner") or 4 * config["n_embd"]
+        return self.backbone_class, {"intermediate_dim": width}
 
     def save_language_model(self, backbone, tokenizer, folder):
         """KerasHub loads the preset, and generates from it, without this package."""

@@ -165,7 +165,7 @@ def test_hidden_states_are_those_of_the_definition(
         ({"position_buckets": -1}, "position_buckets must be"),
         ({"max_relative_positions": 5}, "less than twice its max.*8 and 5"),
         ({"position_buckets": 6}, r"rel_embeddings.weight' have the shape \(16, 16\)"),
-        ({"intermediate_size": 30}, r"shape \(16, 24\).*wants \(16, 30\)"),
+        ({"intermediate_size": 30}, r"shape \(24, 16\).*for \(16, 30\)"),
         ({"embedding_size": 8}, "embedding_size must be 16"),
         ({"hidden_act": "relu"}, "computes with gelu"),
     ],

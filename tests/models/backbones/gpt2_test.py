@@ -3,6 +3,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from sentiment.config import ModelConfig
+from sentiment.errors import InputError
 from sentiment.inference.loading import load_classifier
 from sentiment.models.presets import load_pretrained
 from tests.models.huggingface_folders import (
@@ -52,11 +53,31 @@ def test_its_classifier_reads_texts_as_it_was_trained(
     assert reader.frame_length == 0
 
 
-def test_what_transformers_writes_is_read_as_it_reads_it(tmp_path, tokenizer):
+@pytest.mark.parametrize(
+    "config, message",
+    [
+        ({"scale_attn_by_inverse_layer_idx": True}, "inverse_layer_idx must be False"),
+        ({"scale_attn_weights": False}, "scale_attn_weights must be True"),
+        ({"layer_norm_epsilon": 1e-3}, "layer_norm_epsilon must be 1e-05"),
+        ({"activation_function": "gelu"}, r"of gelu_new.* Received: 'gelu'"),
+        ({"n_inner": 24}, r"c_fc.weight' have the shape \(16, 64\).* \(16, 24\)"),
+    ],
+)
+def test_what_is_built_otherwise_is_refused(
+    tmp_path, vocabulary, write_huggingface_folder, config, message
+):
+    write_huggingface_folder(tmp_path, *vocabulary, **config)
+    with pytest.raises(InputError, match=message):
+        load_pretrained(ModelConfig(preset=str(tmp_path)))
+
+
+@pytest.mark.parametrize("config", [{}, {"n_inner": 24}, {"n_inner": 64}])
+def test_what_transformers_writes_is_read_as_it_reads_it(tmp_path, tokenizer, config):
     definition = tokenizer._tokenizer.to_str()
     model = write_classifier(
         tmp_path,
         definition,
+        **config,
         model_type="gpt2",
         vocab_size=tokenizer.vocabulary_size(),
         n_positions=POSITIONS,

@@ -126,7 +126,7 @@ def test_hidden_states_are_those_of_the_definition(tmp_path, tensors, has_prefix
         ({"summary_type": "mean"}, "summary_type must be 'last'"),
         ({"ff_activation": "gelu_new"}, "ff_activation must be 'gelu'"),
         ({"d_head": 4}, "d_head must be 8"),
-        ({"d_inner": 30}, r"layer_1.weight' have the shape \(16, 24\).* \(16, 30\)"),
+        ({"d_inner": 30}, r"layer_1.weight' have the shape \(24, 16\).* \(16, 30\)"),
     ],
 )
 def test_what_is_built_otherwise_is_refused(tmp_path, tensors, config, message):
