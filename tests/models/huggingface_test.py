@@ -424,6 +424,28 @@ def test_a_config_that_contradicts_its_weights_is_refused(tmp_path, config, mess
         load_classifier(write_bert(tmp_path / "folder", **config))
 
 
+@pytest.mark.parametrize("name", ["roberta", "xlm-roberta"])
+def test_positions_that_begin_elsewhere_are_refused(tmp_path, name):
+    folder = write_folder(tmp_path, name, random_tensors(name), pad_token_id=0)
+    with pytest.raises(InputError, match=r"pad_token_id must be 1.*Received: 0"):
+        load_pretrained(ModelConfig(preset=str(folder)))
+
+
+def test_a_bert_may_have_one_type_of_tokens(tmp_path):
+    tensors = random_tensors("bert")
+    types = "bert.embeddings.token_type_embeddings.weight"
+    stored = {**tensors, types: tensors[types][:1]}
+    folder = write_folder(tmp_path, "bert", stored, type_vocab_size=1)
+    backbone, _ = load_parts(str(folder), dropout=0.0)
+    (text, *_) = random_texts()
+    np.testing.assert_allclose(
+        next(packed_hidden_states(backbone, [text])),
+        hidden_states("bert", tensors, text, settings("bert")),
+        rtol=0,
+        atol=1e-4,
+    )
+
+
 def test_labels_without_names_are_called_as_transformers_does(tmp_path):
     classifier = load_classifier(write_bert(tmp_path / "folder", id2label=None))
     assert classifier.label_names == ("LABEL_0", "LABEL_1", "LABEL_2")

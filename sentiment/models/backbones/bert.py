@@ -29,5 +29,11 @@ class Bert(EncoderKind):
     sequence_head = SequenceHead("cls", "tanh", "bert.pooler.dense", "classifier")
     activation = "gelu_approximate"
 
+    def huggingface_arguments(self, config):
+        cls, arguments = super().huggingface_arguments(config)
+        # The converter takes the usual number.
+        num_types = config.get("type_vocab_size", 2)
+        return cls, {**arguments, "num_segments": num_types}
+
 
 KIND = Bert()
