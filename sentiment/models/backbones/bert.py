@@ -32,7 +32,7 @@ class Bert(EncoderKind):
     def huggingface_arguments(self, config):
         cls, arguments = super().huggingface_arguments(config)
         # The converter takes the usual number.
-        num_types = config.get("type_vocab_size", 2)
+        num_types = config.get("type_vocab_size") or 2
         return cls, {**arguments, "num_segments": num_types}
 
 
