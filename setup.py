@@ -9,6 +9,7 @@ setup(
     package_data={
         "sentiment": ["py.typed"],
         "sentiment.baselines": ["lexicon.tsv"],
+        "sentiment.behaviour": ["english.json"],
         "sentiment.bundled": ["*/*.json", "*/*.h5", "*/assets/tokenizer/*"],
         "sentiment.configs": ["*.cfg"],
         "sentiment.data": ["quickstart/*.csv"],

@@ -29,6 +29,7 @@ COMMANDS = (
     "train",
     "predict",
     "evaluate",
+    "behave",
     "pretrain",
     "two_stage",
     "tune",

@@ -13,7 +13,9 @@ from sentiment.config.baselines import (
 )
 from sentiment.config.commands import (
     BUNDLED_CLASSIFIER,
+    POLARITIES,
     BaselineCommand,
+    BehaveCommand,
     BundleCommand,
     CompareCommand,
     CompletionCommand,
@@ -91,6 +93,7 @@ __all__ = [
     "MIN_VOCABULARY_SIZE",
     "MONITORS",
     "OPTIMIZERS",
+    "POLARITIES",
     "POOLING_NAMES",
     "TEACHERS",
     "TRUNCATIONS",
@@ -99,6 +102,7 @@ __all__ = [
     "BaselineCommand",
     "BaselineConfig",
     "BaselineRunConfig",
+    "BehaveCommand",
     "BundleCommand",
     "CheckedConfig",
     "CompareCommand",

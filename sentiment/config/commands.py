@@ -18,6 +18,7 @@ from sentiment.config.tables import TableConfig
 from sentiment.config.training import SpeedConfig
 from sentiment.errors import InputError
 
+POLARITIES = ("negative", "neutral", "positive")
 BUNDLED_CLASSIFIER = "imdb_mini_sentiment"
 
 
@@ -255,6 +256,42 @@ class EvaluateCommand(ModelCommand):
     )
     output: str = setting("", "JSON file for the scores; empty: they are only printed.")
     overwrite: bool = setting(False, "Replace --output if it exists.")
+
+
+@dataclass(frozen=True)
+class BehaveCommand(ModelCommand):
+    """The settings of `sentiment behave`."""
+
+    speed: SpeedConfig = dataclasses.field(default_factory=SpeedConfig)
+    suite: str = setting(
+        "",
+        "JSON file of behaviours, see sentiment/behaviour/suite.py; empty: the English "
+        "ones that come along.",
+        is_path=True,
+    )
+    polarity: tuple[str, ...] = setting(
+        (),
+        "What the model's classes mean, in their order, where their names do not say "
+        "it: negative, neutral or positive for each.",
+    )
+    failures: int = setting(
+        3,
+        "Cases that fail to be shown of each behaviour.",
+        at_least=0,
+        at_most=100_000,
+    )
+    output: str = setting(
+        "", "JSON file for the results; empty: they are only printed."
+    )
+    overwrite: bool = setting(False, "Replace --output if it exists.")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not set(self.polarity) <= set(POLARITIES):
+            raise InputError(
+                f"--polarity must name one of {', '.join(POLARITIES)} for each class. "
+                f"Received: {','.join(self.polarity)}."
+            )
 
 
 @dataclass(frozen=True)

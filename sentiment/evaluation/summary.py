@@ -62,6 +62,52 @@ def headline(metrics: dict) -> str:
     )
 
 
+def print_behaviour(found: dict, console: Console | None = None):
+    """Prints what share of each behaviour a model has, and where it fails.
+
+    Args:
+        found: as of `check_behaviour`.
+        console: where to; the terminal by default.
+    """
+    console = console or Console()
+    total = found["all"]
+    console.print(
+        f"\n[bold]Behaves[/bold] in {total['share']:.1%} (mean of "
+        f"{len(found['sections'])} sections, {total['num_cases']:,} cases of the suite "
+        f"{escape(printable(found['suite']))})",
+        highlight=False,
+    )
+    table = Table()
+    table.add_column("behaviour")
+    table.add_column("must be")
+    for name in ("cases", "has it"):
+        table.add_column(name, justify="right")
+    for section, share in found["sections"].items():
+        table.add_section()
+        table.add_row(
+            Text(printable(section), style="bold"),
+            "",
+            f"{share['num_cases']:,}",
+            Text(f"{share['share']:.1%}", style="bold"),
+        )
+        for one in found["behaviours"]:
+            if one["section"] == section:
+                table.add_row(
+                    Text(f"  {printable(one['name'])}"),
+                    one["expected"],
+                    f"{one['num_cases']:,}",
+                    f"{one['share']:.1%}",
+                )
+    console.print(table)
+    for one in found["behaviours"]:
+        for failure in one["failures"]:
+            answers = zip(failure["texts"], failure["predicted"], strict=True)
+            shown = " → ".join(f"{printable(t)} [{p}]" for t, p in answers)
+            console.print(
+                Text(f"{one['section']}, {one['name']}, not {one['expected']}: {shown}")
+            )
+
+
 def print_splits(metrics: dict, console: Console | None = None):
     """Prints the scores of each split that was evaluated."""
     console = console or Console()

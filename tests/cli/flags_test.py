@@ -12,6 +12,7 @@ from sentiment.config import (
     BaselineCommand,
     BaselineConfig,
     BaselineRunConfig,
+    BehaveCommand,
     BundleCommand,
     CompareCommand,
     CompressCommand,
@@ -39,6 +40,7 @@ REQUIRED = {
     "train": ("--train_file=a.csv", "--workdir=w"),
     "tune": ("--train_file=a.csv", "--workdir=w"),
     "evaluate": ("--test_file=a.csv", "--model=m"),
+    "behave": ("--model=m",),
     "predict": ("--model=m", "--input=a.csv", "--output=b.csv"),
     "pretrain": ("--text_files=a.csv", "--workdir=w"),
     "baseline": ("--train_file=a.csv", "--workdir=w"),
@@ -57,6 +59,7 @@ PLACES = [
     ("tune", TuneCommand, ()),
     ("evaluate", DataConfig, ("data",)),
     ("evaluate", EvaluateCommand, ()),
+    ("behave", BehaveCommand, ()),
     ("predict", PredictCommand, ()),
     ("pretrain", CorpusConfig, ("run", "corpus")),
     ("pretrain", BackboneConfig, ("run", "backbone")),
@@ -126,6 +129,8 @@ def other_value(field):
     """`(argument, value)`, not the default and within the limits."""
     if field.name == "lora_targets":
         return "output,key", ("output", "key")
+    if field.name == "polarity":
+        return "negative,positive", ("negative", "positive")
     if field.type is bool:
         return str(not field.default).lower(), not field.default
     if field.type is int:

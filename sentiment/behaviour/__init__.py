@@ -1,0 +1,1 @@
+"""What a model does with texts whose answer is not in doubt."""

@@ -1,0 +1,36 @@
+"""Looks how a classifier answers texts whose answer is not in doubt.
+
+sentiment behave --model=runs/imdb
+"""
+
+import json
+
+from sentiment.config import BehaveCommand
+
+CONFIG = BehaveCommand
+
+
+def run(command: BehaveCommand):
+    """Prints what share of each behaviour the model has."""
+    from sentiment.behaviour.check import check_behaviour
+    from sentiment.behaviour.suite import read_suite
+    from sentiment.evaluation.summary import print_behaviour
+    from sentiment.inference.loading import load_classifier
+    from sentiment.inference.polarity import Polarity
+    from sentiment.runtime.outputs import check_target, write_whole
+
+    if command.output:
+        check_target(command.output, command.overwrite)
+    suite = read_suite(command.suite)
+    classifier = load_classifier(command.model, command.speed)
+    polarity = Polarity.of(classifier.label_names, command.polarity)
+    found = check_behaviour(
+        lambda texts: classifier.predict(texts, command.batch_size or None),
+        polarity,
+        suite,
+        command.failures,
+    )
+    print_behaviour(found)
+    if command.output:
+        text = json.dumps(found, indent=2, ensure_ascii=False) + "\n"
+        write_whole(command.output, text, command.overwrite)
