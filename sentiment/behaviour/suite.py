@@ -128,9 +128,7 @@ class _Maker:
         if rule in ("rises", "falls"):
             groups = [tuple(group) for group in value]
             if any(len(group) < 2 for group in groups):
-                raise InputError(
-                    f"A group of {self._where!r} has fewer than two texts."
-                )
+                raise InputError(f"{self._where!r} has a group of one text or none.")
         else:
             groups = [(text,) for text in test["texts"]]
         if not groups or not all(map(all, groups)):
