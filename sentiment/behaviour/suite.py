@@ -141,6 +141,10 @@ class _Maker:
         }.get(rule, self._filled)
         cases = _in_turn([self._cases(group, make, draw) for group in groups])
         drawn = tuple(dict.fromkeys(itertools.islice(cases, self.max_cases)))
+        if not drawn:
+            raise InputError(
+                f"The change of {self._where!r} changes none of its texts."
+            )
         return Behaviour(test["section"], test["name"], self._rule(rule, value), drawn)
 
     def _rule(self, rule: str, value):
@@ -156,7 +160,7 @@ class _Maker:
             )
         return IsOneOf(polarities)
 
-    def _cases(self, group, make, draw: random.Random) -> Iterator[tuple[str, ...]]:
+    def _cases(self, group, make, draw: random.Random) -> Iterator:
         """Cases of one template, or of one group of them, each filled differently."""
         slots = list(dict.fromkeys(_SLOT.findall(" ".join(group))))
         unknown = [slot for slot in slots if not self.words.get(slot)]
@@ -186,14 +190,16 @@ class _Maker:
             raise InputError(f"{self._where!r} has a text without {', '.join(names)}.")
         return self._filled(group, words) + self._filled(group, others)
 
-    def _changed(self, group, words, name, draw) -> tuple[str, ...]:
+    def _changed(self, group, words, name, draw) -> tuple[str, ...] | None:
+        """`None` where the change finds nothing to change, as a typo in short words."""
         if name not in CHANGES:
             raise InputError(
                 f"The change of {self._where!r} must be one of {', '.join(CHANGES)}. "
                 f"Received: {name!r}."
             )
         (text,) = self._filled(group, words)
-        return text, CHANGES[name](text, draw)
+        changed = CHANGES[name](text, draw)
+        return None if changed == text else (text, changed)
 
     def _fill(self, template: str, words: dict[str, str]) -> str:
         text = _SLOT.sub(lambda slot: words[slot[1]], template)
@@ -203,6 +209,6 @@ class _Maker:
 
 
 def _in_turn(iterators: list[Iterator]) -> Iterator:
-    """One of each, then again one of each, and so on."""
+    """One of each, then again one of each, and so on, without `None`."""
     for several in itertools.zip_longest(*iterators):
         yield from (one for one in several if one is not None)

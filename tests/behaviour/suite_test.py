@@ -65,6 +65,11 @@ def test_a_change_is_made_of_the_text(read):
     assert set(found.cases) == {(f"The {s}", f"THE {s}".upper()) for s in WORDS["shoe"]}
 
 
+def test_what_a_change_leaves_as_it_is_is_no_case(read):
+    found = read({"change": "typo", "texts": ["The {shoe}", "It is so"]})
+    assert {before for before, _ in found.cases} == {"The sandal", "The insole"}
+
+
 def test_english_says_an_before_a_vowel(read):
     test = {"label": "neutral", "texts": ["A {good} {shoe}"]}
     assert ("An odd boot",) in read(test, language="en").cases
@@ -99,6 +104,7 @@ def test_cases_are_the_same_whatever_stands_beside_them(read, tmp_path):
         ({"vary": ["shoe"], "texts": ["a {good} one"]}, "has a text without shoe"),
         ({"vary": ["size"], "texts": ["{size}"]}, "wants two words for 'size'"),
         ({"rises": [["a"]]}, "'s: n' has a group of one text"),
+        ({"change": "typo", "texts": ["a"]}, "'s: n' changes none of its texts"),
         ({"label": "neutral"}, "lacks 'texts'"),
     ],
 )
