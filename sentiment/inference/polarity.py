@@ -48,7 +48,8 @@ class Polarity:
             raise InputError(
                 f"Of the classes {', '.join(label_names)} it must be known which are "
                 "negative, neutral or positive. Say it in this order, for instance "
-                f"--polarity=negative,neutral,positive. Received: {', '.join(found)}."
+                "--polarity=negative,neutral,positive. Received: "
+                f"{', '.join(meanings) or 'nothing'}."
             )
         return cls(found)
 

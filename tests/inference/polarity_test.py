@@ -39,7 +39,8 @@ def test_what_is_said_counts_more_than_names():
     ],
 )
 def test_what_stays_in_doubt_is_refused(names, meanings):
-    with pytest.raises(InputError, match=r"--polarity=negative,neutral,positive"):
+    given = ", ".join(meanings) or "nothing"
+    with pytest.raises(InputError, match=rf"--polarity=.*\. Received: {given}\.$"):
         Polarity.of(names, meanings)
 
 
