@@ -342,13 +342,13 @@ each_make = pytest.mark.parametrize(
 def test_threads_get_the_answers_of_one(classifier):
     expected = classifier.predict(at_once.TEXTS)
     classifier.speed = classifier.speed  # forgets what was compiled
-    at_once.check_threads(classifier, expected, calls=300)
+    at_once.check_threads(classifier, expected, calls=160)
 
 
 @each_make
 def test_an_interruption_leaves_the_classifier_as_it_was(classifier):
     expected = classifier.predict(at_once.TEXTS)
-    at_once.check_interruptions(classifier, expected, times=20)
+    at_once.check_interruptions(classifier, expected, times=12)
 
 
 # --- Saving
