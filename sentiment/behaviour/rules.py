@@ -1,5 +1,6 @@
 """What must hold of the answers to a case."""
 
+import abc
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,14 +17,25 @@ def predicted(folded: np.ndarray) -> list[str]:
     return [POLARITIES[i] for i in folded.argmax(-1)]
 
 
+class Rule(abc.ABC):
+    """What must hold; as a string it says what the answers must be."""
+
+    def fits(self, has_neutral: bool) -> bool:
+        """Whether models can follow it that have a neutral class, or have none."""
+        return True
+
+    @abc.abstractmethod
+    def holds(self, folded: np.ndarray) -> bool:
+        """Whether it holds of the texts of a case, (texts, 3)."""
+
+
 @dataclass(frozen=True)
-class IsOneOf:
+class IsOneOf(Rule):
     """The text has one of these polarities (a minimum functionality test)."""
 
     polarities: tuple[str, ...]
 
     def fits(self, has_neutral: bool) -> bool:
-        """Whether models without a neutral class can follow it."""
         return has_neutral or set(self.polarities) != {"neutral"}
 
     def holds(self, folded: np.ndarray) -> bool:
@@ -34,14 +46,11 @@ class IsOneOf:
 
 
 @dataclass(frozen=True)
-class IsSame:
+class IsSame(Rule):
     """All texts have the same polarity, or nearly the same tone (an invariance test).
 
     The latter since a text in the middle between two may fall to either side.
     """
-
-    def fits(self, has_neutral: bool) -> bool:
-        return True
 
     def holds(self, folded: np.ndarray) -> bool:
         return len(set(predicted(folded))) == 1 or bool(np.ptp(tone(folded)) <= SLACK)
@@ -51,7 +60,7 @@ class IsSame:
 
 
 @dataclass(frozen=True)
-class Moves:
+class Moves(Rule):
     """Each text is as positive as the one before or more (a directional test).
 
     Attributes:
@@ -59,9 +68,6 @@ class Moves:
     """
 
     sign: int
-
-    def fits(self, has_neutral: bool) -> bool:
-        return True
 
     def holds(self, folded: np.ndarray) -> bool:
         return bool((self.sign * np.diff(tone(folded)) >= -SLACK).all())

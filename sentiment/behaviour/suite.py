@@ -37,7 +37,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sentiment.behaviour.changes import CHANGES
-from sentiment.behaviour.rules import IsOneOf, IsSame, Moves
+from sentiment.behaviour.rules import IsOneOf, IsSame, Moves, Rule
 from sentiment.config import POLARITIES
 from sentiment.errors import InputError
 
@@ -61,7 +61,7 @@ class Behaviour:
 
     section: str
     name: str
-    rule: IsOneOf | IsSame | Moves
+    rule: Rule
     cases: tuple[tuple[str, ...], ...]
 
 
@@ -147,7 +147,7 @@ class _Maker:
             )
         return Behaviour(test["section"], test["name"], self._rule(rule, value), drawn)
 
-    def _rule(self, rule: str, value):
+    def _rule(self, rule: str, value) -> Rule:
         if rule in ("rises", "falls"):
             return Moves(1 if rule == "rises" else -1)
         if rule in ("vary", "change"):

@@ -8,6 +8,8 @@ import pytest
 
 from sentiment.cli import main as cli
 from sentiment.inference import loading
+from sentiment.models import packed_text_classifier
+from sentiment.models.packed_prediction import packed_batches
 
 CLASSES = ("neg", "neu", "pos")
 WORDS = {
@@ -68,6 +70,20 @@ def files(tmp_path_factory, write_reviews):
 def load_once():
     """`load_classifier`, where a second call for a path costs no compilation."""
     return functools.cache(loading.load_classifier)
+
+
+@pytest.fixture
+def computed_rows(monkeypatch):
+    """How many rows each batch has that is predicted, as it goes on."""
+    rows = []
+
+    def spy(*arguments):
+        for texts, batch in packed_batches(*arguments):
+            rows.append(len(batch["token_ids"]))
+            yield texts, batch
+
+    monkeypatch.setattr(packed_text_classifier, "packed_batches", spy)
+    return rows
 
 
 @pytest.fixture

@@ -32,12 +32,11 @@ from tests.data.odd_texts import ODD_TEXTS
 from tests.models.huggingface_folders import (
     POSITIONS,
     VOCABULARY,
+    check_hidden_states,
     check_reads_like,
     check_same_without_prefix,
     definition,
     packed_hidden_states,
-    random_texts,
-    stock_hidden_states,
     write_classifier,
 )
 
@@ -314,12 +313,9 @@ def test_hidden_states_are_those_of_the_definition(tmp_path, name, has_prefix):
     tensors, config = random_tensors(name), settings(name)
     stored = tensors if has_prefix else without_prefix(name, tensors)
     backbone, _ = load_parts(str(write_folder(tmp_path, name, stored)), dropout=0.0)
-    texts = random_texts()
-    found = packed_hidden_states(backbone, texts)
-    for text in texts:
-        expected = hidden_states(name, tensors, text, config)
-        for states in (next(found), next(found), stock_hidden_states(backbone, text)):
-            np.testing.assert_allclose(states, expected, rtol=0, atol=1e-4)
+    check_hidden_states(
+        backbone, lambda text: hidden_states(name, tensors, text, config)
+    )
 
 
 @pytest.mark.parametrize("name", ["bert", "albert", "electra"])
@@ -437,12 +433,9 @@ def test_a_bert_may_have_one_type_of_tokens(tmp_path):
     stored = {**tensors, types: tensors[types][:1]}
     folder = write_folder(tmp_path, "bert", stored, type_vocab_size=1)
     backbone, _ = load_parts(str(folder), dropout=0.0)
-    (text, *_) = random_texts()
-    np.testing.assert_allclose(
-        next(packed_hidden_states(backbone, [text])),
-        hidden_states("bert", tensors, text, settings("bert")),
-        rtol=0,
-        atol=1e-4,
+    config = settings("bert")
+    check_hidden_states(
+        backbone, lambda text: hidden_states("bert", tensors, text, config)
     )
 
 

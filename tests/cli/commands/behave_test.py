@@ -6,8 +6,6 @@ import json
 import pytest
 
 from sentiment.config import BehaveCommand
-from sentiment.models import packed_text_classifier
-from sentiment.models.packed_prediction import packed_batches
 
 SUITE = {
     "name": "toy",
@@ -106,17 +104,9 @@ def test_failures__are_shown_so_many(behave):
         assert printed.count("wrong way round, not positive: ") == count
 
 
-def test_batch_size__is_rows_computed_at_once(behave, monkeypatch):
-    rows = []
-
-    def spy(*arguments):
-        for texts, batch in packed_batches(*arguments):
-            rows.append(len(batch["token_ids"]))
-            yield texts, batch
-
-    monkeypatch.setattr(packed_text_classifier, "packed_batches", spy)
+def test_batch_size__is_rows_computed_at_once(computed_rows, behave):
     behave("--batch_size=1")
-    assert set(rows) == {1}
+    assert set(computed_rows) == {1}
 
 
 def test_output__that_cannot_be_written_is_refused_first(call_script, tmp_path):

@@ -6,8 +6,6 @@ import json
 import pytest
 
 from sentiment.config import EvaluateCommand
-from sentiment.models import packed_text_classifier
-from sentiment.models.packed_prediction import packed_batches
 from tests.cli.conftest import reviews
 
 # What the shared run was trained with, as far as it decides the splits.
@@ -110,19 +108,11 @@ def test_model__may_be_any_form_of_it(evaluated, trained, place):
     same_scores(found, trained.metrics["test"])
 
 
-def test_batch_size__is_rows_computed_at_once(monkeypatch, evaluated, trained):
-    rows = []
-
-    def spy(*arguments):
-        for texts, batch in packed_batches(*arguments):
-            rows.append(len(batch["token_ids"]))
-            yield texts, batch
-
-    monkeypatch.setattr(packed_text_classifier, "packed_batches", spy)
+def test_batch_size__is_rows_computed_at_once(computed_rows, evaluated, trained):
     same_scores(evaluated("--batch_size=4"), trained.metrics["test"])
-    assert len(rows) > 1
-    assert len(set(rows)) == 1
-    assert rows[0] <= 4
+    assert len(computed_rows) > 1
+    assert len(set(computed_rows)) == 1
+    assert computed_rows[0] <= 4
 
 
 def test_output__is_left_out_when_empty(call_script, trained, files, tmp_path):
