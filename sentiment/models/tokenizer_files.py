@@ -88,7 +88,11 @@ def huggingface_tokenizer(kind: BackboneKind, preset: str, config: dict | None =
 
 def _made_of_parts(kind: BackboneKind, preset: str, config: dict) -> FastTokenizer:
     """A tokenizer without a definition of its own."""
-    has_end = not (kind.is_causal and is_classifier(config))
+
+    def framed(frame):
+        is_trained_without = kind.is_causal and is_classifier(config)
+        return (frame[0], "") if is_trained_without else frame
+
     if check_file_exists(preset, VOCABULARY_FILE):
         settings = _settings(preset)
         return FastTokenizer(
@@ -103,12 +107,10 @@ def _made_of_parts(kind: BackboneKind, preset: str, config: dict) -> FastTokeniz
         vocabulary, merges = (_read(preset, name) for name in VOCABULARY_AND_MERGES)
         vocabulary = {**json.loads(vocabulary), **_added_tokens(preset)}
         frame, split = _byte_level_form(kind.tokenizer_class) or (kind.frame, "")
-        frame = frame if has_end else (frame[0], "")
-        return _byte_level(vocabulary, merges.split("\n"), frame, split)
+        return _byte_level(vocabulary, merges.split("\n"), framed(frame), split)
     if check_file_exists(preset, SENTENCE_PIECE_BPE_FILE):
         proto = Path(get_file(preset, SENTENCE_PIECE_BPE_FILE)).read_bytes()
-        frame = kind.frame if has_end else (kind.frame[0], "")
-        return _sentence_piece_bpe(proto, frame)
+        return _sentence_piece_bpe(proto, framed(kind.frame))
     for name in SENTENCE_PIECE_FILES:
         if check_file_exists(preset, name) and kind.unigram:
             proto = Path(get_file(preset, name)).read_bytes()
