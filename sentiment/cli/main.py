@@ -33,6 +33,7 @@ COMMANDS = (
     "pretrain",
     "two_stage",
     "tune",
+    "gather",
     "baseline",
     "compare",
     "compress",
@@ -223,7 +224,9 @@ def summary_of(name: str) -> str:
 
 def help_of(name: str) -> str:
     """What `sentiment NAME --help` prints."""
-    return f"{command_module(name).__doc__.strip()}\n{help_text(sections_of(name))}"
+    return (
+        f"{command_module(name).__doc__.strip()}\n{help_text(help_sections_of(name))}"
+    )
 
 
 def sections_of(name: str) -> list[tuple[str, list[dataclasses.Field]]]:
@@ -231,6 +234,13 @@ def sections_of(name: str) -> list[tuple[str, list[dataclasses.Field]]]:
     command = command_module(name)
     without = frozenset(getattr(command, "NOT_FLAGS", ()))
     return list(sections(command.CONFIG, without))
+
+
+def help_sections_of(name: str) -> list[tuple[str, list[dataclasses.Field]]]:
+    """What a command's help says: its flags, and settings of flagfiles of their own."""
+    in_flagfiles = getattr(command_module(name), "IN_FLAGFILES", None)
+    more = list(sections(in_flagfiles)) if in_flagfiles else []
+    return [*sections_of(name), *more]
 
 
 def flags_of(name: str) -> list[dataclasses.Field]:

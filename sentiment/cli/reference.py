@@ -28,7 +28,7 @@ def _section(name: str) -> str:
     summary, _, examples = cli.command_module(name).__doc__.strip().partition("\n\n")
     lines = [f"## {name}", "", summary, ""]
     lines += [f"    {line}".rstrip() for line in examples.splitlines()]
-    for title, fields in cli.sections_of(name):
+    for title, fields in cli.help_sections_of(name):
         lines += ["", f"### {title.rstrip('.')} ({name})", ""]
         lines += [f"- `{usage_of(field)}`: {description_of(field)}" for field in fields]
     return "\n".join([*lines, ""])

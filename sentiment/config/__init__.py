@@ -23,6 +23,7 @@ from sentiment.config.commands import (
     ConfigsCommand,
     DoctorCommand,
     EvaluateCommand,
+    GatherCommand,
     PredictCommand,
     PretrainCommand,
     TrainCommand,
@@ -37,6 +38,7 @@ from sentiment.config.data import (
     UnlabelledConfig,
     UnlabelledTextsConfig,
 )
+from sentiment.config.gathering import GatheredSource
 from sentiment.config.model import (
     ARCHITECTURES,
     AUTO_POOLING,
@@ -116,6 +118,8 @@ __all__ = [
     "Dimension",
     "DoctorCommand",
     "EvaluateCommand",
+    "GatherCommand",
+    "GatheredSource",
     "ModelConfig",
     "OptimizationConfig",
     "PredictCommand",

@@ -2,9 +2,11 @@
 
 import dataclasses
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sentiment.config.data import DataConfig
+from sentiment.config.gathering import GatheredSource
 from sentiment.config.runs import (
     BaselineRunConfig,
     CompressRunConfig,
@@ -170,6 +172,47 @@ class CompareCommand(CheckedConfig):
             raise InputError(
                 "Give the workdirs of at least two different runs. Received: "
                 f"{' '.join(self.runs) or 'none'}."
+            )
+
+
+@dataclass(frozen=True)
+class GatherCommand(CheckedConfig):
+    """The settings of `sentiment gather`.
+
+    Attributes:
+        gathered: the sources by name, as their flagfiles describe them.
+        left_out: likewise, those whose texts must not be gathered.
+    """
+
+    gathered: Mapping[str, GatheredSource]
+    left_out: Mapping[str, GatheredSource]
+    sources: tuple[str, ...] = setting(
+        (),
+        "Comma-separated flagfiles, one for each source, see docs/data.md. A text that "
+        "several have is taken from the first.",
+        is_path=True,
+    )
+    exclude: tuple[str, ...] = setting(
+        (),
+        "Comma-separated flagfiles of sources whose texts are left out, such as test "
+        "data.",
+        is_path=True,
+    )
+    tfds_data_dir: str = setting(
+        "", "TFDS folder of all sources; empty: those of their flagfiles.", is_path=True
+    )
+    seed: int = setting(
+        0, "Seed of what --max_rows draws.", at_least=0, at_most=MAX_SEED
+    )
+    output: str = setting("", "File for the table: .csv, .tsv, .jsonl or .parquet.")
+    overwrite: bool = setting(False, "Replace --output if it exists.")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.sources or not self.output:
+            raise InputError(
+                "Give --sources=FLAGFILE,FLAGFILE and --output=TABLE. Received: "
+                f"sources={','.join(self.sources)!r}, output={self.output!r}."
             )
 
 

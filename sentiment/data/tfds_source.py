@@ -58,7 +58,7 @@ class TfdsSource:
             num_skipped = len(rows) - len(labelled)
             self.num_skipped_rows += num_skipped
             logger.info(f"Split {split}: skipped {num_skipped:,} rows without label.")
-        texts = [row[self._text].decode("utf-8", "replace") for row in labelled]
+        texts = [_decoded(row[self._text]) for row in labelled]
         labels = np.array([row[self._label] for row in labelled], np.int64)
         return Examples(texts, self._class_of[labels])
 
@@ -103,6 +103,59 @@ def read_tfds_texts(
     Raises:
         InputError: see `TfdsSource`; or there is no such split.
     """
+    builder, text = _opened(name, data_dir, splits, text_column)
+    return {
+        split: [_decoded(row[text]) for row in _read_rows(builder, split)]
+        for split in splits
+    }
+
+
+def read_tfds_labelled(
+    name: str,
+    data_dir: str,
+    splits: Sequence[str],
+    text_column: str = "",
+    label_column: str = "",
+    label_names: Sequence[str] = (),
+) -> dict[str, list[tuple[str, str]]]:
+    """The texts of several splits with the names of their labels.
+
+    Args:
+        name: see `read_tfds_texts`.
+        data_dir: see there.
+        splits: see there.
+        text_column: see there.
+        label_column: the class label; empty: the only one.
+        label_names: other names for the classes, in their order, or empty.
+
+    Returns:
+        Of each split the rows that have a label.
+
+    Raises:
+        InputError: see `read_tfds_texts`; or a split has no label at all.
+    """
+    builder, text = _opened(name, data_dir, splits, text_column)
+    import tensorflow_datasets as tfds
+
+    features = builder.info.features
+    label = _feature(features, tfds.features.ClassLabel, label_column, "label")
+    names = _label_names(features[label], label_names)
+    read = {
+        split: [
+            (_decoded(row[text]), names[row[label]])
+            for row in _read_rows(builder, split)
+            if row[label] >= 0
+        ]
+        for split in splits
+    }
+    for split, rows in read.items():
+        if not rows:
+            raise InputError(f"The split {split!r} of {name} has no labels.")
+    return read
+
+
+def _opened(name: str, data_dir: str, splits: Sequence[str], text_column: str):
+    """The builder of a data set that has all `splits`, and its text feature."""
     builder = _prepared_builder(name, data_dir)
     import tensorflow_datasets as tfds
 
@@ -115,12 +168,11 @@ def read_tfds_texts(
                 f"{name} has no split {split!r}. It has: "
                 f"{', '.join(builder.info.splits)}, and parts of them as train[:10%]."
             ) from error
-    return {
-        split: [
-            row[text].decode("utf-8", "replace") for row in _read_rows(builder, split)
-        ]
-        for split in splits
-    }
+    return builder, text
+
+
+def _decoded(text: bytes) -> str:
+    return text.decode("utf-8", "replace")
 
 
 def _read_rows(builder, split: str, limit: int | None = None) -> list[dict]:

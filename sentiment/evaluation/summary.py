@@ -1,7 +1,7 @@
 """Scores as a person likes to read them."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.markup import escape
@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sentiment.config import MONITORS
+from sentiment.data.gathering import SourceCounts
 from sentiment.evaluation.comparison import Compared
 from sentiment.evaluation.metrics import wilson_interval
 from sentiment.evaluation.trials import (
@@ -60,6 +61,43 @@ def headline(metrics: dict) -> str:
         f"macro-F1 {metrics['macro_f1']:.2%}, loss {metrics['loss']:.3f}, "
         f"calibration error {metrics['expected_calibration_error']:.3f}"
     )
+
+
+def print_gathered(counts: Mapping[str, SourceCounts], console: Console | None = None):
+    """Prints what became of the texts of each source.
+
+    Args:
+        counts: as of `Gathered`.
+        console: where to; the terminal by default.
+    """
+    columns = {
+        "texts": lambda count: count.read,
+        "to be left out": lambda count: count.excluded,
+        "there already": lambda count: count.repeated,
+        "with other label": lambda count: count.contradicting,
+        "too short or long": lambda count: count.of_other_length,
+        "not drawn": lambda count: count.not_drawn,
+        "rows": lambda count: count.labels.total(),
+    }
+    columns = {
+        head: number
+        for head, number in columns.items()
+        if any(map(number, counts.values()))
+    }
+    table = Table()
+    table.add_column("source", overflow="fold")
+    for head in columns:
+        table.add_column(head, justify="right")
+    for name, count in counts.items():
+        numbers = (f"{number(count):,}" for number in columns.values())
+        table.add_row(Text(printable(name)), *numbers)
+    console = console or Console()
+    console.print(table)
+    for name, count in counts.items():
+        labels = sorted(label for label in count.labels if label is not None)
+        listed = ", ".join(f"{count.labels[label]:,} {label}" for label in labels)
+        if listed:
+            console.print(Text(f"{printable(name)}: {printable(listed)}"))
 
 
 def print_behaviour(found: dict, console: Console | None = None):

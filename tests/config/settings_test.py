@@ -22,6 +22,8 @@ from sentiment.config import (
     CorpusConfig,
     DoctorCommand,
     EvaluateCommand,
+    GatherCommand,
+    GatheredSource,
     ModelConfig,
     OptimizationConfig,
     PredictCommand,
@@ -57,6 +59,8 @@ VALID = [
     EvaluateCommand(DATA, model="m"),
     BehaveCommand(model="m"),
     PredictCommand(model="m", input="a.csv", output="b.csv"),
+    GatheredSource(files=("a.csv",), labelled=False),
+    GatherCommand({}, {}, sources=("a.cfg",), output="b.csv"),
     ConfigsCommand(copy="a"),
     CompletionCommand(),
     CORPUS,
@@ -183,6 +187,7 @@ def test_limits_that_matter_are_there():
         "shell",
         "split",
         "truncation",
+        "unit",
     }
 
 

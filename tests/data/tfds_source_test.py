@@ -9,7 +9,11 @@ import tensorflow_datasets as tfds
 from sentiment.config import DataConfig
 from sentiment.data import tfds_source
 from sentiment.data.datasets import load_split, load_splits
-from sentiment.data.tfds_source import TfdsSource
+from sentiment.data.tfds_source import (
+    TfdsSource,
+    read_tfds_labelled,
+    read_tfds_texts,
+)
 from sentiment.errors import InputError
 
 TEXT, CLASSES = tfds.features.Text(), tfds.features.ClassLabel(names=["neg", "pos"])
@@ -271,3 +275,33 @@ def test_unlabelled_rows_among_labelled_ones_are_left_out_and_counted(toy_folder
     assert source.num_skipped_rows == 2
     source.read("test")
     assert source.num_skipped_rows == 2
+
+
+# --- Splits by their own names
+
+
+def test_labelled_splits_by_their_own_names(toy_folder):
+    read = read_tfds_labelled("toy_partly_labelled", toy_folder, ["train", "test[:1]"])
+    assert sorted(read["train"]) == [
+        ("train 0 of 1 é", "pos"),
+        ("train 2 of 0 é", "neg"),
+    ]
+    assert len(read["test[:1]"]) == 1
+    renamed = read_tfds_labelled(
+        "toy_reviews", toy_folder, ["test"], label_names=("bad", "good")
+    )
+    assert sorted(renamed["test"]) == [
+        ("test 0 of 1 é", "good"),
+        ("test 1 of 0 é", "bad"),
+    ]
+
+
+def test_a_split_without_labels_has_none_to_read(toy_folder):
+    with pytest.raises(InputError, match="'test' of toy_secret_reviews has no labels"):
+        read_tfds_labelled("toy_secret_reviews", toy_folder, ["train", "test"])
+
+
+@pytest.mark.parametrize("read", [read_tfds_labelled, read_tfds_texts])
+def test_an_unknown_split_is_named(toy_folder, read):
+    with pytest.raises(InputError, match=r"no split 'dev'. It has: t"):
+        read("toy_reviews", toy_folder, ["train", "dev"])

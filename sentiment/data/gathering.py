@@ -1,0 +1,248 @@
+"""One table out of several sources, none of its texts a text to be tested on.
+
+Data sets name their classes each in its own way, share texts, and give away each
+other's tests. Here their rows become those of one table: one spelling of the classes,
+each text once, and none that is to be left out.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from tqdm.auto import tqdm
+
+from sentiment.config import BUNDLED_DATASET, GatheredSource
+from sentiment.data.cleaning import clean_text, comparison_key
+from sentiment.data.datasets import BUNDLED_FOLDER
+from sentiment.data.labelled_rows import read_labelled, read_texts
+from sentiment.data.sentences import sentences
+from sentiment.data.tables.writer import TableWriter
+from sentiment.data.tfds_source import read_tfds_labelled, read_tfds_texts
+from sentiment.errors import InputError
+
+_CHUNK = 10_000  # rows written at once
+
+
+@dataclass(frozen=True)
+class GatheredRow:
+    """A row of the gathered table.
+
+    Attributes:
+        text: as in its source; a sentence as it is after cleaning.
+        label: name of its class, or `None`.
+        source: name of its source.
+    """
+
+    text: str
+    label: str | None
+    source: str
+
+
+@dataclass
+class SourceCounts:
+    """What became of the texts of a source.
+
+    Attributes:
+        read: texts of the source.
+        excluded: of these, those that were to be left out.
+        repeated: texts or sentences that are there already, with the same label or
+            without one.
+        contradicting: those that are there already with another label.
+        of_other_length: those of too few or too many words, and empty ones.
+        not_drawn: those that `max_rows` left out.
+        labels: rows of the table by label.
+    """
+
+    read: int = 0
+    excluded: int = 0
+    repeated: int = 0
+    contradicting: int = 0
+    of_other_length: int = 0
+    not_drawn: int = 0
+    labels: Counter = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """A gathered table.
+
+    Attributes:
+        rows: in the order of the sources, and in their order there.
+        counts: of each source.
+    """
+
+    rows: list[GatheredRow]
+    counts: dict[str, SourceCounts]
+
+
+def gather(
+    sources: Mapping[str, GatheredSource],
+    excluded: Sequence[GatheredSource] = (),
+    seed: int = 0,
+) -> Gathered:
+    """Reads the texts of all sources.
+
+    A text that occurs more than once stays where it comes first, so labelled sources
+    should be named before others. Case, markup and spacing do not count. A text that
+    is excluded gives no sentences either.
+
+    Args:
+        sources: by name.
+        excluded: sources whose texts, or sentences, must not be in the table. Their
+            `max_rows`, `min_words` and `max_words` do nothing.
+        seed: of what `max_rows` draws.
+
+    Raises:
+        InputError: a source cannot be read, sources spell a class in two ways, or
+            nothing is left.
+    """
+    # All is read first, so that what is wrong is said within seconds.
+    texts_of = {name: _read(source) for name, source in sources.items()}
+    forbidden = {
+        comparison_key(text)
+        for source in excluded
+        for whole, _ in _read(source)
+        for text in _units(whole, source)
+    }
+    rows, counts, label_of = [], {}, {}
+    for index, (name, source) in enumerate(sources.items()):
+        counts[name] = SourceCounts()
+        found = list(
+            _new_rows(name, source, texts_of[name], forbidden, label_of, counts[name])
+        )
+        rng = np.random.default_rng([seed, index])
+        kept = _drawn(found, source.max_rows, rng)
+        counts[name].not_drawn = len(found) - len(kept)
+        counts[name].labels.update(row.label for row in kept)
+        rows += kept
+    _check_names(counts)
+    if not rows:
+        raise InputError(
+            "Nothing is left to gather: "
+            f"{sum(c.read for c in counts.values()):,} texts were read, "
+            f"{sum(c.excluded for c in counts.values()):,} of them are to be left out."
+        )
+    return Gathered(rows, counts)
+
+
+def write_rows(rows: Sequence[GatheredRow], path: str | Path, overwrite: bool = False):
+    """Writes a table with the columns `text`, `label` and `source`.
+
+    Args:
+        rows: as of `gather`.
+        path: CSV, TSV, JSONL or Parquet.
+        overwrite: whether to replace an existing file.
+
+    Raises:
+        InputError: the file cannot be written, or exists and not `overwrite`.
+    """
+    columns = [column.name for column in fields(GatheredRow)]
+    with TableWriter(path, overwrite, columns) as writer:
+        for start in range(0, len(rows), _CHUNK):
+            writer.write([asdict(row) for row in rows[start : start + _CHUNK]])
+
+
+def _new_rows(
+    name: str,
+    source: GatheredSource,
+    texts: list[tuple[str, str | None]],
+    forbidden: set[str],
+    label_of: dict[str, str | None],
+    counts: SourceCounts,
+) -> Iterator[GatheredRow]:
+    """Rows of a source that are not in `label_of` yet, which gets their labels."""
+    for whole, label in tqdm(texts, name, unit=" texts", disable=len(texts) < 5000):
+        counts.read += 1
+        if comparison_key(whole) in forbidden:
+            counts.excluded += 1
+            continue
+        for text in _units(whole, source):
+            key = comparison_key(text)
+            num_words = len(key.split())
+            if num_words < max(1, source.min_words) or (
+                source.max_words and num_words > source.max_words
+            ):
+                counts.of_other_length += 1
+            elif key in forbidden:
+                counts.excluded += 1
+            elif key not in label_of:
+                label_of[key] = label
+                yield GatheredRow(text, label, name)
+            elif label is None or label_of[key] in (None, label):
+                counts.repeated += 1
+            else:
+                counts.contradicting += 1
+
+
+def _units(text: str, source: GatheredSource) -> list[str]:
+    return [text] if source.unit == "text" else sentences(clean_text(text))
+
+
+def _drawn(rows: list, count: int, rng: np.random.Generator) -> list:
+    if not count or count >= len(rows):
+        return rows
+    return [rows[i] for i in np.sort(rng.permutation(len(rows))[:count])]
+
+
+def _read(source: GatheredSource) -> list[tuple[str, str | None]]:
+    """Texts and the names of their labels."""
+    if source.dataset and source.dataset != BUNDLED_DATASET:
+        return _read_tfds(source)
+    paths = source.files or _bundled_paths(source.splits)
+    read = []
+    for path in paths:
+        if source.labelled:
+            rows = read_labelled(
+                path,
+                source,
+                label_column=source.label_column,
+                label_names=source.label_names or None,
+                label_map=source.label_map,
+            )
+            names = (rows.label_names[code] for code in rows.labels)
+            read += zip(rows.texts, names, strict=True)
+        else:
+            read += ((text, None) for text in read_texts(path, source)[0])
+    return read
+
+
+def _read_tfds(source: GatheredSource) -> list[tuple[str, str | None]]:
+    place = (source.dataset, source.tfds_data_dir, source.splits, source.text_column)
+    if not source.labelled:
+        by_split = read_tfds_texts(*place)
+        return [(text, None) for texts in by_split.values() for text in texts]
+    labelled = read_tfds_labelled(*place, source.label_column, source.label_names)
+    return [pair for pairs in labelled.values() for pair in pairs]
+
+
+def _bundled_paths(splits: Sequence[str]) -> list:
+    paths = [BUNDLED_FOLDER / f"{split}.csv" for split in splits]
+    missing = [
+        split for split, path in zip(splits, paths, strict=True) if not path.is_file()
+    ]
+    if missing:
+        raise InputError(
+            f"{BUNDLED_DATASET} has no split {', '.join(map(repr, missing))}. It has: "
+            "train, validation, test."
+        )
+    return paths
+
+
+def _check_names(counts: Mapping[str, SourceCounts]):
+    """Raises if sources spell a class in two ways: neg and negative, or Positive."""
+    sources_of = {
+        label: name
+        for name, count in counts.items()
+        for label in count.labels
+        if label is not None
+    }
+    for one, other in pairwise(sorted(sources_of, key=str.casefold)):
+        if other.casefold().startswith(one.casefold()):
+            raise InputError(
+                f"{sources_of[one]} has a class {one!r}, {sources_of[other]} one "
+                f"{other!r}. If they are the same, give them one name with "
+                "--label_names or --label_map in the source's flagfile."
+            )
