@@ -51,9 +51,7 @@ def fit_baseline(config: BaselineConfig, splits: Splits, seed: int) -> "Baseline
             f"{config.method} finds no n-gram that occurs in {config.min_count} of the "
             f"{len(splits.train):,} training texts: there are too few ({error})."
         ) from error
-    return Baseline(
-        classifier, validation.texts, validation.labels, len(splits.label_names)
-    )
+    return Baseline(classifier, validation.texts, validation.labels, splits.label_names)
 
 
 def _check_validation(method: str, splits: Splits):
@@ -196,11 +194,12 @@ class Baseline:
         classifier: fitted.
         texts: held-out texts.
         labels: their classes.
-        num_classes: of the data; one that no text has gets probability 0.
+        label_names: the classes of the data; one that no text has gets probability 0.
     """
 
-    def __init__(self, classifier, texts, labels, num_classes: int):
-        self._classifier, self._num_classes = classifier, num_classes
+    def __init__(self, classifier, texts, labels, label_names: Sequence[str]):
+        self.label_names = tuple(label_names)
+        self._classifier = classifier
         self._scaler = None
         if not hasattr(classifier, "predict_proba"):
             self._scaler = LogisticRegression(max_iter=MAX_ITERATIONS)
@@ -215,7 +214,7 @@ class Baseline:
         else:
             found = self._scaler.predict_proba(self._scores(cleaned))
             classes = self._scaler.classes_
-        probabilities = np.zeros((len(texts), self._num_classes))
+        probabilities = np.zeros((len(texts), len(self.label_names)))
         probabilities[:, classes] = found
         return probabilities
 

@@ -195,7 +195,7 @@ def _distilled(
         lowercase=reading["lowercase"],
     )
     unlabelled = UnlabelledConfig(
-        teacher=settings.model,
+        teacher=(settings.model,),
         teacher_weight=settings.teacher_weight,
         unlabelled_split=settings.unlabelled_split,
         unlabelled_file=settings.unlabelled_file,

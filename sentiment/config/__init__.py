@@ -33,6 +33,7 @@ from sentiment.config.commands import (
 from sentiment.config.compression import COMPRESSIONS, CompressionConfig
 from sentiment.config.data import (
     BUNDLED_DATASET,
+    COLUMNS,
     CorpusConfig,
     DataConfig,
     UnlabelledConfig,
@@ -87,6 +88,7 @@ __all__ = [
     "BASELINES",
     "BUNDLED_CLASSIFIER",
     "BUNDLED_DATASET",
+    "COLUMNS",
     "COMPRESSIONS",
     "DEFAULT_CACHE_DIR",
     "DTYPES",

@@ -267,18 +267,21 @@ class CompletionCommand(CheckedConfig):
 class ModelCommand(CheckedConfig):
     """Base of the commands that load a classifier."""
 
-    model: str = setting(
-        BUNDLED_CLASSIFIER,
+    model: tuple[str, ...] = setting(
+        (BUNDLED_CLASSIFIER,),
         "A run's workdir, its model.keras or adapter.safetensors, or a preset folder "
-        "of a classifier; or the name of one that comes with this package.",
+        "of a classifier; or the name of one that comes with this package. Several, "
+        "comma-separated, answer as one: the mean of their probabilities.",
     )
     batch_size: int = setting(
         0, "Rows computed at once; 0: chosen for speed.", at_least=0, at_most=65_536
     )
 
     def __post_init__(self):
+        if isinstance(self.model, str):
+            object.__setattr__(self, "model", (self.model,))
         super().__post_init__()
-        if not self.model:
+        if not self.model or not all(self.model):
             raise InputError("Say which model: --model=WORKDIR or --model=model.keras.")
 
 

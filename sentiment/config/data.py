@@ -8,6 +8,7 @@ from sentiment.config.tables import TableConfig, check_names
 from sentiment.errors import InputError
 
 BUNDLED_DATASET = "quickstart"
+COLUMNS = "columns"  # a teacher whose probabilities stand in a table
 
 
 @dataclass(frozen=True)
@@ -205,11 +206,13 @@ class UnlabelledTextsConfig(CheckedConfig):
 class UnlabelledConfig(UnlabelledTextsConfig):
     """Texts without labels to learn from as well, and the teacher that labels them."""
 
-    teacher: str = setting(
-        "none",
+    teacher: tuple[str, ...] = setting(
+        (),
         "What gives each unlabelled text its class probabilities (Hinton et al. 2015): "
         f"{', '.join(TEACHERS)}, fitted to the training examples (see `sentiment "
-        "baseline`), or a trained model (see --model of `sentiment predict`).",
+        "baseline`); a trained model (see --model of `sentiment predict`); or "
+        f"'{COLUMNS}': the probabilities that `sentiment predict` wrote into "
+        "--unlabelled_file. Several, comma-separated: their mean.",
         is_path=True,
     )
     teacher_weight: float = setting(
@@ -229,9 +232,19 @@ class UnlabelledConfig(UnlabelledTextsConfig):
     )
 
     @property
-    def has_trained_teacher(self) -> bool:
-        """Whether the teacher is a model of its own."""
-        return self.teacher not in ("none", *TEACHERS)
+    def trained_teachers(self) -> tuple[str, ...]:
+        """Those of the teachers that are models of their own."""
+        return tuple(n for n in self.teacher if n not in (COLUMNS, *TEACHERS))
+
+    @property
+    def classical_teachers(self) -> tuple[str, ...]:
+        """Those of the teachers that are fitted to the training examples."""
+        return tuple(name for name in self.teacher if name in TEACHERS)
+
+    @property
+    def reads_probabilities(self) -> bool:
+        """Whether the own texts come with a teacher's probabilities."""
+        return COLUMNS in self.teacher
 
     @property
     def has_texts(self) -> bool:
@@ -239,9 +252,25 @@ class UnlabelledConfig(UnlabelledTextsConfig):
         return bool(self.unlabelled_split or self.unlabelled_file or self.mixed_texts)
 
     def __post_init__(self):
+        teachers = self.teacher
+        if isinstance(teachers, str):
+            teachers = (teachers,)
+        if tuple(teachers) == ("none",):
+            teachers = ()
+        object.__setattr__(self, "teacher", teachers)
         super().__post_init__()
-        if self.teacher_weight and not self.has_trained_teacher:
+        check_names("teacher", self.teacher)
+        received = f"Received: teacher={','.join(self.teacher)!r}"
+        others = len(self.trained_teachers) < len(self.teacher)
+        if self.teacher_weight and (others or not self.teacher):
             raise InputError(
-                "--teacher_weight is for a trained model as --teacher; any other is "
-                f"fitted to the labels themselves. Received: teacher={self.teacher!r}."
+                "--teacher_weight is for a trained model as --teacher, or several; any "
+                "other is fitted to the labels themselves, or knows the unlabelled "
+                f"texts alone. {received}."
+            )
+        if self.reads_probabilities and (not self.unlabelled_file or self.mixed_texts):
+            raise InputError(
+                f"--teacher={COLUMNS} knows the texts of --unlabelled_file and no "
+                f"others. {received}, unlabelled_file={self.unlabelled_file!r}, "
+                f"mixed_texts={self.mixed_texts}."
             )

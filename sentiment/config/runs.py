@@ -85,7 +85,7 @@ class RunConfig(SeededRun):
         super().__post_init__()
         unlabelled = self.unlabelled
         split = unlabelled.unlabelled_split
-        has_teacher = unlabelled.teacher != "none"
+        has_teacher = bool(unlabelled.teacher)
         has_reader = has_teacher or self.adversarial.adversarial == "vat"
         is_idle = not (unlabelled.has_texts or unlabelled.teacher_weight)
         if (has_teacher and is_idle) or (unlabelled.has_texts and not has_reader):
@@ -93,7 +93,7 @@ class RunConfig(SeededRun):
                 "--teacher goes with --unlabelled_split, --unlabelled_file, "
                 "--mixed_texts or --teacher_weight, and texts without labels with "
                 "--teacher or --adversarial=vat. "
-                f"Received: teacher={unlabelled.teacher!r}, "
+                f"Received: teacher={','.join(unlabelled.teacher)!r}, "
                 f"adversarial={self.adversarial.adversarial!r}, "
                 f"unlabelled_split={split!r}, "
                 f"unlabelled_file={unlabelled.unlabelled_file!r}, "

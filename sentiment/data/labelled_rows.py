@@ -1,6 +1,7 @@
 """Texts, and labels, of users' own tables."""
 
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,9 @@ from sentiment.errors import InputError
 
 TEXT_COLUMN = "text"
 LABEL_COLUMN = "label"
+PROBABILITY_PREFIX = "probability_"
+_PROBABILITY = re.compile(rf"((?:predicted_)*{PROBABILITY_PREFIX})(.+)")
+_SUM_TOLERANCE = 0.01  # what rounding to two decimals may cost
 _MAX_LABELS = 100
 _SHOWN_BAD_ROWS = 10
 
@@ -130,6 +134,97 @@ def read_texts(
     texts = [text for *_, text in _rows_with_text(table, text_key, left_out)]
     left_out.check(options.skip_bad_rows, usable=bool(texts))
     return texts, left_out.count
+
+
+@dataclass(frozen=True, eq=False)
+class TaughtRows:
+    """Texts of a table with the probabilities that stand beside them.
+
+    Attributes:
+        texts: N strings as in the file.
+        probabilities: float32 (N, num_classes), each row of sum 1.
+        label_names: the classes, in the order of their columns.
+        num_skipped: how many bad rows were left out.
+    """
+
+    texts: list[str]
+    probabilities: np.ndarray
+    label_names: tuple[str, ...]
+    num_skipped: int
+
+
+def read_probabilities(
+    path: str | Path,
+    options: TableConfig = TableConfig(),  # noqa: B008, frozen
+) -> TaughtRows:
+    """Reads texts and the columns `probability_<class>`, as `predict_file` writes them.
+
+    Where there are also `predicted_probability_<class>`, those are newer and are read.
+
+    Rows without a text are left out, and so are those without any probability, which
+    `predict_file` gives a note instead.
+
+    Args:
+        path: a table, see `Table`.
+        options: how it is read; see `read_labelled`.
+
+    Raises:
+        InputError: see `read_labelled`; or there are less than two such columns. A row
+            is bad whose probabilities are no numbers from 0 to 1 or have another sum.
+    """
+    path = Path(path)
+    table = Table(path, options)
+    text_key = table.key(options.text_column or TEXT_COLUMN)
+    columns = _probability_columns(table.keys)
+    if len(columns) < 2:
+        raise InputError(
+            f"{path} needs a column {PROBABILITY_PREFIX}<class> for each class, as "
+            f"`sentiment predict` writes them. It has: {', '.join(table.keys)}."
+        )
+    texts, probabilities, left_out = [], [], _LeftOut(path, table.place)
+    for number, row, text in _rows_with_text(table, text_key, left_out):
+        values = [row.get(column) for column in columns]
+        if all(value in (None, "") for value in values):
+            left_out.num_without_text += 1
+            continue
+        try:
+            probabilities.append(_distribution(values))
+        except ValueError as error:
+            left_out.add(number, error)
+        else:
+            texts.append(text)
+    left_out.check(options.skip_bad_rows, usable=bool(texts))
+    return TaughtRows(
+        texts,
+        np.array(probabilities, np.float32),
+        tuple(columns.values()),
+        left_out.count,
+    )
+
+
+def _probability_columns(keys: Sequence[str]) -> dict[str, str]:
+    """The columns that hold probabilities, and the class of each.
+
+    Who predicts a table that has such columns gets others, with a longer name.
+    """
+    found = [(_PROBABILITY.fullmatch(key), key) for key in keys]
+    prefix = max((match[1] for match, _ in found if match), key=len, default="")
+    return {key: match[2] for match, key in found if match and match[1] == prefix}
+
+
+def _distribution(values: list[object]) -> np.ndarray:
+    """Probabilities of cells.
+
+    Raises:
+        ValueError: a cell is no number from 0 to 1, or their sum is not about 1.
+    """
+    try:
+        numbers = np.array([float(value) for value in values])
+    except (TypeError, ValueError):
+        raise ValueError(f"probabilities {values!r:.60} are no numbers") from None
+    if not (numbers >= 0).all() or not abs(numbers.sum() - 1) < _SUM_TOLERANCE:
+        raise ValueError(f"probabilities {values!r:.60} are none, or have no sum of 1")
+    return numbers / numbers.sum()
 
 
 def _rows_with_text(table: Table, key: str, left_out: "_LeftOut"):

@@ -10,6 +10,7 @@ from sentiment.data.datasets import Splits, load_split
 from sentiment.data.pipeline import EncodedExamples, encode_examples
 from sentiment.evaluation.metrics import classification_metrics, reliability_bins
 from sentiment.evaluation.predictions import Predictions, text_keys
+from sentiment.models.ensemble import Ensemble
 from sentiment.models.packed_text_classifier import PackedTextClassifier
 
 
@@ -96,7 +97,7 @@ def evaluate_encoded(
 
 
 def evaluate_split(
-    classifier: PackedTextClassifier,
+    classifier: PackedTextClassifier | Ensemble,
     config: DataConfig,
     split: str = "test",
     seed: int = 0,
@@ -105,7 +106,7 @@ def evaluate_split(
     """Scores a loaded classifier on one split of a data set.
 
     Args:
-        classifier: the model, with preprocessor.
+        classifier: the model, with preprocessor, or several.
         config: the data settings.
         split: `train`, `validation` or `test`.
         seed: the training run's, which decides what was carved off.
@@ -118,7 +119,14 @@ def evaluate_split(
         InputError: the data has no such split or other classes than the model.
     """
     examples = load_split(config, split, seed, classifier.label_names)
-    encoded = encode_examples(
-        classifier.preprocessor, examples, classifier.speed.cache_dir
-    )
-    return evaluate_encoded(classifier, encoded, batch_size).metrics
+
+    def predict(member: PackedTextClassifier) -> np.ndarray:
+        encoded = encode_examples(member.preprocessor, examples, member.speed.cache_dir)
+        return member.predict_tokens(encoded.tokens, batch_size)
+
+    if isinstance(classifier, Ensemble):
+        probabilities = classifier.mean_of(predict)
+    else:
+        probabilities = predict(classifier)
+    names = classifier.label_names
+    return Evaluation.of(examples.labels, probabilities, names).metrics

@@ -25,6 +25,7 @@ from sentiment.inference.rows import (
     predict_chunks,
     prediction_columns,
 )
+from sentiment.models.ensemble import Ensemble
 from sentiment.models.packed_text_classifier import PackedTextClassifier
 
 SHOWN_BAD_ROWS = 10
@@ -50,7 +51,7 @@ class PredictedFile:
 
 
 def predict_file(
-    classifier: PackedTextClassifier,
+    classifier: PackedTextClassifier | Ensemble,
     input_path: str | Path,
     output_path: str | Path,
     *,

@@ -1,6 +1,7 @@
 """Loading a trained classifier, wherever it was saved."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -9,6 +10,7 @@ from keras_hub.src.utils.preset_utils import load_json
 from sentiment.bundled import bundled_presets, resolve
 from sentiment.config import SpeedConfig
 from sentiment.errors import InputError, is_out_of_memory
+from sentiment.models.ensemble import Ensemble
 from sentiment.models.huggingface import CONFIG_FILE, is_classifier
 from sentiment.models.initial_weights import without_initial_weights
 from sentiment.models.lora import load_adapter
@@ -87,6 +89,22 @@ def load_classifier(
         raise InputError(f"{path} was saved without preprocessor, so it reads no text.")
     classifier.speed = speed
     return classifier
+
+
+def load_classifiers(
+    paths: Sequence[str | Path], speed: SpeedConfig | None = None
+) -> PackedTextClassifier | Ensemble:
+    """Loads a classifier, or several that answer as one.
+
+    Args:
+        paths: of each, as of `load_classifier`.
+        speed: see there.
+
+    Raises:
+        InputError: see `load_classifier` and `Ensemble`.
+    """
+    classifiers = [load_classifier(path, speed) for path in paths]
+    return classifiers[0] if len(classifiers) == 1 else Ensemble(classifiers)
 
 
 def _model_at(path: Path) -> Path:

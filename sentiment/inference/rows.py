@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sentiment.data.labelled_rows import is_missing
+from sentiment.data.labelled_rows import PROBABILITY_PREFIX, is_missing
 from sentiment.errors import InputError
+from sentiment.models.ensemble import Ensemble
 from sentiment.models.packed_text_classifier import PackedTextClassifier
 
 CHUNK_ROWS = 2000
@@ -17,7 +18,7 @@ NO_TEXT_NOTE = "no text"
 
 
 def predict_rows(
-    classifier: PackedTextClassifier,
+    classifier: PackedTextClassifier | Ensemble,
     rows: Iterable[dict[str, object]],
     text_column: str = "text",
     columns: Sequence[str] | None = None,
@@ -74,7 +75,7 @@ class NotedRow:
 
 
 def predict_chunks(
-    classifier: PackedTextClassifier,
+    classifier: PackedTextClassifier | Ensemble,
     rows: Iterable[NotedRow],
     columns: Sequence[str],
     batch_size: int | None = None,
@@ -98,7 +99,7 @@ def predict_chunks(
 
 
 def label_rows(
-    classifier: PackedTextClassifier,
+    classifier: PackedTextClassifier | Ensemble,
     texts: Sequence[str],
     batch_size: int | None = None,
 ) -> list[dict[str, object]]:
@@ -144,7 +145,12 @@ def prediction_columns(label_names: Sequence[str], present: Iterable[str]) -> li
         present: names that rows have.
     """
     present = set(present)
-    added = ["label", "score", *(f"probability_{n}" for n in label_names), "note"]
+    added = [
+        "label",
+        "score",
+        *(f"{PROBABILITY_PREFIX}{n}" for n in label_names),
+        "note",
+    ]
     while set(added) & present:
         added = [f"predicted_{name}" for name in added]
     return added

@@ -4,33 +4,42 @@ What a teacher passes on is how sure it is, which tells more than a label would
 (Hinton et al. 2015, https://arxiv.org/abs/1503.02531).
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from sentiment.config import AUTO_POOLING, TEACHERS, ModelConfig, RunConfig
+from sentiment.config import (
+    AUTO_POOLING,
+    COLUMNS,
+    TEACHERS,
+    ModelConfig,
+    RunConfig,
+)
 from sentiment.data.datasets import Splits, match_classes
 from sentiment.data.examples import Examples
 from sentiment.data.pipeline import as_probabilities
 from sentiment.errors import InputError
 from sentiment.inference.loading import load_classifier
+from sentiment.models.ensemble import Ensemble, Member
 from sentiment.models.packed_text_classifier import HEAD_LAYERS, PackedTextClassifier
 
 
-def load_teacher(config: RunConfig) -> PackedTextClassifier | None:
-    """The trained model that is the teacher, if there is one.
+def load_teachers(config: RunConfig) -> list[PackedTextClassifier]:
+    """The trained models among the teachers.
 
     Raises:
-        InputError: it cannot be loaded.
+        InputError: one cannot be loaded.
     """
-    if not config.unlabelled.has_trained_teacher:
-        return None
-    name = config.unlabelled.teacher
-    try:
-        return load_classifier(name, config.speed)
-    except InputError as error:
-        raise InputError(
-            f"--teacher={name} is none of {', '.join(TEACHERS)}, and no trained model "
-            f"either: {error}"
-        ) from error
+    teachers = []
+    for name in config.unlabelled.trained_teachers:
+        try:
+            teachers.append(load_classifier(name, config.speed))
+        except InputError as error:
+            raise InputError(
+                f"--teacher={name} is none of {', '.join([*TEACHERS, COLUMNS])}, and "
+                f"no trained model either: {error}"
+            ) from error
+    return teachers
 
 
 def load_kept_head(config: ModelConfig) -> PackedTextClassifier | None:
@@ -76,27 +85,27 @@ def copy_head(student: PackedTextClassifier, teacher: PackedTextClassifier):
 
 
 def soften(
-    config: RunConfig, splits: Splits, teacher: PackedTextClassifier | None
+    config: RunConfig, splits: Splits, teachers: Sequence[PackedTextClassifier]
 ) -> Examples:
-    """The training examples, the teacher's probabilities mixed into their labels.
+    """The training examples, the teachers' probabilities mixed into their labels.
 
     Args:
         config: says how great their share is.
         splits: of the run.
-        teacher: as of `load_teacher`.
+        teachers: as of `load_teachers`.
 
     Raises:
-        InputError: the teacher knows other classes.
+        InputError: a teacher knows other classes.
     """
     share, train = config.unlabelled.teacher_weight, splits.train
     if not share:
         return train
     certain = as_probabilities(train.labels, len(splits.label_names))
-    taught = teacher_probabilities(teacher, splits, train.texts)
+    taught = mean_probabilities(teachers, splits.label_names, train.texts)
     return Examples(train.texts, (1 - share) * certain + share * taught)
 
 
-def classes_of(teacher: PackedTextClassifier, label_names) -> np.ndarray:
+def classes_of(teacher: Member, label_names: Sequence[str]) -> np.ndarray:
     """The teacher's class of each of `label_names`.
 
     Raises:
@@ -113,6 +122,21 @@ def classes_of(teacher: PackedTextClassifier, label_names) -> np.ndarray:
         ) from error
 
 
-def teacher_probabilities(teacher, splits: Splits, texts: list[str]) -> np.ndarray:
-    """The teacher's probabilities, float32 (N, num_classes)."""
-    return teacher.predict(texts)[:, classes_of(teacher, splits.label_names)]
+def mean_probabilities(
+    teachers: Sequence[Member], label_names: Sequence[str], texts: list[str]
+) -> np.ndarray:
+    """The mean of what the teachers give, float32 (N, num_classes).
+
+    Args:
+        teachers: at least one.
+        label_names: the classes in the order that is wanted.
+        texts: what they are asked about.
+
+    Raises:
+        InputError: a teacher knows other classes.
+    """
+    for teacher in teachers:
+        classes_of(teacher, label_names)  # Names the one that knows others.
+    all_of_them = Ensemble(teachers)
+    mean = all_of_them.mean_of(lambda teacher: teacher.predict(texts))
+    return mean[:, classes_of(all_of_them, label_names)]

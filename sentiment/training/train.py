@@ -36,7 +36,7 @@ from sentiment.training.resumable_run import OnUpdate
 from sentiment.training.teachers import (
     copy_head,
     load_kept_head,
-    load_teacher,
+    load_teachers,
     soften,
 )
 from sentiment.training.unlabelled_texts import (
@@ -145,7 +145,7 @@ def _train(
 ) -> _Trained:
     """Reads the data and trains, within a `sharding_scope`."""
     keras.utils.set_random_seed(config.seed)
-    unlabelled_texts, teacher = read_unlabelled(config), load_teacher(config)
+    unlabelled_texts, teachers = read_unlabelled(config), load_teachers(config)
     # Before labelled data, which may take minutes.
     pretrained = prepare_parts(config.model, config.training.dtype)
     _check_kind(config, pretrained)
@@ -153,8 +153,8 @@ def _train(
     splits = load_splits(config.data, config.seed)
     _log_splits(splits)
     class_weight = _class_weight(config.training, splits)
-    unlabelled = label_unlabelled(config, splits, unlabelled_texts, teacher)
-    softened = soften(config, splits, teacher)
+    unlabelled = label_unlabelled(config, splits, unlabelled_texts, teachers)
+    softened = soften(config, splits, teachers)
     classifier = build_classifier(
         config.model,
         config.training.dtype,
@@ -165,9 +165,9 @@ def _train(
     )
     if kept_head is not None:
         copy_head(classifier, kept_head)
-    elif config.model.keep_layers and teacher is not None:
-        copy_head(classifier, teacher)
-    del teacher, kept_head  # and their weights
+    elif config.model.keep_layers and len(teachers) == 1:
+        copy_head(classifier, teachers[0])
+    del teachers, kept_head  # and their weights
     classifier.speed = config.speed
     training = config.training
     if training.lora_rank:

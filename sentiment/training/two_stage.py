@@ -11,7 +11,7 @@ from sentiment.models.backbones import kind_of_architecture
 from sentiment.runs.files import METRICS_FILE, stage_folders
 from sentiment.runs.workdir import changed_flags
 from sentiment.training.pretrain import pretrain
-from sentiment.training.teachers import classes_of, load_teacher
+from sentiment.training.teachers import classes_of, load_teachers
 from sentiment.training.train import train_and_evaluate
 from sentiment.training.unlabelled_texts import read_unlabelled
 
@@ -103,6 +103,5 @@ def _check_second_stage(pretrain_config: PretrainRunConfig, config: RunConfig):
         )
     splits = load_splits(config.data, config.seed)
     read_unlabelled(config)
-    teacher = load_teacher(config)
-    if teacher is not None:
+    for teacher in load_teachers(config):
         classes_of(teacher, splits.label_names)

@@ -1,26 +1,32 @@
-"""Unlabelled texts to learn from, labelled by a teacher or not at all.
+"""Unlabelled texts to learn from, labelled by teachers or not at all.
 
 A teacher is a classical classifier, which sees n-grams of words over the whole
-review, or a trained model. What it passes on is how sure it is, which tells more than
-a label would (Hinton et al. 2015, https://arxiv.org/abs/1503.02531).
+review, a trained model, or one whose answers stand in a table. What it passes on is how
+sure it is, which tells more than a label would (Hinton et al. 2015,
+https://arxiv.org/abs/1503.02531).
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from sentiment.baselines.classical import fit_baseline
+from sentiment.baselines.classical import Baseline, fit_baseline
 from sentiment.config import BaselineConfig, RunConfig
 from sentiment.data.corpus import without
 from sentiment.data.datasets import Splits
 from sentiment.data.examples import Examples
-from sentiment.data.labelled_rows import read_texts
+from sentiment.data.labelled_rows import (
+    TaughtRows,
+    read_probabilities,
+    read_texts,
+)
 from sentiment.data.mixing import mix_texts
 from sentiment.data.tfds_source import read_tfds_texts
 from sentiment.errors import InputError
 from sentiment.models.packed_text_classifier import PackedTextClassifier
-from sentiment.training.teachers import teacher_probabilities
+from sentiment.training.teachers import mean_probabilities
 
 logger = logging.getLogger(__name__)
 
@@ -47,50 +53,88 @@ class UnlabelledTexts:
     num_skipped_rows: int = 0
 
 
-def read_unlabelled(config: RunConfig) -> tuple[list[str], int]:
-    """The texts without labels, if any are asked for, and the number of bad rows.
+@dataclass(frozen=True)
+class ReadTexts:
+    """Texts without labels as they were read.
+
+    Attributes:
+        texts: as they are.
+        num_skipped_rows: bad rows of an own file.
+        written: the teacher whose probabilities stand beside the texts, if it is asked.
+    """
+
+    texts: list[str]
+    num_skipped_rows: int = 0
+    written: "WrittenTeacher | None" = None
+
+
+class WrittenTeacher:
+    """A teacher whose answers are known: those that stand in a table.
+
+    Args:
+        rows: of the table.
+
+    Attributes:
+        label_names: the classes that it knows.
+    """
+
+    def __init__(self, rows: TaughtRows):
+        self.label_names = rows.label_names
+        self._probabilities = rows.probabilities
+        self._row_of = {text: row for row, text in enumerate(rows.texts)}
+
+    def predict(self, x: Sequence[str]) -> np.ndarray:
+        """Float32 (N, num_classes) of texts of the table."""
+        return self._probabilities[[self._row_of[text] for text in x]]
+
+
+def read_unlabelled(config: RunConfig) -> ReadTexts:
+    """The texts without labels, if any are asked for.
 
     Raises:
         InputError: they cannot be read.
     """
     data, unlabelled = config.data, config.unlabelled
+    if unlabelled.reads_probabilities:
+        rows = read_probabilities(unlabelled.unlabelled_file, data)
+        return ReadTexts(rows.texts, rows.num_skipped, WrittenTeacher(rows))
     if unlabelled.unlabelled_file:
-        return read_texts(unlabelled.unlabelled_file, data)
+        return ReadTexts(*read_texts(unlabelled.unlabelled_file, data))
     split = unlabelled.unlabelled_split
     if not split:
-        return [], 0
+        return ReadTexts([])
     texts = read_tfds_texts(data.dataset, data.tfds_data_dir, [split], data.text_column)
-    return texts[split], 0
+    return ReadTexts(texts[split])
 
 
 def label_unlabelled(
     config: RunConfig,
     splits: Splits,
-    unlabelled: tuple[list[str], int],
-    teacher: PackedTextClassifier | None = None,
+    unlabelled: ReadTexts,
+    trained: Sequence[PackedTextClassifier] = (),
 ) -> UnlabelledTexts | None:
-    """Lets a teacher label the texts; a classical one is fitted here.
+    """Lets the teachers label the texts; classical ones are fitted here.
 
     Without a teacher each class is as likely, and the labels have no weight.
 
     Args:
-        config: names the teacher, and the texts to be mixed.
-        splits: what the teacher learns from; its validation part scales the
+        config: names the teachers, and the texts to be mixed.
+        splits: what classical teachers learn from; its validation part scales their
             probabilities. Texts that are in any of its parts are left out.
         unlabelled: as of `read_unlabelled`.
-        teacher: as of `load_teacher`.
+        trained: the trained teachers, as of `load_teachers`.
 
     Returns:
         The texts with their labels; `None` where there are none to be read.
 
     Raises:
-        InputError: no text is left, the teacher cannot be fitted or knows other
+        InputError: no text is left, a teacher cannot be fitted or knows other
             classes.
     """
     if not config.unlabelled.has_texts:
         return None
     known = [*splits.train.texts, *splits.validation.texts, *splits.test_texts]
-    texts, num_excluded, num_repeated = without(unlabelled[0], known)
+    texts, num_excluded, num_repeated = without(unlabelled.texts, known)
     mixed = mix_texts(splits.train.texts, config.unlabelled.mixed_texts, config.seed)
     mixed, _, _ = without(mixed, [*known, *texts])
     texts += mixed
@@ -101,27 +145,33 @@ def label_unlabelled(
             f"another or are empty; {len(mixed):,} could be mixed of the training "
             "texts' words."
         )
-    name = config.unlabelled.teacher
+    names = config.unlabelled.teacher
     left_out = (
         f"left out: {num_excluded:,} that are labelled already, {num_repeated:,} "
         "repeated."
     )
-    if name == "none":
+    if names:
+        logger.info(f"{', '.join(names)} labels {len(texts):,} texts; {left_out}")
+        teachers = [*trained, *_fitted(config, splits)]
+        if unlabelled.written is not None:
+            teachers.append(unlabelled.written)
+        labels = mean_probabilities(teachers, splits.label_names, texts)
+    else:
         logger.info(f"{len(texts):,} texts without labels; {left_out}")
         num_classes = len(splits.label_names)
         labels = np.full((len(texts), num_classes), 1 / num_classes, np.float32)
-    elif teacher is not None:
-        logger.info(f"{name} labels {len(texts):,} texts; {left_out}")
-        labels = teacher_probabilities(teacher, splits, texts)
-    else:
-        teacher = fit_baseline(BaselineConfig(method=name), splits, config.seed)
-        logger.info(f"{name} labels {len(texts):,} texts; {left_out}")
-        labels = teacher.predict(texts).astype(np.float32)
     return UnlabelledTexts(
         Examples(texts, labels),
-        weight=0.0 if name == "none" else 1.0,
+        weight=1.0 if names else 0.0,
         num_excluded=num_excluded,
         num_repeated=num_repeated,
         num_mixed=len(mixed),
-        num_skipped_rows=unlabelled[1],
+        num_skipped_rows=unlabelled.num_skipped_rows,
     )
+
+
+def _fitted(config: RunConfig, splits: Splits) -> list[Baseline]:
+    return [
+        fit_baseline(BaselineConfig(method=name), splits, config.seed)
+        for name in config.unlabelled.classical_teachers
+    ]

@@ -34,7 +34,7 @@ def test_log_count_ratio_by_hand():
 def test_every_method_gives_probabilities_and_learns(method):
     config = BaselineConfig(method=method, min_count=1)
     classifier = make_baseline(config, seed=0).fit(TEXTS, LABELS)
-    model = Baseline(classifier, TEXTS, LABELS, num_classes=4)
+    model = Baseline(classifier, TEXTS, LABELS, label_names=tuple("abcd"))
     probabilities = model.predict(["a great lovely one", "boring and dull"])
     assert probabilities.shape == (2, 4)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1)

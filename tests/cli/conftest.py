@@ -136,3 +136,14 @@ def trained(tmp_path_factory, files):
         history=result.history,
         run=command.run,
     )
+
+
+@pytest.fixture(scope="session")
+def contrary(trained, tmp_path_factory):
+    """A model file that says the opposite of `trained`: its head turned around."""
+    classifier = loading.load_classifier(trained.workdir)
+    head = classifier.logits_dense
+    head.set_weights([-weights for weights in head.get_weights()])
+    path = tmp_path_factory.mktemp("contrary") / "model.keras"
+    classifier.save(path)
+    return path

@@ -14,9 +14,12 @@ from tests.config.conftest import DATA, RUN
 @pytest.mark.parametrize("command", [EvaluateCommand, PredictCommand])
 def test_a_model_must_be_named(command):
     arguments = {"data": DATA} if command is EvaluateCommand else {"text": ("a",)}
-    assert command(**arguments).model == "imdb_mini_sentiment"
+    assert command(**arguments).model == ("imdb_mini_sentiment",)
     with pytest.raises(InputError, match="--model="):
         command(**arguments, model="")
+    with pytest.raises(InputError, match="--model="):
+        command(**arguments, model=("a", ""))
+    assert command(**arguments, model="a").model == ("a",)
 
 
 def test_a_workdir_must_be_named():

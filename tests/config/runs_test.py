@@ -63,10 +63,34 @@ def test_adapters_are_of_layers_of_a_block(targets):
         RUN.replaced(preset="p", lora_rank=1, lora_targets=targets)
 
 
-@pytest.mark.parametrize("teacher", ["none", "nb_svm"])
+@pytest.mark.parametrize("teacher", ["none", "nb_svm", ("runs/a", "nb_svm")])
 def test_only_a_trained_teacher_has_a_weight(teacher):
     with pytest.raises(InputError, match="--teacher_weight is for a trained model"):
         RUN.replaced(teacher=teacher, teacher_weight=0.5, mixed_texts=9)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"unlabelled_split": "unsupervised"},
+        {"unlabelled_file": "a.csv", "mixed_texts": 9},
+    ],
+)
+def test_probabilities_in_columns_are_those_of_a_file(settings):
+    with pytest.raises(InputError, match="knows the texts of --unlabelled_file and no"):
+        UnlabelledConfig(teacher=("columns", "nb_svm"), **settings)
+
+
+def test_teachers_are_told_apart():
+    teachers = UnlabelledConfig(
+        teacher=("columns", "nb_svm", "runs/a"), unlabelled_file="a.csv"
+    )
+    assert teachers.trained_teachers == ("runs/a",)
+    assert teachers.classical_teachers == ("nb_svm",)
+    assert teachers.reads_probabilities
+    assert UnlabelledConfig(teacher="none") == UnlabelledConfig()
+    with pytest.raises(InputError, match="--teacher must be different names"):
+        UnlabelledConfig(teacher=("a", "a"))
 
 
 def test_replaced_settings_go_to_the_group_that_holds_them():

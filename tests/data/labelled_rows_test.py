@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 from sentiment.config import TableConfig
-from sentiment.data.labelled_rows import LabelledRows, read_labelled, read_texts
+from sentiment.data.labelled_rows import (
+    LabelledRows,
+    read_labelled,
+    read_probabilities,
+    read_texts,
+)
 from sentiment.data.labels import MISSING
 from sentiment.errors import InputError
 
@@ -304,3 +309,44 @@ def test_rows_without_text_are_left_out_of_every_format(make, name, content):
 def test_control_characters_make_no_class(make):
     path = make("a.csv", "text,label\na,neg\nb,\x1b[31mneg\nc,n\x07eg\n")
     assert labelled(path).label_names == ("[31mneg", "neg")
+
+
+# --- Probabilities that a teacher wrote
+
+
+def test_probabilities_beside_the_texts(make):
+    # The second row is rounded; predict gives no label where cleaning leaves nothing.
+    text = """text,probability_good,more,probability_bad
+One.,0.25,x,0.75
+Two.,1.00,x,0.004
+,0.5,x,0.5
+<b>,,x,
+"""
+    rows = read_probabilities(make("a.csv", text))
+    assert rows.texts == ["One.", "Two."]
+    assert rows.label_names == ("good", "bad")
+    expected = [[0.25, 0.75], [1 / 1.004, 0.004 / 1.004]]
+    np.testing.assert_allclose(rows.probabilities, expected, rtol=1e-6)
+    assert rows.probabilities.dtype == np.float32
+
+
+def test_of_two_predictions_the_newer_is_read(make):
+    head = "predicted_probability_x,probability_a,text,probability_b,predicted_probability_y"
+    rows = read_probabilities(make("a.csv", f"{head}\n0.1,0.5,One.,0.5,0.9\n"))
+    assert rows.label_names == ("x", "y")
+    np.testing.assert_allclose(rows.probabilities, [[0.1, 0.9]])
+
+
+@pytest.mark.parametrize("cells", ["0.5,0.6", "-0.1,1.1", "x,0.5", "nan,1", ",1"])
+def test_what_is_no_distribution_is_a_bad_row(make, cells):
+    head = "text,probability_a,probability_b\nOne.,0.5,0.5\n"
+    path = make("a.csv", f"{head}Two.,{cells}\n")
+    with pytest.raises(InputError, match="line 3: probabilities"):
+        read_probabilities(path)
+    rows = read_probabilities(path, TableConfig(skip_bad_rows=True))
+    assert (rows.texts, rows.num_skipped) == (["One."], 1)
+
+
+def test_a_table_without_probabilities_is_refused(make):
+    with pytest.raises(InputError, match="a column probability_<class> for each class"):
+        read_probabilities(make("a.csv", "text,label\nOne.,a\n"))

@@ -19,8 +19,12 @@ from sentiment.data.examples import Examples
 from sentiment.data.mixing import mix_texts
 from sentiment.errors import InputError
 from sentiment.training import teachers, unlabelled_texts
-from sentiment.training.teachers import copy_head, load_teacher, soften
-from sentiment.training.unlabelled_texts import label_unlabelled, read_unlabelled
+from sentiment.training.teachers import copy_head, load_teachers, soften
+from sentiment.training.unlabelled_texts import (
+    ReadTexts,
+    label_unlabelled,
+    read_unlabelled,
+)
 
 NEW = ["Superb and lovely", "a dull, boring film", "SUPERB  and<br/>lovely", ""]
 
@@ -44,7 +48,7 @@ def test_texts_are_read_from_the_datas_column_and_bad_rows_counted(config, tmp_p
     data = dataclasses.replace(config.data, text_column="review", skip_bad_rows=True)
     unlabelled = dataclasses.replace(config.unlabelled, unlabelled_file=str(path))
     config = dataclasses.replace(config, data=data, unlabelled=unlabelled)
-    assert read_unlabelled(config) == (["One.", "Two."], 2)
+    assert read_unlabelled(config) == ReadTexts(["One.", "Two."], 2)
     strict = dataclasses.replace(data, skip_bad_rows=False)
     with pytest.raises(InputError, match="line 3"):
         read_unlabelled(dataclasses.replace(config, data=strict))
@@ -52,7 +56,7 @@ def test_texts_are_read_from_the_datas_column_and_bad_rows_counted(config, tmp_p
 
 def test_bad_rows_are_passed_on(config):
     splits = load_splits(config.data, 0)
-    assert label_unlabelled(config, splits, (NEW, 7)).num_skipped_rows == 7
+    assert label_unlabelled(config, splits, ReadTexts(NEW, 7)).num_skipped_rows == 7
 
 
 def test_a_split_of_a_tfds_set_is_read_from_the_datas_column(config, monkeypatch):
@@ -66,14 +70,14 @@ def test_a_split_of_a_tfds_set_is_read_from_the_datas_column(config, monkeypatch
     data = DataConfig(dataset="imdb", tfds_data_dir="folder", text_column="review")
     unlabelled = UnlabelledConfig(teacher="nb_svm", unlabelled_split="unsupervised")
     config = dataclasses.replace(config, data=data, unlabelled=unlabelled)
-    assert read_unlabelled(config) == (["One.", "Two."], 0)
+    assert read_unlabelled(config).texts == ["One.", "Two."]
     assert received == [("imdb", "folder", ["unsupervised"], "review")]
 
 
 def test_nothing_unlabelled_is_nothing(config):
     config = dataclasses.replace(config, unlabelled=UnlabelledConfig())
-    assert read_unlabelled(config) == ([], 0)
-    assert label_unlabelled(config, load_splits(config.data, 0), ([], 0)) is None
+    assert read_unlabelled(config).texts == []
+    assert label_unlabelled(config, load_splits(config.data, 0), ReadTexts([])) is None
 
 
 def test_labelled_and_repeated_texts_are_not_taught_again(config):
@@ -171,7 +175,7 @@ def test_mixed_texts_that_are_labelled_already_are_left_out(config):
     mixing = UnlabelledConfig(teacher="nb_svm", mixed_texts=200)
     config = dataclasses.replace(config, unlabelled=mixing)
     assert {"good good", "bad good"} < set(mix_texts(train.texts, 200, config.seed))
-    texts = label_unlabelled(config, splits, ([], 0)).examples.texts
+    texts = label_unlabelled(config, splits, ReadTexts([])).examples.texts
     assert {"good bad", "bad bad"} < set(texts)
     assert not {"good good", "bad good"} & set(texts)
 
@@ -181,7 +185,9 @@ def test_the_seed_decides_what_is_mixed(config):
     mixing = UnlabelledConfig(teacher="nb_svm", mixed_texts=20)
     found = [
         label_unlabelled(
-            dataclasses.replace(config, unlabelled=mixing, seed=seed), splits, ([], 0)
+            dataclasses.replace(config, unlabelled=mixing, seed=seed),
+            splits,
+            ReadTexts([]),
         ).examples.texts
         for seed in (0, 0, 1)
     ]
@@ -206,8 +212,8 @@ def with_teacher(config, make_classifier, tmp_path):
 
 def test_a_trained_model_may_be_the_teacher(with_teacher):
     config, expected = with_teacher(("bad", "good"))
-    splits, teacher = load_splits(config.data, 0), load_teacher(config)
-    taught = label_unlabelled(config, splits, read_unlabelled(config), teacher)
+    splits, trained = load_splits(config.data, 0), load_teachers(config)
+    taught = label_unlabelled(config, splits, read_unlabelled(config), trained)
     assert taught.weight == 1
     assert taught.examples.texts == NEW[:2]
     found = taught.examples.labels
@@ -216,8 +222,8 @@ def test_a_trained_model_may_be_the_teacher(with_teacher):
 
 def test_its_share_of_the_training_labels_is_mixed_in(with_teacher):
     config, expected = with_teacher(("bad", "good"))
-    splits, teacher = load_splits(config.data, 0), load_teacher(config)
-    found = soften(config, splits, teacher)
+    splits, trained = load_splits(config.data, 0), load_teachers(config)
+    found = soften(config, splits, trained)
     assert found.texts == splits.train.texts
     certain = np.eye(2)[splits.train.labels]
     mixed = 0.75 * certain + 0.25 * expected.predict(found.texts)
@@ -228,7 +234,7 @@ def test_its_share_of_the_training_labels_is_mixed_in(with_teacher):
 def test_without_a_share_the_labels_stay_classes(with_teacher):
     config, _ = with_teacher(("bad", "good"), share=0.0)
     splits = load_splits(config.data, 0)
-    assert soften(config, splits, load_teacher(config)) is splits.train
+    assert soften(config, splits, load_teachers(config)) is splits.train
 
 
 def test_a_teachers_classes_may_come_in_another_order(with_teacher, make_classifier):
@@ -238,7 +244,7 @@ def test_a_teachers_classes_may_come_in_another_order(with_teacher, make_classif
     teacher.label_names = ("fair", "good", "bad")
     train = Examples(["one", "two", "three"], np.array([0, 1, 2]))
     splits = Splits(train, train, None, ("bad", "fair", "good"))
-    found = soften(config, splits, teacher).labels
+    found = soften(config, splits, [teacher]).labels
     expected = teacher.predict(train.texts)[:, [2, 0, 1]]
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
@@ -250,20 +256,20 @@ def test_a_teacher_of_other_classes_is_refused(with_teacher, names):
         InputError,
         match=f"The teacher knows the classes {', '.join(names)}; .* --teacher",
     ):
-        soften(config, load_splits(config.data, 0), load_teacher(config))
+        soften(config, load_splits(config.data, 0), load_teachers(config))
 
 
 def test_a_classical_teacher_is_not_looked_for_on_disk(config, monkeypatch):
     monkeypatch.setattr(teachers, "load_classifier", None)
-    assert load_teacher(config) is None
+    assert load_teachers(config) == []
 
 
 def test_the_runs_speed_and_seed_reach_the_teacher(with_teacher, monkeypatch):
     config, _ = with_teacher(("bad", "good"))
     received = []
     monkeypatch.setattr(teachers, "load_classifier", lambda *x: received.append(x))
-    load_teacher(config)
-    assert received == [(config.unlabelled.teacher, config.speed)]
+    load_teachers(config)
+    assert received == [(*config.unlabelled.teacher, config.speed)]
 
     def fit(baseline, splits, seed):
         received.append((baseline, seed))
@@ -272,7 +278,7 @@ def test_the_runs_speed_and_seed_reach_the_teacher(with_teacher, monkeypatch):
     monkeypatch.setattr(unlabelled_texts, "fit_baseline", fit)
     unlabelled = UnlabelledConfig(teacher="nb_svm", mixed_texts=5)
     config = dataclasses.replace(config, unlabelled=unlabelled, seed=7)
-    label_unlabelled(config, load_splits(config.data, 0), (NEW, 0))
+    label_unlabelled(config, load_splits(config.data, 0), ReadTexts(NEW))
     assert received[1:] == [(BaselineConfig(method="nb_svm"), 7)]
 
 
@@ -280,7 +286,53 @@ def test_a_teacher_that_is_not_there_is_named(config):
     unlabelled = dataclasses.replace(config.unlabelled, teacher="runs/none")
     config = dataclasses.replace(config, unlabelled=unlabelled)
     with pytest.raises(InputError, match=r"--teacher=runs/none is none of .*nb_svm"):
-        load_teacher(config)
+        load_teachers(config)
+
+
+def test_several_teachers_give_their_mean(config, make_classifier, tmp_path):
+    trained = [make_classifier(), make_classifier()]
+    trained[1].label_names = trained[1].label_names[::-1]
+    names = trained[0].label_names
+    for number, teacher in enumerate(trained):
+        teacher.save(tmp_path / f"{number}.keras")
+    places = [str(tmp_path / f"{number}.keras") for number in range(2)]
+    unlabelled = dataclasses.replace(config.unlabelled, teacher=("nb_svm", *places))
+    config = dataclasses.replace(config, unlabelled=unlabelled)
+    splits = load_splits(config.data, 0)
+    splits = dataclasses.replace(splits, label_names=names)
+    loaded = load_teachers(config)
+    found = label_unlabelled(config, splits, read_unlabelled(config), loaded)
+    classical = fit_baseline(BaselineConfig(method="nb_svm"), splits, config.seed)
+    each = [
+        classical.predict(NEW[:2]),
+        trained[0].predict(NEW[:2]),
+        trained[1].predict(NEW[:2])[:, ::-1],
+    ]
+    np.testing.assert_allclose(found.examples.labels, np.mean(each, 0), rtol=1e-5)
+    softened = dataclasses.replace(unlabelled, teacher=tuple(places), teacher_weight=1)
+    softened = soften(dataclasses.replace(config, unlabelled=softened), splits, loaded)
+    each = [
+        loaded[0].predict(softened.texts),
+        loaded[1].predict(softened.texts)[:, ::-1],
+    ]
+    np.testing.assert_allclose(softened.labels, np.mean(each, 0), rtol=1e-5)
+
+
+def test_a_teacher_may_have_written_what_it_thinks(config, tmp_path):
+    path = tmp_path / "taught.csv"
+    known = load_splits(config.data, 0).train.texts[0]
+    path.write_text(
+        "probability_good,text,probability_bad\n"
+        f"0.2,One.,0.8\n0.9,{known},0.1\n0.7,Two.,0.3\n,<br>,\n"
+    )
+    unlabelled = UnlabelledConfig(teacher="columns", unlabelled_file=str(path))
+    config = dataclasses.replace(config, unlabelled=unlabelled)
+    splits = load_splits(config.data, 0)
+    found = label_unlabelled(config, splits, read_unlabelled(config))
+    assert splits.label_names == ("bad", "good")
+    assert found.examples.texts == ["One.", "Two."]
+    np.testing.assert_allclose(found.examples.labels, [[0.8, 0.2], [0.3, 0.7]])
+    assert found.weight == 1
 
 
 @pytest.mark.parametrize("pooling", ["attention", "mean"])

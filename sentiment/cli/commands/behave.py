@@ -15,14 +15,14 @@ def run(command: BehaveCommand):
     from sentiment.behaviour.check import check_behaviour
     from sentiment.behaviour.suite import read_suite
     from sentiment.evaluation.summary import print_behaviour
-    from sentiment.inference.loading import load_classifier
+    from sentiment.inference.loading import load_classifiers
     from sentiment.inference.polarity import Polarity
     from sentiment.runtime.outputs import check_target, write_whole
 
     if command.output:
         check_target(command.output, command.overwrite)
     suite = read_suite(command.suite)
-    classifier = load_classifier(command.model, command.speed)
+    classifier = load_classifiers(command.model, command.speed)
     polarity = Polarity.of(classifier.label_names, command.polarity)
     found = check_behaviour(
         lambda texts: classifier.predict(texts, command.batch_size or None),

@@ -14,12 +14,12 @@ def run(command: EvaluateCommand):
     """Scores the model on one split."""
     from sentiment.evaluation.evaluate import evaluate_split
     from sentiment.evaluation.summary import print_scores
-    from sentiment.inference.loading import load_classifier
+    from sentiment.inference.loading import load_classifiers
     from sentiment.runtime.outputs import check_target, write_whole
 
     if command.output:
         check_target(command.output, command.overwrite)
-    classifier = load_classifier(command.model, command.speed)
+    classifier = load_classifiers(command.model, command.speed)
     metrics = evaluate_split(
         classifier,
         command.data,

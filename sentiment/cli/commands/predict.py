@@ -14,14 +14,14 @@ def run(command: PredictCommand):
     """Predicts texts or a file."""
     from sentiment.runtime.light_imports import import_keras_for_prediction
 
-    import_keras_for_prediction(may_download=is_adapter(command.model))
+    import_keras_for_prediction(may_download=any(map(is_adapter, command.model)))
 
     from sentiment.cli.tables import print_predictions
     from sentiment.inference.files import predict_file
-    from sentiment.inference.loading import load_classifier
+    from sentiment.inference.loading import load_classifiers
     from sentiment.inference.rows import label_rows
 
-    classifier = load_classifier(command.model, command.speed)
+    classifier = load_classifiers(command.model, command.speed)
     if command.text:
         predictions = label_rows(classifier, command.text, command.batch_size or None)
         print_predictions(command.text, predictions)

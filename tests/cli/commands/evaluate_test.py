@@ -108,6 +108,13 @@ def test_model__may_be_any_form_of_it(evaluated, trained, place):
     same_scores(found, trained.metrics["test"])
 
 
+def test_model__several_answer_as_one(evaluated, trained, contrary):
+    both = evaluated(f"--model={trained.workdir},{trained.workdir / 'preset'}")
+    same_scores(both, trained.metrics["test"])
+    with_another = evaluated(f"--model={trained.workdir},{contrary}")
+    assert with_another["loss"] != pytest.approx(trained.metrics["test"]["loss"])
+
+
 def test_batch_size__is_rows_computed_at_once(computed_rows, evaluated, trained):
     same_scores(evaluated("--batch_size=4"), trained.metrics["test"])
     assert len(computed_rows) > 1

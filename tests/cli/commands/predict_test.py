@@ -12,6 +12,8 @@ from sentiment.config import PredictCommand
 from sentiment.data.tables.reader import Table
 from sentiment.inference import files as predictor
 from sentiment.inference.files import PredictedFile
+from sentiment.inference.loading import load_classifier
+from sentiment.models.ensemble import Ensemble
 from tests.cli.conftest import CLASSES, reviews
 from tests.data.tables.workbook import write_workbook
 
@@ -66,6 +68,19 @@ def test_model__may_be_any_form_of_it(call, trained, place):
     assert (
         call("--text=lovely film", f"--model={trained.workdir / place}").out == expected
     )
+
+
+def test_model__several_answer_as_one(call, trained, contrary):
+    texts = ["lovely film", "dull film"]
+    output = call(
+        "--text=lovely film",
+        "--text=dull film",
+        f"--model={trained.workdir},{contrary}",
+    ).out
+    members = [trained.classifier, load_classifier(contrary)]
+    for text, mean in zip(texts, Ensemble(members).predict(texts), strict=True):
+        line = next(line for line in output.splitlines() if text in line)
+        assert all(f"{value:.3f}" in line for value in mean)
 
 
 def test_model__left_out_is_the_one_that_comes_along(run_script):

@@ -36,7 +36,9 @@ from sentiment.config import (
 )
 from sentiment.data import datasets, tfds_source, vocabulary
 from sentiment.errors import InputError
+from sentiment.inference.loading import load_classifier
 from sentiment.models.backbones import KINDS, packed_transformer
+from sentiment.models.ensemble import Ensemble
 from sentiment.models.packed_causal_lm import PackedCausalLM
 from sentiment.runtime import process as runtime
 from sentiment.training import resumable_run, train, unlabelled_texts
@@ -864,6 +866,24 @@ def test_teacher__may_be_a_trained_model(start, tmp_path, trained):
     np.testing.assert_allclose(sorted(soft), sorted(expected.tolist()), rtol=1e-5)
 
 
+def test_teacher__may_be_several_or_what_predict_wrote(
+    start, call_script, tmp_path, trained, contrary
+):
+    texts = ["quite superb", "very dull"]
+    path, taught = tmp_path / "more.txt", tmp_path / "taught.parquet"
+    path.write_text("\n".join(texts))
+    models = f"{trained.workdir},{contrary}"
+    result = call_script(
+        "predict", f"--model={models}", f"--input={path}", f"--output={taught}"
+    )
+    assert result.status == 0, result.err
+    expected = Ensemble([trained.classifier, load_classifier(contrary)]).predict(texts)
+    for file, teacher in ((path, models), (taught, "columns")):
+        flags = ("--epochs=1", f"--unlabelled_file={file}", f"--teacher={teacher}")
+        soft, _ = soft_labels(start(*flags))
+        np.testing.assert_allclose(sorted(soft), sorted(expected.tolist()), rtol=1e-5)
+
+
 def test_teacher_weight__is_its_share_of_the_training_labels(start, trained, splits):
     flags = ("--epochs=1", f"--teacher={trained.workdir}", "--teacher_weight=0.25")
     soft, count = soft_labels(start(*flags))
@@ -891,7 +911,7 @@ def test_unlabelled_split__is_read_of_the_data_set(monkeypatch):
     monkeypatch.setattr(unlabelled_texts, "read_tfds_texts", read)
     flags = ("--dataset=imdb_reviews", "--workdir=w", "--teacher=nb_svm")
     run = parse(*flags, "--unlabelled_split=unsupervised").run
-    assert unlabelled_texts.read_unlabelled(run) == (["a", "b"], 0)
+    assert unlabelled_texts.read_unlabelled(run).texts == ["a", "b"]
     assert asked == [("imdb_reviews", "unsupervised")]
 
 
