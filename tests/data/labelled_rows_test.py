@@ -331,7 +331,8 @@ Two.,1.00,x,0.004
 
 
 def test_of_two_predictions_the_newer_is_read(make):
-    head = "predicted_probability_x,probability_a,text,probability_b,predicted_probability_y"
+    new = ("predicted_probability_x", "predicted_probability_y")
+    head = f"{new[0]},probability_a,text,probability_b,{new[1]}"
     rows = read_probabilities(make("a.csv", f"{head}\n0.1,0.5,One.,0.5,0.9\n"))
     assert rows.label_names == ("x", "y")
     np.testing.assert_allclose(rows.probabilities, [[0.1, 0.9]])
