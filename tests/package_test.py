@@ -164,7 +164,7 @@ LAYERS["inference"] = {*LAYERS["models"], "models", "runs"}
 LAYERS["evaluation"] = LAYERS["inference"]
 LAYERS["applications"] = {*LAYERS["inference"], "inference", "evaluation"}
 LAYERS["service"] = {*LAYERS["applications"], "applications"}
-LAYERS["behaviour"] = {"config", "errors", "evaluation", "inference"}
+LAYERS["behaviour"] = {"config", "data", "errors", "evaluation", "inference"}
 LAYERS["baselines"] = {"config", "data", "errors", "evaluation", "runs"}
 LAYERS["training"] = {*LAYERS["inference"], "inference", "evaluation", "baselines"}
 LAYERS["compression"] = LAYERS["search"] = {*LAYERS["training"], "training"}

@@ -39,6 +39,7 @@ from pathlib import Path
 from sentiment.behaviour.changes import CHANGES
 from sentiment.behaviour.rules import IsOneOf, IsSame, Moves, Rule
 from sentiment.config import POLARITIES
+from sentiment.data.tables.writer import TableWriter
 from sentiment.errors import InputError
 
 ENGLISH = Path(__file__).parent / "english.json"
@@ -101,6 +102,38 @@ def read_suite(path: str | Path = "") -> Suite:
         ) from error
     except InputError as error:
         raise InputError(f"In the suite {path}: {error}") from error
+
+
+def write_cases(suite: Suite, path: str | Path, overwrite: bool = False) -> int:
+    """Writes the texts of a suite as a table, each once.
+
+    Its columns are `text`, `label` (the polarity where one is right, else nothing),
+    `section` and `behaviour`.
+
+    Args:
+        suite: what they are of.
+        path: CSV, TSV, JSONL or Parquet.
+        overwrite: whether to replace an existing file.
+
+    Returns:
+        The number of texts.
+
+    Raises:
+        InputError: the file cannot be written, or exists and not `overwrite`.
+    """
+    rows = {}
+    for behaviour in suite.behaviours:
+        rule = behaviour.rule
+        is_certain = isinstance(rule, IsOneOf) and len(rule.polarities) == 1
+        label = rule.polarities[0] if is_certain else None
+        values = {"section": behaviour.section, "behaviour": behaviour.name}
+        for text in itertools.chain.from_iterable(behaviour.cases):
+            row = {"text": text, "label": label, **values}
+            if rows.setdefault(text, row)["label"] is None:
+                rows[text] = row
+    with TableWriter(path, overwrite) as writer:
+        writer.write(list(rows.values()))
+    return len(rows)
 
 
 class _Maker:

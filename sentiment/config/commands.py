@@ -326,6 +326,12 @@ class BehaveCommand(ModelCommand):
         at_least=0,
         at_most=100_000,
     )
+    cases: str = setting(
+        "",
+        "Table for the suite's texts, with a label where one answer is right, to be "
+        "left out of training data or to be a part of it: .csv, .tsv, .jsonl or "
+        ".parquet. No model is asked then.",
+    )
     output: str = setting(
         "", "JSON file for the results; empty: they are only printed."
     )
@@ -333,6 +339,11 @@ class BehaveCommand(ModelCommand):
 
     def __post_init__(self):
         super().__post_init__()
+        if self.cases and self.output:
+            raise InputError(
+                "--cases asks no model, so there is nothing for --output. Leave one of "
+                "them out."
+            )
         if not set(self.polarity) <= set(POLARITIES):
             raise InputError(
                 f"--polarity must name one of {', '.join(POLARITIES)} for each class. "

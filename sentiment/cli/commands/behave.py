@@ -11,9 +11,9 @@ CONFIG = BehaveCommand
 
 
 def run(command: BehaveCommand):
-    """Prints what share of each behaviour the model has."""
+    """Prints what share of each behaviour the model has, or writes the cases."""
     from sentiment.behaviour.check import check_behaviour
-    from sentiment.behaviour.suite import read_suite
+    from sentiment.behaviour.suite import read_suite, write_cases
     from sentiment.evaluation.summary import print_behaviour
     from sentiment.inference.loading import load_classifiers
     from sentiment.inference.polarity import Polarity
@@ -22,6 +22,10 @@ def run(command: BehaveCommand):
     if command.output:
         check_target(command.output, command.overwrite)
     suite = read_suite(command.suite)
+    if command.cases:
+        count = write_cases(suite, command.cases, command.overwrite)
+        print(f"{count:,} texts written to {command.cases}.")
+        return
     classifier = load_classifiers(command.model, command.speed)
     polarity = Polarity.of(classifier.label_names, command.polarity)
     found = check_behaviour(

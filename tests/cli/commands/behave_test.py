@@ -1,5 +1,6 @@
 """`sentiment behave`; a test named `test_<flag>__<effect>` observes a flag."""
 
+import csv
 import dataclasses
 import json
 
@@ -102,6 +103,39 @@ def test_failures__are_shown_so_many(behave):
         found, printed = behave(f"--failures={count}")
         assert [len(b["failures"]) for b in found["behaviours"]] == [0, count]
         assert printed.count("wrong way round, not positive: ") == count
+
+
+def test_cases__are_written_with_the_label_that_is_right(call_script, suite, tmp_path):
+    tests = [
+        {
+            "section": "a",
+            "name": "b",
+            "labels": ["neutral", "positive"],
+            "texts": ["C"],
+        },
+        {"section": "d", "name": "e", "change": "upper", "texts": ["Great", "So"]},
+    ]
+    suite.write_text(json.dumps(SUITE | {"tests": [*SUITE["tests"][:1], *tests]}))
+    path = tmp_path / "cases.csv"
+    flags = (f"--suite={suite}", f"--cases={path}")
+    result = call_script("behave", *flags, "--model=nowhere")
+    assert result.status == 0, result.err
+    with open(path, newline="") as file:
+        rows = {row.pop("text"): row for row in csv.DictReader(file)}
+    praise = {"label": "positive", "section": "plain", "behaviour": "praise"}
+    either = {"label": "", "section": "a", "behaviour": "b"}
+    same = {"label": "", "section": "d", "behaviour": "e"}
+    assert rows == {
+        **dict.fromkeys(("Lovely film", "Great film", "Lovely", "Great"), praise),
+        "C": either,
+        **dict.fromkeys(("GREAT", "So", "SO"), same),
+    }
+    assert "8 texts" in result.out
+    refused = call_script("behave", *flags)
+    assert refused.status == 2
+    assert "exists" in refused.err
+    beside = call_script("behave", *flags, f"--output={tmp_path}/o.json")
+    assert "--cases asks no model" in beside.err
 
 
 def test_batch_size__is_rows_computed_at_once(computed_rows, behave):
