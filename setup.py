@@ -12,7 +12,7 @@ setup(
         "sentiment.behaviour": ["english.json"],
         "sentiment.bundled": ["*/*.json", "*/*.h5", "*/assets/tokenizer/*"],
         "sentiment.configs": ["*.cfg", "sources/*.cfg"],
-        "sentiment.data": ["quickstart/*.csv"],
+        "sentiment.data": ["quickstart/*.csv", "short_texts/*"],
     },
     include_package_data=False,
 )

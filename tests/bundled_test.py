@@ -14,7 +14,6 @@ from sentiment import bundled
 from sentiment.bundled import FOLDER, bundled_presets, resolve
 from sentiment.config import (
     BUNDLED_CLASSIFIER,
-    BUNDLED_DATASET,
     BackboneConfig,
     DataConfig,
 )
@@ -42,7 +41,7 @@ print(json.dumps([text, "sentiment" in sys.modules]))
 
 @pytest.fixture(scope="module")
 def quickstart():
-    return load_splits(DataConfig(dataset=BUNDLED_DATASET), 0)
+    return load_splits(DataConfig(dataset="quickstart"), 0)
 
 
 @pytest.fixture(scope="module")

@@ -32,7 +32,7 @@ from sentiment.config.commands import (
 )
 from sentiment.config.compression import COMPRESSIONS, CompressionConfig
 from sentiment.config.data import (
-    BUNDLED_DATASET,
+    BUNDLED_DATASETS,
     COLUMNS,
     CorpusConfig,
     DataConfig,
@@ -87,7 +87,7 @@ __all__ = [
     "AUTO_POOLING",
     "BASELINES",
     "BUNDLED_CLASSIFIER",
-    "BUNDLED_DATASET",
+    "BUNDLED_DATASETS",
     "COLUMNS",
     "COMPRESSIONS",
     "DEFAULT_CACHE_DIR",

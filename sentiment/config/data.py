@@ -7,7 +7,7 @@ from sentiment.config.settings import COUNT, CheckedConfig, setting
 from sentiment.config.tables import TableConfig, check_names
 from sentiment.errors import InputError
 
-BUNDLED_DATASET = "quickstart"
+BUNDLED_DATASETS = ("quickstart", "short_texts")
 COLUMNS = "columns"  # a teacher whose probabilities stand in a table
 
 
@@ -18,8 +18,8 @@ class DataConfig(TableConfig):
     dataset: str = setting(
         "",
         "TFDS name (imdb_reviews, glue/sst2, yelp_polarity_reviews, or any set with "
-        f"one text and one class label), or '{BUNDLED_DATASET}' for the reviews that "
-        "come with this package.",
+        "one text and one class label), or one that comes with this package: "
+        f"{', '.join(BUNDLED_DATASETS)}.",
     )
     tfds_data_dir: str = setting(
         "",
@@ -114,9 +114,9 @@ class DataConfig(TableConfig):
             for name in ("text_column", "label_column", "label_names")
             if getattr(self, name)
         ]
-        if self.dataset == BUNDLED_DATASET and fixed:
+        if self.dataset in BUNDLED_DATASETS and fixed:
             raise InputError(
-                f"--dataset={BUNDLED_DATASET} has columns and classes of its own. "
+                f"--dataset={self.dataset} has columns and classes of its own. "
                 f"Leave out --{', --'.join(fixed)}."
             )
 
@@ -186,19 +186,23 @@ class UnlabelledTextsConfig(CheckedConfig):
     unlabelled_split: str = setting(
         "", "Split of --dataset to learn from without labels; any it has are not read."
     )
-    unlabelled_file: str = setting(
-        "",
+    unlabelled_file: tuple[str, ...] = setting(
+        (),
         "Own texts to learn from without labels: a table, or .txt with one text a "
-        "line.",
+        "line; or several, comma-separated.",
         is_path=True,
     )
 
     def __post_init__(self):
+        if isinstance(self.unlabelled_file, str):
+            named = (self.unlabelled_file,) if self.unlabelled_file else ()
+            object.__setattr__(self, "unlabelled_file", named)
         super().__post_init__()
+        check_names("unlabelled_file", self.unlabelled_file)
         if self.unlabelled_split and self.unlabelled_file:
             raise InputError(
                 "Give either --unlabelled_split or --unlabelled_file. Received: "
-                f"{self.unlabelled_split!r} and {self.unlabelled_file!r}."
+                f"{self.unlabelled_split!r} and {','.join(self.unlabelled_file)!r}."
             )
 
 
@@ -271,6 +275,7 @@ class UnlabelledConfig(UnlabelledTextsConfig):
         if self.reads_probabilities and (not self.unlabelled_file or self.mixed_texts):
             raise InputError(
                 f"--teacher={COLUMNS} knows the texts of --unlabelled_file and no "
-                f"others. {received}, unlabelled_file={self.unlabelled_file!r}, "
+                f"others. {received}, "
+                f"unlabelled_file={','.join(self.unlabelled_file)!r}, "
                 f"mixed_texts={self.mixed_texts}."
             )

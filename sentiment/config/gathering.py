@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sentiment.config.data import BUNDLED_DATASET
+from sentiment.config.data import BUNDLED_DATASETS
 from sentiment.config.settings import COUNT, setting
 from sentiment.config.tables import TableConfig, check_names
 from sentiment.errors import InputError
@@ -16,8 +16,8 @@ class GatheredSource(TableConfig):
 
     dataset: str = setting(
         "",
-        f"TFDS name, or '{BUNDLED_DATASET}' for the reviews that come with this "
-        "package.",
+        "TFDS name, or one that comes with this package: "
+        f"{', '.join(BUNDLED_DATASETS)}.",
     )
     tfds_data_dir: str = setting(
         "",

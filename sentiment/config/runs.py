@@ -7,7 +7,7 @@ from typing import Any
 from sentiment.config.baselines import BaselineConfig
 from sentiment.config.compression import CompressionConfig
 from sentiment.config.data import (
-    BUNDLED_DATASET,
+    BUNDLED_DATASETS,
     CorpusConfig,
     DataConfig,
     UnlabelledConfig,
@@ -96,7 +96,7 @@ class RunConfig(SeededRun):
                 f"Received: teacher={','.join(unlabelled.teacher)!r}, "
                 f"adversarial={self.adversarial.adversarial!r}, "
                 f"unlabelled_split={split!r}, "
-                f"unlabelled_file={unlabelled.unlabelled_file!r}, "
+                f"unlabelled_file={','.join(unlabelled.unlabelled_file)!r}, "
                 f"mixed_texts={unlabelled.mixed_texts}."
             )
         _check_split(unlabelled, self.data)
@@ -215,7 +215,7 @@ class BaselineRunConfig(SeededRun):
 
 def _check_split(unlabelled: UnlabelledTextsConfig, data: DataConfig):
     split = unlabelled.unlabelled_split
-    if split and data.dataset in ("", BUNDLED_DATASET):
+    if split and data.dataset in ("", *BUNDLED_DATASETS):
         raise InputError(
             f"--unlabelled_split={split} is a split of a TFDS --dataset. Received: "
             f"dataset={data.dataset!r}. Give --unlabelled_file."

@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from sentiment.config import BUNDLED_DATASET, DataConfig
+from sentiment.config import BUNDLED_DATASETS, DataConfig
 from sentiment.data.examples import Examples, Source, SourceKind
 from sentiment.data.file_source import OWN_FILES, FileSource
 from sentiment.data.labels import doubts, label_stands_in_text
 from sentiment.data.tfds_source import TFDS
 from sentiment.errors import InputError
 
-BUNDLED_FOLDER = Path(__file__).parent / BUNDLED_DATASET
+BUNDLED_ROOT = Path(__file__).parent
 BUNDLED_LABELS = ("negative", "neutral", "positive")
 
 logger = logging.getLogger(__name__)
@@ -47,13 +47,20 @@ class Splits:
     test_texts: Sequence[str] = ()
 
 
+def bundled_files(name: str) -> dict[str, Path]:
+    """The files of a data set that comes with the package, by split."""
+    paths = {
+        split: BUNDLED_ROOT / name / f"{split}.csv"
+        for split in ("train", "validation", "test")
+    }
+    return {split: path for split, path in paths.items() if path.is_file()}
+
+
 def _open_bundled(config: DataConfig, label_names: Sequence[str]) -> Source:
-    splits = ("train", "validation", "test")
-    paths = {split: BUNDLED_FOLDER / f"{split}.csv" for split in splits}
-    return FileSource(paths, label_names=BUNDLED_LABELS)
+    return FileSource(bundled_files(config.dataset), label_names=BUNDLED_LABELS)
 
 
-BUNDLED = SourceKind(lambda config: config.dataset == BUNDLED_DATASET, _open_bundled)
+BUNDLED = SourceKind(lambda config: config.dataset in BUNDLED_DATASETS, _open_bundled)
 # To add a kind of source, name its record here, before those that take its settings.
 SOURCES = (BUNDLED, TFDS, OWN_FILES)
 
@@ -151,12 +158,6 @@ def match_classes(own: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
     Names match if they are equal or one begins the other, as "neg" does
     "negative". Matching by position instead could turn the classes around.
     """
-    matches = [
-        [i for i, name in enumerate(wanted) if name == mine]
-        or [i for i, name in enumerate(wanted) if _one_begins_the_other(name, mine)]
-        for mine in own
-    ]
-    found = [match[0] for match in matches if len(match) == 1]
     if len(own) != len(wanted):
         raise InputError(
             f"The model knows {len(wanted)} classes ({', '.join(wanted)}); the data "
@@ -164,13 +165,25 @@ def match_classes(own: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
             "a model of these classes, or give a file (--test_file) and "
             "--skip_bad_rows, which leaves rows of other classes out."
         )
-    if len(set(found)) != len(own):
+    found = find_classes(own, wanted)
+    if found is None:
         raise InputError(
             f"The model knows the classes {', '.join(wanted)}; the data has "
             f"{', '.join(own)}. Say which is which: --label_names takes the model's "
             "names in the order of the data's classes."
         )
-    return np.array(found, np.int32)
+    return found
+
+
+def find_classes(own: Sequence[str], wanted: Sequence[str]) -> np.ndarray | None:
+    """As `match_classes`, where `wanted` may name more; `None` if one is not found."""
+    matches = [
+        [i for i, name in enumerate(wanted) if name == mine]
+        or [i for i, name in enumerate(wanted) if _one_begins_the_other(name, mine)]
+        for mine in own
+    ]
+    found = {match[0]: None for match in matches if len(match) == 1}
+    return np.array(list(found), np.int32) if len(found) == len(own) else None
 
 
 def _one_begins_the_other(a: str, b: str) -> bool:

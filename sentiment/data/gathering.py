@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 from tqdm.auto import tqdm
 
-from sentiment.config import BUNDLED_DATASET, GatheredSource
+from sentiment.config import BUNDLED_DATASETS, GatheredSource
 from sentiment.data.cleaning import clean_text, comparison_key
-from sentiment.data.datasets import BUNDLED_FOLDER
+from sentiment.data.datasets import bundled_files
 from sentiment.data.labelled_rows import read_labelled, read_texts
 from sentiment.data.sentences import sentences
 from sentiment.data.tables.writer import TableWriter
@@ -189,9 +189,9 @@ def _drawn(rows: list, count: int, rng: np.random.Generator) -> list:
 
 def _read(source: GatheredSource) -> list[tuple[str, str | None]]:
     """Texts and the names of their labels."""
-    if source.dataset and source.dataset != BUNDLED_DATASET:
+    if source.dataset and source.dataset not in BUNDLED_DATASETS:
         return _read_tfds(source)
-    paths = source.files or _bundled_paths(source.splits)
+    paths = source.files or _bundled_paths(source)
     read = []
     for path in paths:
         if source.labelled:
@@ -218,17 +218,14 @@ def _read_tfds(source: GatheredSource) -> list[tuple[str, str | None]]:
     return [pair for pairs in labelled.values() for pair in pairs]
 
 
-def _bundled_paths(splits: Sequence[str]) -> list:
-    paths = [BUNDLED_FOLDER / f"{split}.csv" for split in splits]
-    missing = [
-        split for split, path in zip(splits, paths, strict=True) if not path.is_file()
-    ]
+def _bundled_paths(source: GatheredSource) -> list[Path]:
+    paths = bundled_files(source.dataset)
+    missing = [split for split in source.splits if split not in paths]
     if missing:
         raise InputError(
-            f"{BUNDLED_DATASET} has no split {', '.join(map(repr, missing))}. It has: "
-            "train, validation, test."
+            f"{source.dataset} has no split {missing[0]!r}. It has: {', '.join(paths)}."
         )
-    return paths
+    return [paths[split] for split in source.splits]
 
 
 def _check_names(counts: Mapping[str, SourceCounts]):

@@ -15,7 +15,7 @@ import numpy as np
 from sentiment.baselines.classical import Baseline, fit_baseline
 from sentiment.config import BaselineConfig, RunConfig
 from sentiment.data.corpus import without
-from sentiment.data.datasets import Splits
+from sentiment.data.datasets import Splits, find_classes
 from sentiment.data.examples import Examples
 from sentiment.data.labelled_rows import (
     TaughtRows,
@@ -59,33 +59,58 @@ class ReadTexts:
 
     Attributes:
         texts: as they are.
-        num_skipped_rows: bad rows of an own file.
-        written: the teacher whose probabilities stand beside the texts, if it is asked.
+        num_skipped_rows: bad rows of own files.
+        taught: the same texts by file, where a teacher's probabilities stand beside
+            them.
     """
 
     texts: list[str]
     num_skipped_rows: int = 0
-    written: "WrittenTeacher | None" = None
+    taught: tuple[TaughtRows, ...] = ()
 
 
 class WrittenTeacher:
-    """A teacher whose answers are known: those that stand in a table.
+    """A teacher whose answers are known: those that stand in tables.
 
     Args:
-        rows: of the table.
+        tables: what is known, of different texts or, where they have the same, the
+            first counts.
+        label_names: the classes of the data. A table may know fewer, such as one of
+            film reviews, which are for or against; the others have probability 0.
 
     Attributes:
-        label_names: the classes that it knows.
+        label_names: the classes of the data.
+
+    Raises:
+        InputError: a table knows a class that the data do not have.
     """
 
-    def __init__(self, rows: TaughtRows):
-        self.label_names = rows.label_names
-        self._probabilities = rows.probabilities
-        self._row_of = {text: row for row, text in enumerate(rows.texts)}
+    def __init__(self, tables: Sequence[TaughtRows], label_names: Sequence[str]):
+        self.label_names = tuple(label_names)
+        self._row_of: dict[str, int] = {}
+        parts, count = [], 0
+        for table in tables:
+            part = np.zeros((len(table.texts), len(label_names)), np.float32)
+            part[:, self._classes_of(table)] = table.probabilities
+            for row, text in enumerate(table.texts, count):
+                self._row_of.setdefault(text, row)
+            parts.append(part)
+            count += len(part)
+        self._probabilities = np.concatenate(parts)
 
     def predict(self, x: Sequence[str]) -> np.ndarray:
-        """Float32 (N, num_classes) of texts of the table."""
+        """Float32 (N, num_classes) of texts of the tables."""
         return self._probabilities[[self._row_of[text] for text in x]]
+
+    def _classes_of(self, table: TaughtRows) -> np.ndarray:
+        found = find_classes(table.label_names, self.label_names)
+        if found is None:
+            raise InputError(
+                "An --unlabelled_file has probabilities of the classes "
+                f"{', '.join(table.label_names)}; the data has "
+                f"{', '.join(self.label_names)}."
+            )
+        return found
 
 
 def read_unlabelled(config: RunConfig) -> ReadTexts:
@@ -96,10 +121,14 @@ def read_unlabelled(config: RunConfig) -> ReadTexts:
     """
     data, unlabelled = config.data, config.unlabelled
     if unlabelled.reads_probabilities:
-        rows = read_probabilities(unlabelled.unlabelled_file, data)
-        return ReadTexts(rows.texts, rows.num_skipped, WrittenTeacher(rows))
+        tables = [read_probabilities(path, data) for path in unlabelled.unlabelled_file]
+        texts = [text for table in tables for text in table.texts]
+        num_skipped = sum(table.num_skipped for table in tables)
+        return ReadTexts(texts, num_skipped, tuple(tables))
     if unlabelled.unlabelled_file:
-        return ReadTexts(*read_texts(unlabelled.unlabelled_file, data))
+        read = [read_texts(path, data) for path in unlabelled.unlabelled_file]
+        texts = [text for found, _ in read for text in found]
+        return ReadTexts(texts, sum(count for _, count in read))
     split = unlabelled.unlabelled_split
     if not split:
         return ReadTexts([])
@@ -153,8 +182,8 @@ def label_unlabelled(
     if names:
         logger.info(f"{', '.join(names)} labels {len(texts):,} texts; {left_out}")
         teachers = [*trained, *_fitted(config, splits)]
-        if unlabelled.written is not None:
-            teachers.append(unlabelled.written)
+        if unlabelled.taught:
+            teachers.append(WrittenTeacher(unlabelled.taught, splits.label_names))
         labels = mean_probabilities(teachers, splits.label_names, texts)
     else:
         logger.info(f"{len(texts):,} texts without labels; {left_out}")

@@ -145,7 +145,7 @@ def test_settings_reach_the_students_run(make_config, tmp_path, monkeypatch):
         compress(make_config(STUDENT, method="distill", **settings), tmp_path / "small")
     (run,) = received
     assert run.model.dropout == 0.3
-    assert run.unlabelled.unlabelled_file == str(more)
+    assert run.unlabelled.unlabelled_file == (str(more),)
     assert run.unlabelled.teacher_weight == 0.9
     assert run.training == TrainingConfig(**STUDENT)
 

@@ -261,6 +261,7 @@ def test_other_classes_than_the_models_are_an_input_error(use_source):
 def write(tmp_path):
     def write(name, rows, header=("text", "label")):
         path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
         with open(path, "w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([header, *rows])
         return str(path)
@@ -319,6 +320,7 @@ def test_skipped_rows_of_all_files_are_counted(write):
     ("settings", "kind"),
     [
         ({"dataset": "quickstart"}, datasets.BUNDLED),
+        ({"dataset": "short_texts"}, datasets.BUNDLED),
         ({"dataset": "imdb_reviews"}, datasets.TFDS),
         ({"train_file": "a.csv"}, datasets.OWN_FILES),
         ({"test_file": "a.csv"}, datasets.OWN_FILES),
@@ -345,8 +347,8 @@ def test_a_new_kind_of_source_takes_part(monkeypatch):
 def test_the_bundled_data_set_has_three_splits_and_three_classes(write, monkeypatch):
     rows = [("x", "negative"), ("y", "neutral"), ("z", "positive")]
     for split in ("train", "validation", "test"):
-        path = write(f"{split}.csv", rows)
-    monkeypatch.setattr(datasets, "BUNDLED_FOLDER", Path(path).parent)
+        path = write(f"quickstart/{split}.csv", rows)
+    monkeypatch.setattr(datasets, "BUNDLED_ROOT", Path(path).parent.parent)
     source = open_source(DataConfig(dataset="quickstart"))
     assert source.splits == ("train", "validation", "test")
     assert content(source.read("test")) == (["x", "y", "z"], [0, 1, 2])

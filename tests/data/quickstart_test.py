@@ -7,7 +7,7 @@ from itertools import combinations
 
 import pytest
 
-from sentiment.data.datasets import BUNDLED_FOLDER, BUNDLED_LABELS
+from sentiment.data.datasets import BUNDLED_LABELS, bundled_files
 
 SPLITS = ("train", "validation", "test")
 
@@ -19,10 +19,8 @@ def words(text):
 @pytest.fixture(scope="module")
 def rows():
     loaded = {}
-    for split in SPLITS:
-        with open(
-            BUNDLED_FOLDER / f"{split}.csv", encoding="utf-8", newline=""
-        ) as file:
+    for split, path in bundled_files("quickstart").items():
+        with open(path, encoding="utf-8", newline="") as file:
             loaded[split] = list(csv.DictReader(file))
     return loaded
 

@@ -335,6 +335,34 @@ def test_a_teacher_may_have_written_what_it_thinks(config, tmp_path):
     assert found.weight == 1
 
 
+def test_teachers_may_have_written_several_tables(config, tmp_path):
+    one, other = tmp_path / "one.csv", tmp_path / "other.csv"
+    head = "text,probability_"
+    one.write_text(f"{head}good,probability_bad\nOne.,0.2,0.8\n")
+    other.write_text(f"{head}bad,probability_so,probability_good\nTwo.,0.1,0.6,0.3\n")
+    both = (str(one), str(other))
+    unlabelled = UnlabelledConfig(teacher="columns", unlabelled_file=both)
+    config = dataclasses.replace(config, unlabelled=unlabelled)
+    splits = load_splits(config.data, 0)
+    read = read_unlabelled(config)
+    with pytest.raises(InputError, match=r"classes bad, so, good; the data has bad, g"):
+        label_unlabelled(config, splits, read)
+    splits = dataclasses.replace(splits, label_names=("bad", "so", "good"))
+    found = label_unlabelled(config, splits, read).examples
+    assert found.texts == ["One.", "Two."]
+    np.testing.assert_allclose(found.labels, [[0.8, 0, 0.2], [0.1, 0.6, 0.3]])
+
+
+def test_several_files_are_read_one_after_the_other(config, tmp_path):
+    (tmp_path / "a.txt").write_text("One.\nTwo.\n")
+    (tmp_path / "b.csv").write_text('text\nThree.\n"x",y\n')
+    files = (str(tmp_path / "a.txt"), str(tmp_path / "b.csv"))
+    unlabelled = UnlabelledConfig(teacher="nb_svm", unlabelled_file=files)
+    data = dataclasses.replace(config.data, skip_bad_rows=True)
+    config = dataclasses.replace(config, data=data, unlabelled=unlabelled)
+    assert read_unlabelled(config) == ReadTexts(["One.", "Two.", "Three."], 1)
+
+
 @pytest.mark.parametrize("pooling", ["attention", "mean"])
 def test_a_student_may_begin_with_the_teachers_head(
     make_classifier, randomize, pooling

@@ -135,8 +135,10 @@ def test_dataset__quickstart_is_the_bundled_reviews(
     monkeypatch, tmp_path, write_reviews, splits
 ):
     for i, name in enumerate(("train", "validation", "test")):
-        write_reviews(tmp_path / f"{name}.csv", 30 + i, labels=datasets.BUNDLED_LABELS)
-    monkeypatch.setattr(datasets, "BUNDLED_FOLDER", tmp_path)
+        path = tmp_path / "quickstart" / f"{name}.csv"
+        path.parent.mkdir(exist_ok=True)
+        write_reviews(path, 30 + i, labels=datasets.BUNDLED_LABELS)
+    monkeypatch.setattr(datasets, "BUNDLED_ROOT", tmp_path)
     read = splits("--dataset=quickstart", "--train_file=", "--test_file=")
     assert read.label_names == datasets.BUNDLED_LABELS
     assert [*map(len, (read.train, read.validation, read.test))] == [30, 31, 32]
