@@ -11,7 +11,7 @@ setup(
         "sentiment.baselines": ["lexicon.tsv"],
         "sentiment.behaviour": ["english.json"],
         "sentiment.bundled": ["*/*.json", "*/*.h5", "*/assets/tokenizer/*"],
-        "sentiment.configs": ["*.cfg", "sources/*.cfg"],
+        "sentiment.configs": ["*.cfg", "sources/*.cfg", "lessons/*.json"],
         "sentiment.data": ["quickstart/*.csv", "short_texts/*"],
     },
     include_package_data=False,

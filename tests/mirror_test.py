@@ -12,6 +12,7 @@ ACROSS = {
     "data/quickstart_test.py",
     "docs_test.py",
     "installation_test.py",
+    "lessons_test.py",
     "mirror_test.py",
     "package_test.py",
 }
