@@ -12,7 +12,7 @@ setup(
         "sentiment.behaviour": ["english.json"],
         "sentiment.bundled": ["*/*.json", "*/*.h5", "*/assets/tokenizer/*"],
         "sentiment.configs": ["*.cfg", "sources/*.cfg", "lessons/*.json"],
-        "sentiment.data": ["quickstart/*.csv", "short_texts/*"],
+        "sentiment.data": ["quickstart/*.csv", "short_texts/*.csv"],
     },
     include_package_data=False,
 )

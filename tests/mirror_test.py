@@ -10,6 +10,7 @@ ACROSS = {
     "cli/bad_input_test.py",
     "configs_test.py",
     "data/quickstart_test.py",
+    "data/short_texts_test.py",
     "docs_test.py",
     "installation_test.py",
     "lessons_test.py",
