@@ -59,7 +59,7 @@ def test_no_text_has_two_labels():
 
 
 def test_they_are_not_what_behaviour_is_tested_with():
-    """A lesson may meet a case of the suite by chance; such ones are left out."""
+    """A lesson may meet a case of the suite by chance: see docs/behaviour.md."""
     tested = {
         comparison_key(text)
         for behaviour in read("").behaviours

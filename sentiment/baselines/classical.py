@@ -15,13 +15,12 @@ from sklearn.svm import LinearSVC
 
 from sentiment.baselines.lexicon import tone_scores
 from sentiment.config import BaselineConfig
-from sentiment.data.cleaning import clean_text
+from sentiment.data.cleaning import CJK, clean_text
 from sentiment.data.datasets import Splits
 from sentiment.errors import InputError
 
-# Chinese and Japanese have no spaces between words: each of their letters is a token.
-_CJK = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
-TOKEN_PATTERN = rf"[{_CJK}]|[^\W{_CJK}]+|[^\w\s]"  # punctuation tells, too
+# Each of their letters is a token.
+TOKEN_PATTERN = rf"[{CJK}]|[^\W{CJK}]+|[^\w\s]"  # punctuation tells, too
 MAX_ITERATIONS = 1000
 _SCALED = ("linear_svm", "nb_svm")  # whose scores are no probabilities
 

@@ -39,6 +39,7 @@ from pathlib import Path
 from sentiment.behaviour.changes import CHANGES
 from sentiment.behaviour.rules import IsOneOf, IsSame, Moves, Rule
 from sentiment.config import POLARITIES
+from sentiment.data.cleaning import comparison_key
 from sentiment.data.tables.writer import TableWriter
 from sentiment.errors import InputError
 
@@ -119,7 +120,8 @@ def write_cases(suite: Suite, path: str | Path, overwrite: bool = False) -> int:
         The number of texts.
 
     Raises:
-        InputError: the file cannot be written, or exists and not `overwrite`.
+        InputError: the file cannot be written, or exists and not `overwrite`; or a text
+            has two labels.
     """
     rows = {}
     for behaviour in suite.behaviours:
@@ -129,8 +131,17 @@ def write_cases(suite: Suite, path: str | Path, overwrite: bool = False) -> int:
         values = {"section": behaviour.section, "behaviour": behaviour.name}
         for text in itertools.chain.from_iterable(behaviour.cases):
             row = {"text": text, "label": label, **values}
-            if rows.setdefault(text, row)["label"] is None:
-                rows[text] = row
+            key = comparison_key(text)
+            before = rows.setdefault(key, row)
+            if label is None or before["label"] == label:
+                continue
+            if before["label"] is None:
+                rows[key] = row
+            else:
+                raise InputError(
+                    f"{text!r} is {label} in {behaviour.name!r} of the suite and "
+                    f"{before['label']} in {before['behaviour']!r}."
+                )
     with TableWriter(path, overwrite) as writer:
         writer.write(list(rows.values()))
     return len(rows)

@@ -16,7 +16,7 @@ from sentiment.config.runs import (
 )
 from sentiment.config.settings import MAX_SEED, CheckedConfig, setting
 from sentiment.config.space import Dimension, default_space, parse_space
-from sentiment.config.tables import TableConfig
+from sentiment.config.tables import TableConfig, check_names
 from sentiment.config.training import SpeedConfig
 from sentiment.errors import InputError
 
@@ -278,11 +278,10 @@ class ModelCommand(CheckedConfig):
     )
 
     def __post_init__(self):
-        if isinstance(self.model, str):
-            object.__setattr__(self, "model", (self.model,))
         super().__post_init__()
         if not self.model or not all(self.model):
             raise InputError("Say which model: --model=WORKDIR or --model=model.keras.")
+        check_names("model", self.model)
 
 
 @dataclass(frozen=True)

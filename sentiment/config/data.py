@@ -194,9 +194,6 @@ class UnlabelledTextsConfig(CheckedConfig):
     )
 
     def __post_init__(self):
-        if isinstance(self.unlabelled_file, str):
-            named = (self.unlabelled_file,) if self.unlabelled_file else ()
-            object.__setattr__(self, "unlabelled_file", named)
         super().__post_init__()
         check_names("unlabelled_file", self.unlabelled_file)
         if self.unlabelled_split and self.unlabelled_file:
@@ -216,7 +213,7 @@ class UnlabelledConfig(UnlabelledTextsConfig):
         f"{', '.join(TEACHERS)}, fitted to the training examples (see `sentiment "
         "baseline`); a trained model (see --model of `sentiment predict`); or "
         f"'{COLUMNS}': the probabilities that `sentiment predict` wrote into "
-        "--unlabelled_file. Several, comma-separated: their mean.",
+        "--unlabelled_file. Several teachers, comma-separated: their mean.",
         is_path=True,
     )
     teacher_weight: float = setting(
@@ -256,13 +253,9 @@ class UnlabelledConfig(UnlabelledTextsConfig):
         return bool(self.unlabelled_split or self.unlabelled_file or self.mixed_texts)
 
     def __post_init__(self):
-        teachers = self.teacher
-        if isinstance(teachers, str):
-            teachers = (teachers,)
-        if tuple(teachers) == ("none",):
-            teachers = ()
-        object.__setattr__(self, "teacher", teachers)
         super().__post_init__()
+        if self.teacher == ("none",):  # as flagfiles had it once
+            object.__setattr__(self, "teacher", ())
         check_names("teacher", self.teacher)
         received = f"Received: teacher={','.join(self.teacher)!r}"
         others = len(self.trained_teachers) < len(self.teacher)

@@ -49,7 +49,9 @@ class GatheredSource(TableConfig):
         "What the labels of own files mean, as 1-2:negative,3:neutral,4-5:positive.",
     )
     labelled: bool = setting(
-        True, "Keep the labels; rows without one are then left out."
+        True,
+        "Keep the labels. Rows of a --dataset that have none are left out; those of "
+        "--files are bad rows.",
     )
     unit: str = setting(
         "text",
@@ -58,7 +60,10 @@ class GatheredSource(TableConfig):
         choices=UNITS,
     )
     min_words: int = setting(
-        0, "Leave out what has fewer words.", at_least=0, at_most=COUNT
+        0,
+        "Leave out what has fewer words; each Chinese or Japanese letter is one.",
+        at_least=0,
+        at_most=COUNT,
     )
     max_words: int = setting(
         0, "Leave out what has more words; 0: no limit.", at_least=0, at_most=COUNT
@@ -85,16 +90,21 @@ class GatheredSource(TableConfig):
         check_names("splits", self.splits)
         check_names("files", self.files)
         check_names("label_names", self.label_names)
-        if not self.files and self.label_map:
-            raise InputError(
-                "--label_map is for --files; a --dataset takes other names of its "
-                f"classes as --label_names. Received: dataset={self.dataset!r}."
-            )
         about_labels = [
             name
             for name in ("label_column", "label_names", "label_map")
             if getattr(self, name)
         ]
+        if self.dataset in BUNDLED_DATASETS and about_labels:
+            raise InputError(
+                f"--dataset={self.dataset} has columns and classes of its own. Leave "
+                f"out --{', --'.join(about_labels)}."
+            )
+        if not self.files and self.label_map:
+            raise InputError(
+                "--label_map is for --files; a --dataset takes other names of its "
+                f"classes as --label_names. Received: dataset={self.dataset!r}."
+            )
         if not self.labelled and about_labels:
             raise InputError(
                 f"--{', --'.join(about_labels)} would do nothing beside --nolabelled."

@@ -72,9 +72,20 @@ class CheckedConfig:
     def __post_init__(self):
         for field in dataclasses.fields(self):
             if field.metadata:
-                value = _as_written(field, getattr(self, field.name))
+                value = _as_written(field, _as_tuple(field, getattr(self, field.name)))
                 object.__setattr__(self, field.name, value)
                 _check_value(field, value)
+
+
+def _as_tuple(field, value):
+    """A value of a setting that holds several, where one alone or a list was given."""
+    if isinstance(value, list):
+        return tuple(value)
+    if field.type != tuple[str, ...] or field.metadata["repeated"]:
+        return value
+    if isinstance(value, str):
+        return (value,) if value else ()
+    return value
 
 
 def _as_written(field, value):

@@ -9,6 +9,9 @@ import numpy as np
 
 from sentiment.errors import InputError
 
+# Letters of Chinese and Japanese, which have no spaces between words.
+CJK = r"\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+
 # A tag opens with a letter, "/" and a letter, or "!", so that "<3", "</3", "a < b"
 # and "<|endoftext|>" stay. Excluding "<" keeps the match linear in the text.
 _TAG = re.compile(r"<(?:/?[A-Za-z]|!)[^<>]*>")

@@ -179,14 +179,15 @@ def find_classes(own: Sequence[str], wanted: Sequence[str]) -> np.ndarray | None
     """As `match_classes`, where `wanted` may name more; `None` if one is not found."""
     matches = [
         [i for i, name in enumerate(wanted) if name == mine]
-        or [i for i, name in enumerate(wanted) if _one_begins_the_other(name, mine)]
+        or [i for i, name in enumerate(wanted) if one_begins_the_other(name, mine)]
         for mine in own
     ]
     found = {match[0]: None for match in matches if len(match) == 1}
     return np.array(list(found), np.int32) if len(found) == len(own) else None
 
 
-def _one_begins_the_other(a: str, b: str) -> bool:
+def one_begins_the_other(a: str, b: str) -> bool:
+    """Whether one name may be short for the other, as "neg" for "Negative"."""
     a, b = a.strip().casefold(), b.strip().casefold()
     return bool(a and b) and (a.startswith(b) or b.startswith(a))
 

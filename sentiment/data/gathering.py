@@ -5,25 +5,33 @@ other's tests. Here their rows become those of one table: one spelling of the cl
 each text once, and none that is to be left out.
 """
 
-from collections import Counter
+import re
+import zlib
+from collections import ChainMap, Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
-from itertools import pairwise
+from dataclasses import asdict, dataclass, field, fields, replace
+from itertools import combinations, product
 from pathlib import Path
 
 import numpy as np
 from tqdm.auto import tqdm
 
 from sentiment.config import BUNDLED_DATASETS, GatheredSource
-from sentiment.data.cleaning import clean_text, comparison_key
-from sentiment.data.datasets import bundled_files
+from sentiment.data.cleaning import CJK, clean_text, comparison_key
+from sentiment.data.datasets import bundled_files, one_begins_the_other
 from sentiment.data.labelled_rows import read_labelled, read_texts
+from sentiment.data.labels import is_number
 from sentiment.data.sentences import sentences
 from sentiment.data.tables.writer import TableWriter
 from sentiment.data.tfds_source import read_tfds_labelled, read_tfds_texts
 from sentiment.errors import InputError
 
 _CHUNK = 10_000  # rows written at once
+_WORD = re.compile(rf"[{CJK}]|[^\s{CJK}]+")
+# What begins or ends a line in HTML.
+_LINE_END = re.compile(
+    r"</?(?:br|p|div|li|ul|ol|h[1-6]|tr|table)\b[^<>]*>", re.IGNORECASE
+)
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,7 @@ class SourceCounts:
 
     Attributes:
         read: texts of the source.
-        excluded: of these, those that were to be left out.
+        excluded: texts, or sentences, that were to be left out.
         repeated: texts or sentences that are there already, with the same label or
             without one.
         contradicting: those that are there already with another label.
@@ -85,15 +93,16 @@ def gather(
 ) -> Gathered:
     """Reads the texts of all sources.
 
-    A text that occurs more than once stays where it comes first, so labelled sources
-    should be named before others. Case, markup and spacing do not count. A text that
-    is excluded gives no sentences either.
+    A text that occurs more than once stays where it comes first, and labelled sources
+    come before others. Case, markup and spacing do not count. A text that is excluded
+    gives no sentences either.
 
     Args:
         sources: by name.
-        excluded: sources whose texts, or sentences, must not be in the table. Their
-            `max_rows`, `min_words` and `max_words` do nothing.
-        seed: of what `max_rows` draws.
+        excluded: sources whose texts must not be in the table, with or without labels,
+            and nor must their sentences where `unit` says so. Their `max_rows`,
+            `min_words` and `max_words` do nothing.
+        seed: of what `max_rows` draws; other sources make no difference to that.
 
     Raises:
         InputError: a source cannot be read, sources spell a class in two ways, or
@@ -101,31 +110,40 @@ def gather(
     """
     # All is read first, so that what is wrong is said within seconds.
     texts_of = {name: _read(source) for name, source in sources.items()}
-    forbidden = {
-        comparison_key(text)
-        for source in excluded
-        for whole, _ in _read(source)
-        for text in _units(whole, source)
-    }
+    _check_names(texts_of)
+    forbidden = set()
+    for source in excluded:
+        for whole, _ in _read(_without_labels(source)):
+            units = [whole, *_units(whole, source)]
+            forbidden.update(map(comparison_key, units))
     rows, counts, label_of = [], {}, {}
-    for index, (name, source) in enumerate(sources.items()):
+    for name, source in sorted(sources.items(), key=lambda pair: not pair[1].labelled):
         counts[name] = SourceCounts()
-        found = list(
+        found = dict(
             _new_rows(name, source, texts_of[name], forbidden, label_of, counts[name])
         )
-        rng = np.random.default_rng([seed, index])
-        kept = _drawn(found, source.max_rows, rng)
+        rng = np.random.default_rng([seed, zlib.crc32(name.encode())])
+        kept = _drawn(list(found), source.max_rows, rng)
         counts[name].not_drawn = len(found) - len(kept)
-        counts[name].labels.update(row.label for row in kept)
-        rows += kept
-    _check_names(counts)
+        counts[name].labels.update(found[key].label for key in kept)
+        rows += (found[key] for key in kept)
+        label_of |= {key: found[key].label for key in kept}
     if not rows:
+        all_counts = counts.values()
         raise InputError(
-            "Nothing is left to gather: "
-            f"{sum(c.read for c in counts.values()):,} texts were read, "
-            f"{sum(c.excluded for c in counts.values()):,} of them are to be left out."
+            f"Nothing is left to gather. {sum(c.read for c in all_counts):,} texts "
+            "were read; of them and their sentences "
+            f"{sum(c.excluded for c in all_counts):,} are to be left out and "
+            f"{sum(c.of_other_length for c in all_counts):,} have too few words or too "
+            "many."
         )
     return Gathered(rows, counts)
+
+
+def _without_labels(source: GatheredSource) -> GatheredSource:
+    return replace(
+        source, labelled=False, label_column="", label_names=(), label_map=()
+    )
 
 
 def write_rows(rows: Sequence[GatheredRow], path: str | Path, overwrite: bool = False):
@@ -150,10 +168,11 @@ def _new_rows(
     source: GatheredSource,
     texts: list[tuple[str, str | None]],
     forbidden: set[str],
-    label_of: dict[str, str | None],
+    before: Mapping[str, str | None],
     counts: SourceCounts,
-) -> Iterator[GatheredRow]:
-    """Rows of a source that are not in `label_of` yet, which gets their labels."""
+) -> Iterator[tuple[str, GatheredRow]]:
+    """The rows of a source by their key, each once and none that was there before."""
+    label_of = ChainMap({}, before)
     for whole, label in tqdm(texts, name, unit=" texts", disable=len(texts) < 5000):
         counts.read += 1
         if comparison_key(whole) in forbidden:
@@ -161,7 +180,7 @@ def _new_rows(
             continue
         for text in _units(whole, source):
             key = comparison_key(text)
-            num_words = len(key.split())
+            num_words = len(_WORD.findall(key))
             if num_words < max(1, source.min_words) or (
                 source.max_words and num_words > source.max_words
             ):
@@ -170,15 +189,19 @@ def _new_rows(
                 counts.excluded += 1
             elif key not in label_of:
                 label_of[key] = label
-                yield GatheredRow(text, label, name)
-            elif label is None or label_of[key] in (None, label):
+                yield key, GatheredRow(text, label, name)
+            elif label is None or label_of[key] == label:
                 counts.repeated += 1
             else:
                 counts.contradicting += 1
 
 
 def _units(text: str, source: GatheredSource) -> list[str]:
-    return [text] if source.unit == "text" else sentences(clean_text(text))
+    if source.unit == "text":
+        return [text]
+    # A line of markup ends a sentence, as an empty line does; cleaning would join them.
+    broken = _LINE_END.sub("\n\n", text)
+    return [clean_text(sentence) for sentence in sentences(broken)]
 
 
 def _drawn(rows: list, count: int, rng: np.random.Generator) -> list:
@@ -228,18 +251,22 @@ def _bundled_paths(source: GatheredSource) -> list[Path]:
     return [paths[split] for split in source.splits]
 
 
-def _check_names(counts: Mapping[str, SourceCounts]):
-    """Raises if sources spell a class in two ways: neg and negative, or Positive."""
-    sources_of = {
-        label: name
-        for name, count in counts.items()
-        for label in count.labels
-        if label is not None
+def _check_names(texts_of: Mapping[str, list[tuple[str, str | None]]]):
+    """Raises if sources spell a class in two ways: neg, Negative, or a number.
+
+    Names that one source tells apart are different: very good and very good indeed.
+    """
+    names_of = {
+        source: {label for _, label in texts if label is not None}
+        for source, texts in texts_of.items()
     }
-    for one, other in pairwise(sorted(sources_of, key=str.casefold)):
-        if other.casefold().startswith(one.casefold()):
-            raise InputError(
-                f"{sources_of[one]} has a class {one!r}, {sources_of[other]} one "
-                f"{other!r}. If they are the same, give them one name with "
-                "--label_names or --label_map in the source's flagfile."
-            )
+    for (one, mine), (other, theirs) in combinations(names_of.items(), 2):
+        both_known = mine & theirs
+        for a, b in product(sorted(mine - both_known), sorted(theirs - both_known)):
+            has_one_number = is_number(a) != is_number(b)
+            if has_one_number or (not is_number(a) and one_begins_the_other(a, b)):
+                raise InputError(
+                    f"{one} has a class {a!r}, {other} one {b!r}. If they are the "
+                    "same, give them one name with --label_names or --label_map in the "
+                    "source's flagfile."
+                )

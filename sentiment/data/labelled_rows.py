@@ -18,7 +18,6 @@ TEXT_COLUMN = "text"
 LABEL_COLUMN = "label"
 PROBABILITY_PREFIX = "probability_"
 _PROBABILITY = re.compile(rf"((?:predicted_)*{PROBABILITY_PREFIX})(.+)")
-_SUM_TOLERANCE = 0.01  # what rounding to two decimals may cost
 _MAX_LABELS = 100
 _SHOWN_BAD_ROWS = 10
 
@@ -145,12 +144,14 @@ class TaughtRows:
         probabilities: float32 (N, num_classes), each row of sum 1.
         label_names: the classes, in the order of their columns.
         num_skipped: how many bad rows were left out.
+        path: of the table.
     """
 
     texts: list[str]
     probabilities: np.ndarray
     label_names: tuple[str, ...]
     num_skipped: int
+    path: Path
 
 
 def read_probabilities(
@@ -185,7 +186,7 @@ def read_probabilities(
     for number, row, text in _rows_with_text(table, text_key, left_out):
         values = [row.get(column) for column in columns]
         if all(value in (None, "") for value in values):
-            left_out.num_without_text += 1
+            left_out.num_without_label += 1
             continue
         try:
             probabilities.append(_distribution(values))
@@ -199,6 +200,7 @@ def read_probabilities(
         np.array(probabilities, np.float32),
         tuple(columns.values()),
         left_out.count,
+        path,
     )
 
 
@@ -222,7 +224,8 @@ def _distribution(values: list[object]) -> np.ndarray:
         numbers = np.array([float(value) for value in values])
     except (TypeError, ValueError):
         raise ValueError(f"probabilities {values!r:.60} are no numbers") from None
-    if not (numbers >= 0).all() or not abs(numbers.sum() - 1) < _SUM_TOLERANCE:
+    rounded = 0.005 * len(numbers) + 1e-6  # each of them, to two decimals
+    if not (numbers >= 0).all() or not abs(numbers.sum() - 1) <= rounded:
         raise ValueError(f"probabilities {values!r:.60} are none, or have no sum of 1")
     return numbers / numbers.sum()
 
@@ -252,6 +255,7 @@ class _LeftOut:
     def __init__(self, path: Path, place: str):
         self.count = 0
         self.num_without_text = 0
+        self.num_without_label = 0
         self._path, self._place = path, place
         self._shown = []
 
@@ -271,13 +275,23 @@ class _LeftOut:
                 f"{shown}"
             )
         if not usable:
-            without = (
-                f" ({num_without_text:,} have no text)" if num_without_text else ""
-            )
+            counts = {
+                "no text": num_without_text,
+                "no probabilities": self.num_without_label,
+            }
+            listed = [
+                f"{count:,} have {what}" for what, count in counts.items() if count
+            ]
+            without = f" ({', '.join(listed)})" if listed else ""
             raise InputError(f"{self._path} has no usable row{without}.{shown}")
         if self.count:
             logger.info(f"{self._path}: skipped {self.count:,} bad rows.{shown}")
         if num_without_text:
             logger.info(
                 f"{self._path}: left out {num_without_text:,} rows without text."
+            )
+        if self.num_without_label:
+            logger.info(
+                f"{self._path}: left out {self.num_without_label:,} rows without "
+                "probabilities."
             )

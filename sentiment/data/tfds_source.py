@@ -126,7 +126,7 @@ def read_tfds_labelled(
         splits: see there.
         text_column: see there.
         label_column: the class label; empty: the only one.
-        label_names: other names for the classes, in their order, or empty.
+        label_names: see `TfdsSource`.
 
     Returns:
         Of each split the rows that have a label.
@@ -140,9 +140,10 @@ def read_tfds_labelled(
     features = builder.info.features
     label = _feature(features, tfds.features.ClassLabel, label_column, "label")
     names = _label_names(features[label], label_names)
+    class_of = _class_of(features[label].names, names)
     read = {
         split: [
-            (_decoded(row[text]), names[row[label]])
+            (_decoded(row[text]), names[class_of[row[label]]])
             for row in _read_rows(builder, split)
             if row[label] >= 0
         ]

@@ -1,6 +1,5 @@
 """Predictions of files of any size."""
 
-import os
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from sentiment.inference.rows import (
 )
 from sentiment.models.ensemble import Ensemble
 from sentiment.models.packed_text_classifier import PackedTextClassifier
+from sentiment.runtime.outputs import check_is_no_input
 
 SHOWN_BAD_ROWS = 10
 _SCALARS = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
@@ -87,8 +87,7 @@ def predict_file(
             `skip_bad_rows`, the output exists and not `overwrite`.
     """
     options = TableConfig(**reading)
-    if os.path.realpath(input_path) == os.path.realpath(output_path):
-        raise InputError(f"The input and the output are the same file: {input_path}.")
+    check_is_no_input(output_path, [input_path])
     check_target(output_path, overwrite)
     is_parquet = Path(output_path).suffix.lower() == ".parquet"
     # A Parquet input has types of its own.

@@ -62,12 +62,16 @@ class Ensemble:
 
     def predict(self, x: Sequence[str], batch_size: int | None = None) -> np.ndarray:
         """Class probabilities of raw texts, see `PackedTextClassifier.predict`."""
-        return self.mean_of(lambda member: member.predict(x, batch_size))
+        more = {"batch_size": batch_size} if batch_size else {}
+        return self.mean_of(lambda member: member.predict(x, **more))
 
     def predict_texts(
         self, texts: Sequence[str], batch_size: int | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Like `predict`, and says which texts cleaning left empty for some member."""
+        """Like `predict`, and says which texts cleaning left empty for some member.
+
+        The members must be `PackedTextClassifier`s.
+        """
         is_empty = np.zeros(len(texts), bool)
 
         def predict(member):

@@ -6,7 +6,7 @@ import stat
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from sentiment.errors import InputError, StorageError
@@ -38,6 +38,17 @@ def check_target(path: str | Path, overwrite: bool):
         if exists and not overwrite:
             raise _taken(path)
         tempfile.TemporaryFile(dir=path.parent).close()
+
+
+def check_is_no_input(path: str | Path, inputs: Iterable[str | Path]):
+    """Checks that a file to be written is none of those that are read.
+
+    Raises:
+        InputError: it is one of them.
+    """
+    for other in inputs:
+        if os.path.realpath(path) == os.path.realpath(other):
+            raise InputError(f"The input and the output are the same file: {other}.")
 
 
 def _exists(path: Path) -> bool:

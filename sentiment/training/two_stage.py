@@ -13,7 +13,7 @@ from sentiment.runs.workdir import changed_flags
 from sentiment.training.pretrain import pretrain
 from sentiment.training.teachers import classes_of, load_teachers
 from sentiment.training.train import train_and_evaluate
-from sentiment.training.unlabelled_texts import read_unlabelled
+from sentiment.training.unlabelled_texts import read_unlabelled, written_teachers
 
 logger = logging.getLogger(__name__)
 
@@ -102,6 +102,6 @@ def _check_second_stage(pretrain_config: PretrainRunConfig, config: RunConfig):
             "none."
         )
     splits = load_splits(config.data, config.seed)
-    read_unlabelled(config)
+    written_teachers(read_unlabelled(config), splits.label_names)
     for teacher in load_teachers(config):
         classes_of(teacher, splits.label_names)

@@ -14,6 +14,7 @@ import numpy as np
 
 from sentiment.baselines.classical import Baseline, fit_baseline
 from sentiment.config import BaselineConfig, RunConfig
+from sentiment.data.cleaning import comparison_key
 from sentiment.data.corpus import without
 from sentiment.data.datasets import Splits, find_classes
 from sentiment.data.examples import Examples
@@ -73,8 +74,7 @@ class WrittenTeacher:
     """A teacher whose answers are known: those that stand in tables.
 
     Args:
-        tables: what is known, of different texts or, where they have the same, the
-            first counts.
+        tables: what is known. What they say of the same text is averaged.
         label_names: the classes of the data. A table may know fewer, such as one of
             film reviews, which are for or against; the others have probability 0.
 
@@ -87,30 +87,49 @@ class WrittenTeacher:
 
     def __init__(self, tables: Sequence[TaughtRows], label_names: Sequence[str]):
         self.label_names = tuple(label_names)
+        classes = [self._classes_of(table) for table in tables]
         self._row_of: dict[str, int] = {}
-        parts, count = [], 0
-        for table in tables:
-            part = np.zeros((len(table.texts), len(label_names)), np.float32)
-            part[:, self._classes_of(table)] = table.probabilities
-            for row, text in enumerate(table.texts, count):
-                self._row_of.setdefault(text, row)
-            parts.append(part)
-            count += len(part)
-        self._probabilities = np.concatenate(parts)
+        rows = [
+            self._row_of.setdefault(comparison_key(text), len(self._row_of))
+            for table in tables
+            for text in table.texts
+        ]
+        said = np.zeros((len(rows), len(label_names)), np.float32)
+        start = 0
+        for table, found in zip(tables, classes, strict=True):
+            said[start : start + len(table.texts), found] = table.probabilities
+            start += len(table.texts)
+        total = np.zeros((len(self._row_of), len(label_names)))
+        np.add.at(total, rows, said)
+        counts = np.bincount(rows, minlength=len(total))[:, None]
+        self._probabilities = (total / counts).astype(np.float32)
 
     def predict(self, x: Sequence[str]) -> np.ndarray:
         """Float32 (N, num_classes) of texts of the tables."""
-        return self._probabilities[[self._row_of[text] for text in x]]
+        return self._probabilities[[self._row_of[comparison_key(text)] for text in x]]
 
     def _classes_of(self, table: TaughtRows) -> np.ndarray:
         found = find_classes(table.label_names, self.label_names)
         if found is None:
             raise InputError(
-                "An --unlabelled_file has probabilities of the classes "
+                f"{table.path} has probabilities of the classes "
                 f"{', '.join(table.label_names)}; the data has "
                 f"{', '.join(self.label_names)}."
             )
         return found
+
+
+def written_teachers(
+    unlabelled: ReadTexts, label_names: Sequence[str]
+) -> list[WrittenTeacher]:
+    """The teacher whose answers were read with the texts, if one is asked.
+
+    Raises:
+        InputError: see `WrittenTeacher`.
+    """
+    if not unlabelled.taught:
+        return []
+    return [WrittenTeacher(unlabelled.taught, label_names)]
 
 
 def read_unlabelled(config: RunConfig) -> ReadTexts:
@@ -162,6 +181,7 @@ def label_unlabelled(
     """
     if not config.unlabelled.has_texts:
         return None
+    written = written_teachers(unlabelled, splits.label_names)
     known = [*splits.train.texts, *splits.validation.texts, *splits.test_texts]
     texts, num_excluded, num_repeated = without(unlabelled.texts, known)
     mixed = mix_texts(splits.train.texts, config.unlabelled.mixed_texts, config.seed)
@@ -181,9 +201,7 @@ def label_unlabelled(
     )
     if names:
         logger.info(f"{', '.join(names)} labels {len(texts):,} texts; {left_out}")
-        teachers = [*trained, *_fitted(config, splits)]
-        if unlabelled.taught:
-            teachers.append(WrittenTeacher(unlabelled.taught, splits.label_names))
+        teachers = [*trained, *written, *_fitted(config, splits)]
         labels = mean_probabilities(teachers, splits.label_names, texts)
     else:
         logger.info(f"{len(texts):,} texts without labels; {left_out}")

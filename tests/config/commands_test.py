@@ -19,7 +19,10 @@ def test_a_model_must_be_named(command):
         command(**arguments, model="")
     with pytest.raises(InputError, match="--model="):
         command(**arguments, model=("a", ""))
-    assert command(**arguments, model="a").model == ("a",)
+    with pytest.raises(InputError, match="--model must be different names"):
+        command(**arguments, model=("a", "a"))
+    for one in ("a", ["a"]):
+        assert command(**arguments, model=one).model == ("a",)
 
 
 def test_a_workdir_must_be_named():

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from sentiment.config import GatheredSource
@@ -64,10 +66,16 @@ def test_what_is_to_be_left_out_is_not_there(stars, table):
 
 
 def test_sentences_come_without_the_label_of_their_text(table):
-    lines = ("text", "A start<br>again. An end!", "Alone")
+    lines = ("text", "A <b>start</b>. An end!<br /><br />No stop<P>Last", "Alone")
     source = table("a", *lines, labelled=False, unit="sentence")
     found = gather({"a": source})
-    assert texts_of(found) == ["A start again.", "An end!", "Alone"]
+    assert texts_of(found) == [
+        "A start .",
+        "An end!",
+        "No stop",
+        "Last",
+        "Alone",
+    ]
     assert {row.label for row in found.rows} == {None}
     assert found.counts["a"].read == 2
 
@@ -99,6 +107,11 @@ def test_words_are_counted(table, limits, left):
     assert found.counts["a"].of_other_length == 3 - len(left)
 
 
+def test_each_chinese_letter_is_a_word(table):
+    source = table("a", "text", "\u4e0d\u597d", "\u4e0d", labelled=False, min_words=2)
+    assert texts_of(gather({"a": source})) == ["\u4e0d\u597d"]
+
+
 def test_what_is_drawn_depends_on_the_seed_alone(table):
     lines = [f"text {i}" for i in range(100)]
     source = table("a", "text", *lines, labelled=False, max_rows=20)
@@ -108,17 +121,59 @@ def test_what_is_drawn_depends_on_the_seed_alone(table):
     assert len(set(drawn)) == 20
     assert drawn == sorted(drawn, key=lines.index)
     assert gather({"a": source}).counts["a"].not_drawn == 80
+    others = {"before": table("b", "text", "x", "y", labelled=False), "a": source}
+    assert texts_of(gather(others, seed=3)) == ["x", "y", *drawn]
 
 
-def test_two_spellings_of_a_class_are_refused(table):
-    one = table("one", "text,label", "A.,neg", "B.,pos")
-    other = table("other", "text,label", "C.,Negative", "D.,pos")
-    with pytest.raises(InputError, match="one has a class 'neg', other one 'Negative'"):
-        gather({"one": one, "other": other})
+def test_what_was_not_drawn_may_come_from_another_source(table):
+    lines = [f"text {i}" for i in range(10)]
+    few = table("few", "text", *lines, labelled=False, max_rows=3)
+    found = gather({"few": few, "all": table("all", "text", *lines, labelled=False)})
+    assert sorted(texts_of(found)) == lines
+    assert found.counts["all"].repeated == 3
+
+
+def test_a_label_is_not_lost_to_a_source_without(stars, table):
+    plain = table("plain", "text", "DULL.", "More.", labelled=False)
+    found = gather({"plain": plain, "stars": stars})
+    assert [(row.text, row.label) for row in found.rows][2:] == [
+        ("Dull.", "bad"),
+        ("More.", None),
+    ]
+
+
+def test_what_is_left_out_needs_no_label_and_has_sentences(table):
+    source = table("a", "text", "One. Two.", "Two.", "Three.", labelled=False)
+    test = table("test", "text,label", "One. Two.,", "Three.,bad", unit="text")
+    assert texts_of(gather({"a": source}, [test])) == ["Two."]
+    cut = replace(test, labelled=False, unit="sentence")
+    with pytest.raises(InputError, match="Nothing is left"):
+        gather({"a": source}, [cut])
+
+
+@pytest.mark.parametrize("names", ["neg Negative", "neg 0", "very VERY"])
+def test_two_spellings_of_a_class_are_refused_before_any_is_drawn(table, names):
+    mine, theirs = names.split()
+    one = table("one", "text,label", f"A.,{mine}", "B.,pos", max_rows=1)
+    other = table("other", "text,label", f"A.,{theirs}", "D.,pos", max_rows=1)
+    said = f"one has a class '{mine}', other one '{theirs}'"
+    for seed in range(4):
+        with pytest.raises(InputError, match=said):
+            gather({"one": one, "other": other}, seed=seed)
+
+
+@pytest.mark.parametrize(
+    "names", [("1", "10"), ("very", "very bad"), ("joy", "joyful")]
+)
+def test_names_that_a_source_tells_apart_are_two_classes(table, names):
+    lines = [f"text {name},{name}" for name in names]
+    one, other = (table(f"t{i}", "text,label", *lines[: i + 1]) for i in range(2))
+    found = gather({"other": other, "one": one})
+    assert {row.label for row in found.rows} == set(names)
 
 
 def test_nothing_left_is_refused(stars):
-    with pytest.raises(InputError, match="3 texts were read, 3 of them"):
+    with pytest.raises(InputError, match=r"3 texts were read; .* 3 are to be left"):
         gather({"stars": stars}, [stars])
 
 

@@ -318,14 +318,14 @@ def test_probabilities_beside_the_texts(make):
     # The second row is rounded; predict gives no label where cleaning leaves nothing.
     text = """text,probability_good,more,probability_bad
 One.,0.25,x,0.75
-Two.,1.00,x,0.004
+Two.,1.00,x,0.01
 ,0.5,x,0.5
 <b>,,x,
 """
     rows = read_probabilities(make("a.csv", text))
     assert rows.texts == ["One.", "Two."]
     assert rows.label_names == ("good", "bad")
-    expected = [[0.25, 0.75], [1 / 1.004, 0.004 / 1.004]]
+    expected = [[0.25, 0.75], [1 / 1.01, 0.01 / 1.01]]
     np.testing.assert_allclose(rows.probabilities, expected, rtol=1e-6)
     assert rows.probabilities.dtype == np.float32
 
@@ -336,6 +336,16 @@ def test_of_two_predictions_the_newer_is_read(make):
     rows = read_probabilities(make("a.csv", f"{head}\n0.1,0.5,One.,0.5,0.9\n"))
     assert rows.label_names == ("x", "y")
     np.testing.assert_allclose(rows.probabilities, [[0.1, 0.9]])
+
+
+def test_three_rounded_thirds_are_a_distribution_and_none_is_said(make, caplog):
+    caplog.set_level("INFO")
+    head = "text,probability_a,probability_b,probability_c"
+    rows = read_probabilities(make("a.csv", f"{head}\nA,.33,.33,.33\nB,,,\n"))
+    np.testing.assert_allclose(rows.probabilities, [[1 / 3] * 3], rtol=1e-6)
+    assert "left out 1 rows without probabilities" in caplog.text
+    with pytest.raises(InputError, match="1 have no probabilities"):
+        read_probabilities(make("b.csv", f"{head}\nB,,,\n"))
 
 
 @pytest.mark.parametrize("cells", ["0.5,0.6", "-0.1,1.1", "x,0.5", "nan,1", ",1"])

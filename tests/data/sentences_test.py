@@ -1,6 +1,7 @@
 import pytest
 from hypothesis import example, given, strategies
 
+from sentiment.data import sentences as cutting
 from sentiment.data.sentences import sentence_spans, sentences
 from sentiment.errors import InputError
 
@@ -46,6 +47,18 @@ def test_sentences_are_in_order_and_leave_only_blanks_out(text):
         left_out.append(text[end_before:start])
         end_before = end
     assert "".join([*left_out, text[end_before:]]).strip() == ""
+
+
+def test_long_texts_are_cut_as_short_ones_are(monkeypatch):
+    texts = [text for text in CUT if text.strip()]
+    text = " ".join(
+        text if text[-1] in ".!?\u3002" else f"{text}." for text in texts * 5
+    )
+    expected = sentence_spans(text)
+    assert len(expected) > 50
+    for window in (7, 50, 333):
+        monkeypatch.setattr(cutting, "_WINDOW", window)
+        assert sentence_spans(text) == expected
 
 
 def test_wants_a_string():

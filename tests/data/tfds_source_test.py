@@ -296,6 +296,13 @@ def test_labelled_splits_by_their_own_names(toy_folder):
     ]
 
 
+def test_own_names_in_another_order_keep_their_meaning(toy_folder):
+    place = ("toy_reviews", toy_folder, ["test"])
+    as_they_are = read_tfds_labelled(*place)
+    turned = read_tfds_labelled(*place, label_names=("pos", "neg"))
+    assert turned == as_they_are
+
+
 def test_a_split_without_labels_has_none_to_read(toy_folder):
     with pytest.raises(InputError, match="'test' of toy_secret_reviews has no labels"):
         read_tfds_labelled("toy_secret_reviews", toy_folder, ["train", "test"])

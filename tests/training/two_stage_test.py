@@ -125,11 +125,19 @@ def test_other_settings_of_a_finished_stage_are_refused(configs):
             {"teacher": "nb_svm", "unlabelled_file": "absent.txt"},
             "absent.txt",
         ),
+        (
+            "unlabelled",
+            {"teacher": "columns", "unlabelled_file": "taught.csv"},
+            "taught.csv has probabilities of the classes yes, no",
+        ),
     ],
 )
 def test_a_second_stage_that_cannot_be_is_refused_before_the_first(
-    configs, monkeypatch, group, changes, message
+    configs, monkeypatch, tmp_path, group, changes, message
 ):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "taught.csv").write_text("text,probability_yes,probability_no\nA,0,1\n")
+
     def never(*_):
         raise AssertionError("the first stage was run")
 

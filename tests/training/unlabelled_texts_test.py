@@ -339,18 +339,24 @@ def test_teachers_may_have_written_several_tables(config, tmp_path):
     one, other = tmp_path / "one.csv", tmp_path / "other.csv"
     head = "text,probability_"
     one.write_text(f"{head}good,probability_bad\nOne.,0.2,0.8\n")
-    other.write_text(f"{head}bad,probability_so,probability_good\nTwo.,0.1,0.6,0.3\n")
+    other.write_text(
+        f"{head}bad,probability_so,probability_good\n"
+        "Two.,0.1,0.6,0.3\none.,0.2,0.6,0.2\nTWO.,0.3,0.2,0.5\n"
+    )
     both = (str(one), str(other))
     unlabelled = UnlabelledConfig(teacher="columns", unlabelled_file=both)
     config = dataclasses.replace(config, unlabelled=unlabelled)
     splits = load_splits(config.data, 0)
     read = read_unlabelled(config)
-    with pytest.raises(InputError, match=r"classes bad, so, good; the data has bad, g"):
+    with pytest.raises(
+        InputError, match=r"other.csv has .* bad, so, good; the data has bad, g"
+    ):
         label_unlabelled(config, splits, read)
     splits = dataclasses.replace(splits, label_names=("bad", "so", "good"))
     found = label_unlabelled(config, splits, read).examples
     assert found.texts == ["One.", "Two."]
-    np.testing.assert_allclose(found.labels, [[0.8, 0, 0.2], [0.1, 0.6, 0.3]])
+    # The mean of what is said, however often and wherever.
+    np.testing.assert_allclose(found.labels, [[0.5, 0.3, 0.2], [0.2, 0.4, 0.4]])
 
 
 def test_several_files_are_read_one_after_the_other(config, tmp_path):

@@ -5,6 +5,7 @@ sentiment behave --model=runs/imdb
 
 import json
 
+from sentiment.cli.flagfiles import found_flagfile
 from sentiment.config import BehaveCommand
 
 CONFIG = BehaveCommand
@@ -17,12 +18,13 @@ def run(command: BehaveCommand):
     from sentiment.evaluation.summary import print_behaviour
     from sentiment.inference.loading import load_classifiers
     from sentiment.inference.polarity import Polarity
-    from sentiment.runtime.outputs import check_target, write_whole
+    from sentiment.runtime.outputs import check_is_no_input, check_target, write_whole
 
     if command.output:
         check_target(command.output, command.overwrite)
-    suite = read_suite(command.suite)
+    suite = read_suite(found_flagfile(command.suite))
     if command.cases:
+        check_is_no_input(command.cases, [found_flagfile(command.suite)])
         count = write_cases(suite, command.cases, command.overwrite)
         print(f"{count:,} texts written to {command.cases}.")
         return

@@ -29,8 +29,10 @@ def run(command: GatherCommand):
     """Gathers, writes the table and says what became of each source."""
     from sentiment.data.gathering import gather, write_rows
     from sentiment.evaluation.summary import print_gathered
-    from sentiment.runtime.outputs import check_target
+    from sentiment.runtime.outputs import check_is_no_input, check_target
 
+    sources = [*command.gathered.values(), *command.left_out.values()]
+    check_is_no_input(command.output, [path for s in sources for path in s.files])
     check_target(command.output, command.overwrite)
     found = gather(command.gathered, tuple(command.left_out.values()), command.seed)
     write_rows(found.rows, command.output, command.overwrite)

@@ -128,14 +128,18 @@ def test_cases__are_written_with_the_label_that_is_right(call_script, suite, tmp
     assert rows == {
         **dict.fromkeys(("Lovely film", "Great film", "Lovely", "Great"), praise),
         "C": either,
-        **dict.fromkeys(("GREAT", "So", "SO"), same),
+        "So": same,
     }
-    assert "8 texts" in result.out
+    assert "6 texts" in result.out
     refused = call_script("behave", *flags)
     assert refused.status == 2
     assert "exists" in refused.err
     beside = call_script("behave", *flags, f"--output={tmp_path}/o.json")
     assert "--cases asks no model" in beside.err
+    contrary = [*SUITE["tests"], SUITE["tests"][0] | {"label": "negative"}]
+    suite.write_text(json.dumps(SUITE | {"tests": contrary}))
+    refused = call_script("behave", *flags, "--overwrite")
+    assert "is negative in 'praise' of the suite and positive" in refused.err
 
 
 def test_batch_size__is_rows_computed_at_once(computed_rows, behave):

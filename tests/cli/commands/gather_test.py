@@ -92,6 +92,15 @@ def test_output__ends_in_what_is_written(call_script, sources, tmp_path):
     assert ".parquet" in result.err
 
 
+def test_output__is_no_input(call_script, sources, tmp_path):
+    table = tmp_path / "stars_texts.csv"
+    before = table.read_text()
+    flags = (f"--sources={sources}", f"--output={table}", "--overwrite")
+    result = call_script("gather", *flags)
+    assert (result.status, table.read_text()) == (2, before)
+    assert "the same file" in result.err
+
+
 def test_overwrite__replaces_the_output(call_script, gather, sources, tmp_path):
     output = tmp_path / "all.csv"
     output.write_text("mine")
@@ -121,6 +130,8 @@ def test_tfds_data_dir__is_of_all_data_sets(tmp_path, sources):
         (["--files=a.csv", "--splits=test"], "--files have none"),
         (["--dataset=d", "--splits=a,a"], "--splits must be different"),
         (["--dataset=d", "--label_map=1:a"], "--label_map is for --files"),
+        (["--dataset=quickstart", "--label_map=1:a"], "classes of its own"),
+        (["--dataset=short_texts", "--label_names=a,b,c"], "classes of its own"),
         (["--files=a.csv", "--unit=sentence"], "goes with --nolabelled"),
         (["--files=a.csv", "--nolabelled", "--label_names=a"], "would do nothing"),
         (["--files=a.csv", "--min_words=3", "--max_words=2"], "at least --min_words"),
