@@ -1,28 +1,19 @@
 """The bundled reviews are what docs/data.md says of them."""
 
-import csv
-import re
 from collections import Counter
 from itertools import combinations
 
 import pytest
 
-from sentiment.data.datasets import BUNDLED_LABELS, bundled_files
+from sentiment.data.datasets import BUNDLED_LABELS
+from tests.data.bundled_rows import rows_of, words
 
 SPLITS = ("train", "validation", "test")
 
 
-def words(text):
-    return re.findall(r"[a-z0-9']+", text.lower())
-
-
 @pytest.fixture(scope="module")
 def rows():
-    loaded = {}
-    for split, path in bundled_files("quickstart").items():
-        with open(path, encoding="utf-8", newline="") as file:
-            loaded[split] = list(csv.DictReader(file))
-    return loaded
+    return rows_of("quickstart")
 
 
 def test_there_are_2993_distinct_reviews(rows):

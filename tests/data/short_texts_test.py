@@ -1,14 +1,13 @@
 """The bundled short texts are what docs/data.md says of them."""
 
-import csv
-import re
 from collections import Counter
 
 import pytest
 
 from sentiment.behaviour.suite import read_suite
 from sentiment.data.cleaning import comparison_key
-from sentiment.data.datasets import BUNDLED_LABELS, bundled_files
+from sentiment.data.datasets import BUNDLED_LABELS
+from tests.data.bundled_rows import rows_of, words
 
 KINDS = {
     "change",
@@ -27,17 +26,9 @@ KINDS = {
 }
 
 
-def words(text):
-    return re.findall(r"[a-z0-9']+", text.lower())
-
-
 @pytest.fixture(scope="module")
 def rows():
-    loaded = {}
-    for split, path in bundled_files("short_texts").items():
-        with open(path, encoding="utf-8", newline="") as file:
-            loaded[split] = list(csv.DictReader(file))
-    return loaded
+    return rows_of("short_texts")
 
 
 def test_there_are_1827_distinct_texts(rows):
