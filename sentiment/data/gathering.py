@@ -18,9 +18,9 @@ from tqdm.auto import tqdm
 
 from sentiment.config import BUNDLED_DATASETS, GatheredSource
 from sentiment.data.cleaning import CJK, clean_text, comparison_key
-from sentiment.data.datasets import bundled_files, one_begins_the_other
+from sentiment.data.datasets import bundled_files
 from sentiment.data.labelled_rows import read_labelled, read_texts
-from sentiment.data.labels import is_number
+from sentiment.data.labels import is_number, one_begins_the_other
 from sentiment.data.sentences import sentences
 from sentiment.data.tables.writer import TableWriter
 from sentiment.data.tfds_source import read_tfds_labelled, read_tfds_texts

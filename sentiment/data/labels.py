@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
+import numpy as np
+
 from sentiment.data.tables.names import tidy_name
 from sentiment.errors import InputError
 
@@ -281,3 +283,43 @@ def label_stands_in_text(
         for text, label in pairs
     )
     return given_away / len(pairs)
+
+
+def match_classes(own: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
+    """int32 (num_classes,), the index in `wanted` of each of `own`.
+
+    Names match if they are equal or one begins the other, as "neg" does
+    "negative". Matching by position instead could turn the classes around.
+    """
+    if len(own) != len(wanted):
+        raise InputError(
+            f"The model knows {len(wanted)} classes ({', '.join(wanted)}); the data "
+            f"has {len(own)} ({', '.join(own)}), so they do not fit. Take "
+            "a model of these classes, or give a file (--test_file) and "
+            "--skip_bad_rows, which leaves rows of other classes out."
+        )
+    found = find_classes(own, wanted)
+    if found is None:
+        raise InputError(
+            f"The model knows the classes {', '.join(wanted)}; the data has "
+            f"{', '.join(own)}. Say which is which: --label_names takes the model's "
+            "names in the order of the data's classes."
+        )
+    return found
+
+
+def find_classes(own: Sequence[str], wanted: Sequence[str]) -> np.ndarray | None:
+    """As `match_classes`, where `wanted` may name more; `None` if one is not found."""
+    matches = [
+        [i for i, name in enumerate(wanted) if name == mine]
+        or [i for i, name in enumerate(wanted) if one_begins_the_other(name, mine)]
+        for mine in own
+    ]
+    found = {match[0]: None for match in matches if len(match) == 1}
+    return np.array(list(found), np.int32) if len(found) == len(own) else None
+
+
+def one_begins_the_other(a: str, b: str) -> bool:
+    """Whether one name may be short for the other, as "neg" for "Negative"."""
+    a, b = a.strip().casefold(), b.strip().casefold()
+    return bool(a and b) and (a.startswith(b) or b.startswith(a))

@@ -5,7 +5,7 @@ from typing import Protocol
 
 import numpy as np
 
-from sentiment.data.datasets import match_classes
+from sentiment.data.labels import match_classes
 from sentiment.errors import InputError
 
 

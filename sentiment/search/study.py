@@ -216,7 +216,7 @@ class _Study:
 
     def _identity(self) -> dict:
         config = self.config
-        texts, _ = read_unlabelled(config)
+        texts = read_unlabelled(config).texts
         splits = load_splits(config.data, config.seed)
         parts = [texts, splits.test_texts, splits.label_names]
         for examples in (splits.train, splits.validation, splits.test):

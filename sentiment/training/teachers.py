@@ -15,8 +15,9 @@ from sentiment.config import (
     ModelConfig,
     RunConfig,
 )
-from sentiment.data.datasets import Splits, match_classes
+from sentiment.data.datasets import Splits
 from sentiment.data.examples import Examples
+from sentiment.data.labels import match_classes
 from sentiment.data.pipeline import as_probabilities
 from sentiment.errors import InputError
 from sentiment.inference.loading import load_classifier

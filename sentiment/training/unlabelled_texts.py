@@ -16,13 +16,14 @@ from sentiment.baselines.classical import Baseline, fit_baseline
 from sentiment.config import BaselineConfig, RunConfig
 from sentiment.data.cleaning import comparison_key
 from sentiment.data.corpus import without
-from sentiment.data.datasets import Splits, find_classes
+from sentiment.data.datasets import Splits
 from sentiment.data.examples import Examples
 from sentiment.data.labelled_rows import (
     TaughtRows,
     read_probabilities,
     read_texts,
 )
+from sentiment.data.labels import find_classes
 from sentiment.data.mixing import mix_texts
 from sentiment.data.tfds_source import read_tfds_texts
 from sentiment.errors import InputError
