@@ -112,6 +112,13 @@ class BackboneConfig(CheckedConfig):
         "BPE is trained on the training split alone.",
         is_path=True,
     )
+    embeddings_from: str = setting(
+        "",
+        "Start the token embeddings from those of a pretrained model, without "
+        "--preset: what --preset takes. They are reduced to --hidden_dim. Empty: "
+        "random ones.",
+        is_path=True,
+    )
     dropout: float = setting(
         0.1, "Dropout rate of backbone and head.", at_least=0, below=1
     )
@@ -136,6 +143,12 @@ class BackboneConfig(CheckedConfig):
             raise InputError(
                 "--keep_layers are those of a --preset; without one, --num_layers says "
                 f"how many there are. Received: keep_layers={self.keep_layers}."
+            )
+        if self.preset and self.embeddings_from:
+            raise InputError(
+                "--embeddings_from is for a backbone with random weights; a --preset "
+                f"has embeddings. Received: embeddings_from={self.embeddings_from!r}, "
+                f"preset={self.preset!r}."
             )
         if self.preset:
             return

@@ -104,15 +104,10 @@ def load_backbone(config: BackboneConfig, dtype: str = "float32"):
             `lowercase` would take away, one with fewer layers than are to be kept, or
             no network.
     """
-    preset = resolve(config.preset)
-    check_preset(preset)
-    _check_cleaning(config, Path(preset))
-    try:
-        backbone, tokenizer = load_parts(preset, dropout=config.dropout, dtype=dtype)
-    except Exception as error:  # Each hub and file format fails in its own way.
-        raise InputError(
-            f"The preset {config.preset!r} cannot be loaded: {error}\n{LOCAL_WAY}"
-        ) from error
+    _check_cleaning(config, Path(resolve(config.preset)))
+    backbone, tokenizer = load_preset_parts(
+        config.preset, dropout=config.dropout, dtype=dtype
+    )
     is_fast = isinstance(tokenizer, FastTokenizer)
     if config.lowercase and is_fast and not tokenizer.lowercases:
         raise InputError(
@@ -130,6 +125,27 @@ def load_backbone(config: BackboneConfig, dtype: str = "float32"):
             "They do not belong together."
         )
     return backbone, tokenizer
+
+
+def load_preset_parts(name: str, load_weights: bool = True, **arguments):
+    """The backbone and tokenizer of what `--preset` may name.
+
+    Args:
+        name: a name, handle or folder.
+        load_weights: see `load_parts`.
+        **arguments: see `load_parts`.
+
+    Raises:
+        InputError: see `check_preset`; or it cannot be loaded.
+    """
+    preset = resolve(name)
+    check_preset(preset)
+    try:
+        return load_parts(preset, load_weights, **arguments)
+    except Exception as error:  # Each hub and file format fails in its own way.
+        raise InputError(
+            f"The preset {name!r} cannot be loaded: {error}\n{LOCAL_WAY}"
+        ) from error
 
 
 def load_parts(preset: str, load_weights: bool = True, **arguments):

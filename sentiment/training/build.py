@@ -13,6 +13,11 @@ from sentiment.data.datasets import Splits
 from sentiment.data.vocabulary import read_vocabulary
 from sentiment.errors import InputError
 from sentiment.models.backbones import kind_of_architecture
+from sentiment.models.embedding_transfer import (
+    check_embeddings,
+    load_embeddings,
+    transfer_embeddings,
+)
 from sentiment.models.gpt2_tokenizer import ByteLevelGPT2Tokenizer
 from sentiment.models.packed_text_classifier import (
     PackedTextClassifier,
@@ -26,14 +31,20 @@ _BYTES_PER_WEIGHT = 16
 
 
 def check_fresh(config: BackboneConfig):
-    """Checks, before texts are read, what a backbone with random weights is made of.
+    """Checks, before texts are read, what a fresh backbone is made of.
 
     Raises:
         InputError: its weights, gradients and moments alone need more memory than the
-            machine has, or the tokenizer folder cannot be used.
+            machine has, or the tokenizer folder or the embeddings cannot be used.
     """
     if config.tokenizer:
         read_vocabulary(config.tokenizer)
+    _check_memory(config)
+    if config.embeddings_from:
+        check_embeddings(config.embeddings_from, config.hidden_dim)
+
+
+def _check_memory(config: BackboneConfig):
     width = config.hidden_dim
     in_layer = 4 * width**2
     if ARCHITECTURES[config.architecture].has_heads:
@@ -91,9 +102,7 @@ def build_classifier(
     else:
         tokenizer = make_tokenizer(config, splits.train.texts, cache_dir)
         preprocessor = make_preprocessor(config, tokenizer)
-        backbone = make_backbone(
-            config, preprocessor.tokenizer.vocabulary_size(), dtype
-        )
+        backbone = make_backbone(config, tokenizer, dtype)
     return classifier_class(type(backbone))(
         backbone,
         num_classes=len(splits.label_names),
@@ -104,10 +113,28 @@ def build_classifier(
     )
 
 
-def make_backbone(config: BackboneConfig, vocabulary_size: int, dtype: str):
-    """A backbone with random weights, of the kind and sizes in `config`."""
+def make_backbone(
+    config: BackboneConfig,
+    tokenizer: ByteLevelGPT2Tokenizer,
+    dtype: str,
+    num_special: int = 0,
+):
+    """A fresh backbone of the kind and sizes in `config`.
+
+    Its weights are random, but for embeddings that come from another model.
+
+    Args:
+        config: the settings.
+        tokenizer: its tokenizer.
+        dtype: dtype policy.
+        num_special: tokens that the tokenizer does not know, after those that it does.
+    """
     kind = kind_of_architecture(config.architecture)
-    return kind.fresh(config, vocabulary_size, dtype)
+    backbone = kind.fresh(config, tokenizer.vocabulary_size() + num_special, dtype)
+    if config.embeddings_from:
+        source = load_embeddings(config.embeddings_from)
+        transfer_embeddings(backbone, tokenizer, source)
+    return backbone
 
 
 def make_tokenizer(

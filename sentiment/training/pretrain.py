@@ -373,10 +373,10 @@ def _model(config: PretrainRunConfig, backbone) -> PackedLanguageModel:
 
 def _make_parts(config: PretrainRunConfig, corpus: Corpus):
     tokenizer = make_tokenizer(config.backbone, corpus.train, config.speed.cache_dir)
-    size = tokenizer.vocabulary_size()
-    if kind_of_architecture(config.backbone.architecture).objective == "mlm":
-        size += 1  # for the mask
-    return make_backbone(config.backbone, size, config.training.dtype), tokenizer
+    kind = kind_of_architecture(config.backbone.architecture)
+    num_special = int(kind.objective == "mlm")  # the mask
+    dtype = config.training.dtype
+    return make_backbone(config.backbone, tokenizer, dtype, num_special), tokenizer
 
 
 def _row_length(config: PretrainRunConfig, backbone) -> int:

@@ -340,6 +340,7 @@ def test_saved_config_gives_the_same_run(tmp_path, source):
         "validation_file": "",
         "train_file": "",
         "test_file": "",
+        "embeddings_from": "",  # there is a preset
         **source,
     }
     values |= {"label_names": ("very bad", "so, so", '"good"', "中文")}
