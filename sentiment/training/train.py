@@ -21,6 +21,7 @@ from sentiment.data.pipeline import (
     encode_examples,
 )
 from sentiment.errors import InputError
+from sentiment.evaluation.calibration import fit_temperature
 from sentiment.evaluation.evaluate import evaluate_encoded, scores_of
 from sentiment.models.adversarial import Adversary
 from sentiment.models.backbones import kind_of, kind_of_architecture
@@ -203,6 +204,8 @@ def _train(
         on_update,
         adversary,
     )
+    if training.calibrate:
+        _calibrate(classifier, validation)
     num_trained = sum(v.value.size for v in classifier.trainable_variables)
     write_adapter = None
     if training.lora_rank:
@@ -256,6 +259,7 @@ def _train_and_evaluate(
         "best_epoch": best_epoch,
         "averaged_epochs": fitted.averaged_epochs,
         "num_recoveries": fitted.num_recoveries,
+        "temperature": classifier.temperature,
         "num_epochs": len(history["epoch"]),
         "num_updates": len(history["epoch"]) * plan.num_batches,
         "num_parameters": classifier.count_params(),
@@ -273,6 +277,17 @@ def _train_and_evaluate(
         }
     folder.save_results(config, metrics, history, evaluations, best_epoch, predictions)
     return TrainingResult(classifier, metrics, history)
+
+
+def _calibrate(classifier: PackedTextClassifier, validation: EncodedExamples):
+    """Finds the temperature; one that a kept head brings is a part of it."""
+    sure = evaluate_encoded(classifier, validation)
+    temperature = fit_temperature(sure.probabilities, validation.labels)
+    classifier.temperature *= temperature
+    logger.info(
+        f"--calibrate: a temperature of {classifier.temperature:.3f}, found on "
+        f"{len(validation.labels):,} validation examples."
+    )
 
 
 def _adversary(

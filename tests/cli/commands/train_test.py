@@ -603,6 +603,21 @@ def test_keep_layers__takes_some_of_the_presets(start, trained):
         start(*preset, "--keep_layers=2")
 
 
+def test_embeddings_from__are_those_of_another_model(
+    start, tmp_path, make_backbone, tokenizer
+):
+    plain = start().classifier.backbone
+    folder = str(tmp_path / "other")
+    make_backbone(hidden_dim=2 * plain.hidden_dim).save_to_preset(folder)
+    tokenizer.save_to_preset(folder)
+    started = start(f"--embeddings_from={folder}").classifier.backbone
+    moved = np.array(started.token_embedding.embeddings)
+    is_moved = (moved != np.array(plain.token_embedding.embeddings)).any(axis=1)
+    assert is_moved.mean() > 0.5
+    with pytest.raises(InputError, match=r"is for a backbone with random weights"):
+        start(f"--embeddings_from={folder}", f"--preset={folder}")
+
+
 def test_keep_head__begins_with_the_presets(start, trained):
     preset = (f"--preset={trained.workdir}/preset", "--lowercase")
     kept = trained.classifier
@@ -795,6 +810,17 @@ def test_ema_momentum__averages_the_weights(start):
     optimizer = start("--ema_momentum=0.9").classifier.optimizer
     assert (optimizer.use_ema, optimizer.ema_momentum) == (True, 0.9)
     assert not start().classifier.optimizer.use_ema
+
+
+def test_calibrate__gives_validation_the_least_loss(trained, tmp_path):
+    run = trained.run.replaced(calibrate=True)
+    metrics = train.train_and_evaluate(run, tmp_path).metrics
+    found = metrics["run"]["temperature"]
+    assert trained.metrics["run"]["temperature"] == 1
+    assert load_classifier(tmp_path).temperature == found != 1
+    for split in ("validation", "test"):  # No label changes.
+        assert metrics[split]["accuracy"] == trained.metrics[split]["accuracy"]
+    assert metrics["validation"]["loss"] < trained.metrics["validation"]["loss"]
 
 
 def callback(started, kind):
