@@ -299,6 +299,12 @@ class EvaluateCommand(ModelCommand):
         at_least=0,
         at_most=MAX_SEED,
     )
+    data_classes_only: bool = setting(
+        False,
+        "Score among the classes that occur in the data alone, for a model that knows "
+        "more: where reviews are negative or positive, the likelier of the two is the "
+        "answer of one that also knows neutral.",
+    )
     output: str = setting("", "JSON file for the scores; empty: they are only printed.")
     overwrite: bool = setting(False, "Replace --output if it exists.")
 

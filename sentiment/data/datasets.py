@@ -118,7 +118,11 @@ def load_splits(
 
 
 def load_split(
-    config: DataConfig, split: str, seed: int, label_names: Sequence[str]
+    config: DataConfig,
+    split: str,
+    seed: int,
+    label_names: Sequence[str],
+    may_lack_classes: bool = False,
 ) -> Examples:
     """Reads one split, the same examples as `load_splits` gives it.
 
@@ -127,6 +131,7 @@ def load_split(
         split: `train`, `validation` or `test`.
         seed: the seed of the training run, which decides what was carved.
         label_names: the classes of the model that is to read them.
+        may_lack_classes: whether the data may have fewer classes than that.
 
     Returns:
         The examples, labels being indices into `label_names`, whatever order
@@ -136,7 +141,7 @@ def load_split(
         InputError: the data has no such split, or other classes.
     """
     source = open_source(config, label_names)
-    class_of = match_classes(source.label_names, label_names)
+    class_of = match_classes(source.label_names, label_names, may_lack_classes)
     examples = _read_split(source, config, split, seed)
     _warn_of_labels_in_texts(examples, source.label_names)
     return Examples(examples.texts, class_of[examples.labels])

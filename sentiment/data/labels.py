@@ -285,18 +285,34 @@ def label_stands_in_text(
     return given_away / len(pairs)
 
 
-def match_classes(own: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
+def match_classes(
+    own: Sequence[str], wanted: Sequence[str], may_lack: bool = False
+) -> np.ndarray:
     """int32 (num_classes,), the index in `wanted` of each of `own`.
 
     Names match if they are equal or one begins the other, as "neg" does
     "negative". Matching by position instead could turn the classes around.
+
+    Args:
+        own: the classes of data.
+        wanted: those of a model.
+        may_lack: whether the data may have fewer.
+
+    Raises:
+        InputError: the numbers do not fit, or a class of the data has no match.
     """
-    if len(own) != len(wanted):
+    if len(own) > len(wanted) or (len(own) < len(wanted) and not may_lack):
+        advice = (
+            "give a file (--test_file) and --skip_bad_rows, which leaves rows of other "
+            "classes out"
+            if len(own) > len(wanted)
+            else "score among the data's classes with --data_classes_only (`sentiment "
+            "evaluate`)"
+        )
         raise InputError(
             f"The model knows {len(wanted)} classes ({', '.join(wanted)}); the data "
-            f"has {len(own)} ({', '.join(own)}), so they do not fit. Take "
-            "a model of these classes, or give a file (--test_file) and "
-            "--skip_bad_rows, which leaves rows of other classes out."
+            f"has {len(own)} ({', '.join(own)}), so they do not fit. Take a model of "
+            f"these classes, or {advice}."
         )
     found = find_classes(own, wanted)
     if found is None:

@@ -8,6 +8,7 @@ from sentiment.config import DataConfig
 from sentiment.data.cleaning import comparison_key
 from sentiment.data.datasets import Splits, load_split
 from sentiment.data.pipeline import EncodedExamples, encode_examples
+from sentiment.errors import InputError
 from sentiment.evaluation.metrics import classification_metrics, reliability_bins
 from sentiment.evaluation.predictions import Predictions, text_keys
 from sentiment.models.ensemble import Ensemble
@@ -102,6 +103,7 @@ def evaluate_split(
     split: str = "test",
     seed: int = 0,
     batch_size: int | None = None,
+    data_classes_only: bool = False,
 ) -> dict:
     """Scores a loaded classifier on one split of a data set.
 
@@ -111,6 +113,8 @@ def evaluate_split(
         split: `train`, `validation` or `test`.
         seed: the training run's, which decides what was carved off.
         batch_size: rows computed at once.
+        data_classes_only: whether answers are chosen, and probabilities shared out,
+            among the classes that occur in the data alone.
 
     Returns:
         The metrics, as of `classification_metrics`.
@@ -118,7 +122,8 @@ def evaluate_split(
     Raises:
         InputError: the data has no such split or other classes than the model.
     """
-    examples = load_split(config, split, seed, classifier.label_names)
+    names = classifier.label_names
+    examples = load_split(config, split, seed, names, data_classes_only)
 
     def predict(member: PackedTextClassifier) -> np.ndarray:
         encoded = encode_examples(member.preprocessor, examples, member.speed.cache_dir)
@@ -128,5 +133,22 @@ def evaluate_split(
         probabilities = classifier.mean_of(predict)
     else:
         probabilities = predict(classifier)
-    names = classifier.label_names
-    return Evaluation.of(examples.labels, probabilities, names).metrics
+    labels = examples.labels
+    if data_classes_only:
+        classes, labels = np.unique(labels, return_inverse=True)
+        names = [names[i] for i in classes]
+        if len(names) < 2:
+            raise InputError(
+                f"All of the data's rows are {names[0]!r}, so there is no choice to "
+                "be scored. Leave out --data_classes_only."
+            )
+        probabilities = _shared_out(probabilities[:, classes])
+    return Evaluation.of(labels, probabilities, names).metrics
+
+
+def _shared_out(probabilities: np.ndarray) -> np.ndarray:
+    """Rows that add up to 1; a row of zeros says nothing."""
+    probabilities = np.asarray(probabilities, np.float64)
+    total = probabilities.sum(axis=1, keepdims=True)
+    equal = np.full_like(probabilities, 1 / probabilities.shape[1])
+    return np.divide(probabilities, total, out=equal, where=total > 0)

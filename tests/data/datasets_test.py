@@ -250,8 +250,11 @@ def test_load_split_cannot_carve_from_test_data_alone(monkeypatch, split):
 
 def test_other_classes_than_the_models_are_an_input_error(use_source):
     use_source()
-    with pytest.raises(InputError, match=r"knows 2 .*neg, pos.* 3 \(a, b, c\)"):
-        load_split(ANY, "test", 0, ("neg", "pos"))
+    for may_lack in (False, True):
+        with pytest.raises(
+            InputError, match=r"knows 2 .*neg, pos.* 3 \(a, b, c\).*--skip_bad_rows"
+        ):
+            load_split(ANY, "test", 0, ("neg", "pos"), may_lack_classes=may_lack)
 
 
 # --- From settings to source

@@ -253,10 +253,16 @@ def test_a_models_classes_of_other_names_need_to_be_told(toy_folder):
     assert labels.tolist() == (1 - own).tolist()
 
 
-def test_a_model_of_fewer_classes_cannot_be_scored(toy_folder):
+def test_a_model_of_more_classes_is_scored_where_that_is_wanted(toy_folder):
     config = DataConfig(dataset="toy_reviews", tfds_data_dir=toy_folder)
-    with pytest.raises(InputError, match=r"knows 3 classes .*has 2 .*--skip_bad_rows"):
-        load_split(config, "test", 0, ("neg", "neu", "pos"))
+    names = ("pos", "neu", "neg")
+    with pytest.raises(InputError, match=r"knows 3 .*has 2 .*--data_classes_only"):
+        load_split(config, "test", 0, names)
+    own = load_split(config, "test", 0, ("neg", "pos")).labels
+    found = load_split(config, "test", 0, names, may_lack_classes=True).labels
+    assert found.tolist() == (2 - 2 * own).tolist()
+    with pytest.raises(InputError, match="Say which is which: --label_names"):
+        load_split(config, "test", 0, ("good", "so so", "bad"), may_lack_classes=True)
 
 
 def test_a_damaged_shard_is_an_input_error(toy_folder, tmp_path):

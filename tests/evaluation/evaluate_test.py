@@ -1,3 +1,4 @@
+import copy
 import csv
 import dataclasses
 
@@ -129,6 +130,58 @@ def test_data_of_other_classes_is_an_input_error(classifier, config):
     other = dataclasses.replace(config, label_names=("bad", "good"))
     with pytest.raises(InputError, match=r"knows 3 classes \(bad, fair, good\)"):
         evaluate_split(classifier, other)
+
+
+def some_rows(config, tmp_path, wanted):
+    """The test file without rows of other classes."""
+    with open(config.test_file, newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["label"] in wanted]
+    path = tmp_path / "some.csv"
+    with open(path, "w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerows([("text", "label"), *map(dict.values, rows)])
+    texts, labels = zip(*((row["text"], row["label"]) for row in rows), strict=True)
+    return DataConfig(test_file=str(path)), list(texts), labels
+
+
+def test_among_the_datas_classes_the_likeliest_of_them_is_the_answer(
+    classifier, config, tmp_path
+):
+    """As if the model had no other: softmax over some of its logits."""
+    some, texts, labels = some_rows(config, tmp_path, ("good", "bad"))
+    found = evaluate_split(classifier, some, data_classes_only=True)
+    probabilities = classifier.predict(texts)[:, [0, 2]]
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    indices = [("bad", "good").index(label) for label in labels]
+    assert_same_scores(
+        found, classification_metrics(indices, probabilities, ("bad", "good"))
+    )
+    assert (classifier.predict(texts).argmax(axis=1) == 1).any()
+    plain = evaluate_split(classifier, some)
+    assert list(plain["per_class"]) == list(LABEL_NAMES)
+    assert plain["accuracy"] < found["accuracy"]
+
+
+def test_where_data_have_all_classes_the_scores_are_the_same(classifier, config):
+    assert_same_scores(
+        evaluate_split(classifier, config, data_classes_only=True),
+        evaluate_split(classifier, config),
+    )
+
+
+def test_one_class_alone_is_no_choice(classifier, config, tmp_path):
+    some, _, _ = some_rows(config, tmp_path, ("fair",))
+    with pytest.raises(InputError, match=r"rows are 'fair'.*--data_classes_only"):
+        evaluate_split(classifier, some, data_classes_only=True)
+
+
+def test_classes_without_any_probability_are_equal(classifier, config, tmp_path):
+    some, _, labels = some_rows(config, tmp_path, ("good", "bad"))
+    sure = copy.deepcopy(classifier)
+    sure.logits_dense.bias.assign([-1e4, 1e4, -1e4])
+    found = evaluate_split(sure, some, data_classes_only=True)
+    assert found["loss"] == pytest.approx(np.log(2), rel=1e-5)
+    assert found["num_examples"] == len(labels)
 
 
 # --- Test texts that training has seen

@@ -26,6 +26,7 @@ def run(command: EvaluateCommand):
         command.split,
         command.seed,
         command.batch_size or None,
+        command.data_classes_only,
     )
     print_scores(metrics, command.split.capitalize())
     if command.output:

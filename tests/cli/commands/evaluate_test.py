@@ -6,7 +6,7 @@ import json
 import pytest
 
 from sentiment.config import EvaluateCommand
-from tests.cli.conftest import reviews
+from tests.cli.conftest import CLASSES, reviews
 
 # What the shared run was trained with, as far as it decides the splits.
 CARVED = ("--validation_fraction=0.3", "--seed=3")
@@ -120,6 +120,18 @@ def test_batch_size__is_rows_computed_at_once(computed_rows, evaluated, trained)
     assert len(computed_rows) > 1
     assert len(set(computed_rows)) == 1
     assert computed_rows[0] <= 4
+
+
+def test_data_classes_only__leaves_the_others_of_the_model_out(
+    evaluated, write_reviews, tmp_path
+):
+    path = write_reviews(tmp_path / "some.csv", 30)
+    kept = [line for line in path.read_text().split("\n") if CLASSES[1] not in line]
+    path.write_text("\n".join(kept))
+    flags = (f"--test_file={path}", "--split=test")
+    assert list(evaluated(*flags)["per_class"]) == list(CLASSES)
+    found = evaluated(*flags, "--data_classes_only")
+    assert list(found["per_class"]) == [CLASSES[0], CLASSES[2]]
 
 
 def test_output__is_left_out_when_empty(call_script, trained, files, tmp_path):
