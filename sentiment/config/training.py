@@ -177,8 +177,8 @@ class TrainingConfig(OptimizationConfig):
     calibrate: bool = setting(
         False,
         "After training, divide the logits by the temperature that has the least loss "
-        "on the validation data (Guo et al. 2017): of answers that are 80% sure, 80% "
-        "are then right. No label changes.",
+        "on the validation data (Guo et al. 2017), so that probabilities come nearer "
+        "to how often they are right. No label changes.",
     )
     packing: bool = setting(True, "Let several reviews share a row.")
     row_length: int = setting(

@@ -131,7 +131,8 @@ def load_split(
         split: `train`, `validation` or `test`.
         seed: the seed of the training run, which decides what was carved.
         label_names: the classes of the model that is to read them.
-        may_lack_classes: whether the data may have fewer classes than that.
+        may_lack_classes: whether the data may have fewer classes than that. Those of
+            own files are then what occurs in them, and never indices.
 
     Returns:
         The examples, labels being indices into `label_names`, whatever order
@@ -140,7 +141,7 @@ def load_split(
     Raises:
         InputError: the data has no such split, or other classes.
     """
-    source = open_source(config, label_names)
+    source = open_source(config, () if may_lack_classes else label_names)
     class_of = match_classes(source.label_names, label_names, may_lack_classes)
     examples = _read_split(source, config, split, seed)
     _warn_of_labels_in_texts(examples, source.label_names)

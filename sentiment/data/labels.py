@@ -319,7 +319,8 @@ def match_classes(
         raise InputError(
             f"The model knows the classes {', '.join(wanted)}; the data has "
             f"{', '.join(own)}. Say which is which: --label_names takes the model's "
-            "names in the order of the data's classes."
+            "names in the order of the data's classes, --label_map (for files) what "
+            "each label means."
         )
     return found
 

@@ -8,7 +8,10 @@ Compression", https://aclanthology.org/2022.emnlp-industry.41). Where these are 
 their principal components are taken.
 """
 
+import contextlib
 import logging
+import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +25,7 @@ from sentiment.models.presets import load_preset_parts
 
 logger = logging.getLogger(__name__)
 
-_CONTINUATION = "##"  # begins a WordPiece that goes on with a word
+_SPACES = ("\N{LOWER ONE EIGHTH BLOCK}", "Ġ")  # SentencePiece's, byte-level BPE's
 _NO_CHARACTER = "\N{REPLACEMENT CHARACTER}"
 
 
@@ -32,7 +35,7 @@ class PretrainedEmbeddings:
 
     Attributes:
         tokenizer: its tokenizer.
-        vectors: float32 (vocabulary_size, width).
+        vectors: float32 (tokens, width), of at least the tokenizer's tokens.
     """
 
     tokenizer: FastTokenizer | ByteLevelGPT2Tokenizer
@@ -40,7 +43,7 @@ class PretrainedEmbeddings:
 
 
 def check_embeddings(preset: str, hidden_dim: int):
-    """Checks, before anything is read, that a preset's embeddings can be taken.
+    """Checks, before texts are read, that a preset's embeddings can be taken.
 
     Args:
         preset: as `--preset`: a KerasHub preset, a handle or a folder.
@@ -49,12 +52,11 @@ def check_embeddings(preset: str, hidden_dim: int):
     Raises:
         InputError: the preset cannot be loaded, or its embeddings are narrower.
     """
-    with without_initial_weights():
-        width = _load(preset, load_weights=False).vectors.shape[1]
+    width = _load(preset, load_weights=False).vectors.shape[1]
     if width < hidden_dim:
         raise InputError(
-            f"The embeddings of {preset!r} have {width} dimensions, too few for "
-            f"--hidden_dim={hidden_dim}. Give a wider model or a smaller width."
+            f"--embeddings_from={preset} has embeddings of {width} dimensions, too few "
+            f"for --hidden_dim={hidden_dim}. Give a wider model or a smaller width."
         )
 
 
@@ -68,9 +70,27 @@ def load_embeddings(preset: str) -> PretrainedEmbeddings:
 
 
 def _load(preset: str, load_weights: bool) -> PretrainedEmbeddings:
-    backbone, tokenizer = load_preset_parts(preset, load_weights=load_weights)
+    try:
+        with _same_random_state(), without_initial_weights():
+            backbone, tokenizer = load_preset_parts(preset, load_weights=load_weights)
+    except InputError as error:
+        raise InputError(f"--embeddings_from: {error}") from error
     vectors = ops.convert_to_numpy(backbone.token_embedding.embeddings)
     return PretrainedEmbeddings(tokenizer, vectors.astype("float32"))
+
+
+@contextlib.contextmanager
+def _same_random_state() -> Iterator[None]:
+    """Layers that are made in between take no seeds from those that come after.
+
+    So a run differs from one without a pretrained model in the embeddings alone.
+    """
+    python, numpy = random.getstate(), np.random.get_state()
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
 
 
 def transfer_embeddings(
@@ -91,9 +111,14 @@ def transfer_embeddings(
     from sklearn.decomposition import PCA  # not needed to predict
 
     variable = backbone.token_embedding.embeddings
-    own = ops.convert_to_numpy(variable)
+    own = ops.convert_to_numpy(variable).copy()
     pieces = _pieces(tokenizer, source.tokenizer)
-    known = np.array([i for i, ids in enumerate(pieces) if ids], int)
+    known = [i for i, ids in enumerate(pieces) if ids]
+    if len(known) < 2:
+        raise InputError(
+            "--embeddings_from knows the text of fewer than two tokens of this "
+            "vocabulary, so they have nothing in common. Leave it out."
+        )
     means = np.stack([source.vectors[pieces[i]].mean(axis=0) for i in known])
     width = own.shape[1]
     if means.shape[1] > width:
@@ -102,29 +127,45 @@ def transfer_embeddings(
         reduced = reduction.fit_transform(means)
         means = np.zeros((len(means), width), "float32")
         means[:, :components] = reduced
-        share = f"{reduction.explained_variance_ratio_.sum():.0%} of their variance, "
+        share = f" with {reduction.explained_variance_ratio_.sum():.0%} of the variance"
     else:
         means, share = means - means.mean(axis=0), ""
     means *= np.sqrt(np.mean(own**2) / max(np.mean(means**2), 1e-12))
-    own = own.copy()
     own[known] = means
     variable.assign(own)
     logger.info(
-        f"{len(known):,} of {len(pieces):,} tokens start with embeddings of the other "
-        f"model, {share}{len(pieces) - len(known):,} with random ones."
+        f"{len(known):,} of {len(pieces):,} tokens start with embeddings of another "
+        f"model{share}, the others with random ones."
     )
 
 
-def _pieces(tokenizer, other) -> list[list[int]]:
-    """Ids that `other` has for each token's text; none where it has no text."""
+def _pieces(tokenizer: ByteLevelGPT2Tokenizer, other) -> list[list[int]]:
+    """Ids that `other` has for each token's text; none where it knows no such text.
+
+    A token that begins with a space begins a word, any other goes on with one, and
+    each kind of tokenizer marks the one or the other.
+    """
     texts = tokenizer.decode_batch([[i] for i in range(tokenizer.vocabulary_size())])
+    special = {*tokenizer.start_ids, *tokenizer.end_ids}
     texts = [
-        "" if _NO_CHARACTER in text or i in tokenizer.start_ids else text
+        "" if _NO_CHARACTER in text or i in special else text
         for i, text in enumerate(texts)
     ]
-    encoded = other.encode_batch(texts)
-    known = other.vocabulary
-    return [
-        [known[_CONTINUATION + text]] if _CONTINUATION + text in known else ids
-        for text, ids in zip(texts, encoded, strict=True)
-    ]
+    continuation = getattr(other, "continuation", "")
+    unknown = getattr(other, "unknown_id", None)
+    first = other.encode_batch(["a"])[0][:1]
+    adds_space = any(other.id_to_token(i).startswith(_SPACES) for i in first)
+    if adds_space:
+        encoded = other.encode_batch([text.removeprefix(" ") for text in texts])
+    else:
+        encoded = other.encode_batch(texts)
+    pieces = []
+    for text, ids in zip(texts, encoded, strict=True):
+        marked = continuation + text
+        if text and not text[0].isspace() and (continuation or adds_space):
+            if marked in other.vocabulary:
+                ids = [other.vocabulary[marked]]
+            elif len(ids) > 1 and other.id_to_token(ids[0]) in _SPACES:
+                ids = ids[1:]
+        pieces.append([] if not text.strip() or unknown in ids else ids)
+    return pieces

@@ -110,6 +110,23 @@ class FastTokenizer(keras_hub.tokenizers.Tokenizer):
         return next((i for i in ids if i is not None), None)
 
     @property
+    def unknown_id(self) -> int | None:
+        """The token that stands for unknown text; `None` if there is none."""
+        self._checked_definition()
+        if self._unknown_id is not None:
+            return self._unknown_id
+        return self.vocabulary.get(getattr(self._tokenizer.model, "unk_token", None))
+
+    @property
+    def continuation(self) -> str:
+        """What begins a token that goes on with a word, where such have a mark."""
+        self._checked_definition()
+        model = self._tokenizer.model
+        if isinstance(model, tokenizers.models.WordPiece):
+            return model.continuing_subword_prefix
+        return ""
+
+    @property
     def lowercases(self) -> bool:
         """Whether capitals are read as small letters."""
         capitals, small = self.encode_batch(["A GREAT FILM", "a great film"])

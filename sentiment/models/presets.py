@@ -116,14 +116,6 @@ def load_backbone(config: BackboneConfig, dtype: str = "float32"):
         )
     if config.keep_layers:
         backbone = with_fewer_layers(backbone, config.keep_layers)
-    num_tokens = tokenizer.vocabulary_size()
-    known = kind_of(backbone).vocabulary_size(backbone)
-    if num_tokens > known:
-        raise InputError(
-            f"The preset {config.preset!r} has a tokenizer of {num_tokens} tokens and "
-            f"a backbone that knows {known}, which would give NaN. "
-            "They do not belong together."
-        )
     return backbone, tokenizer
 
 
@@ -136,16 +128,26 @@ def load_preset_parts(name: str, load_weights: bool = True, **arguments):
         **arguments: see `load_parts`.
 
     Raises:
-        InputError: see `check_preset`; or it cannot be loaded.
+        InputError: see `check_preset`; or it cannot be loaded, or has more tokens than
+            its backbone knows.
     """
     preset = resolve(name)
     check_preset(preset)
     try:
-        return load_parts(preset, load_weights, **arguments)
+        backbone, tokenizer = load_parts(preset, load_weights, **arguments)
     except Exception as error:  # Each hub and file format fails in its own way.
         raise InputError(
             f"The preset {name!r} cannot be loaded: {error}\n{LOCAL_WAY}"
         ) from error
+    num_tokens = tokenizer.vocabulary_size()
+    known = kind_of(backbone).vocabulary_size(backbone)
+    if num_tokens > known:
+        raise InputError(
+            f"The preset {name!r} has a tokenizer of {num_tokens} tokens and a "
+            f"backbone that knows {known}, which would give NaN. They do not belong "
+            "together."
+        )
+    return backbone, tokenizer
 
 
 def load_parts(preset: str, load_weights: bool = True, **arguments):

@@ -1,6 +1,7 @@
 """The folder that a run leaves behind."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import filelock
 
+from sentiment.config.settings import default_of, flag_value
 from sentiment.errors import InputError, StorageError
 from sentiment.runs.files import (
     CHECKPOINTS_FOLDER,
@@ -171,14 +173,28 @@ class Workdir:
 def changed_flags(folder: Path, config, ignored: Sequence[str]) -> list[str]:
     """Lines of a config's flagfile that a finished run in `folder` had otherwise.
 
+    A setting that came after that run was at its default.
+
     Args:
         folder: of the run.
-        config: with `to_flagfile`.
+        config: with `groups` of settings and `to_flagfile`.
         ignored: names of settings that may differ.
     """
     then = (folder / CONFIG_FILE).read_text(encoding="utf-8").splitlines()
+    named = {_name_of(line) for line in then}
+    defaults = {
+        f"--{field.name}={flag_value(field, default_of(field))}"
+        for group in config.groups
+        for field in dataclasses.fields(group)
+        if field.name not in named
+    }
+    now = set(config.to_flagfile().splitlines())
     return [
         line
-        for line in sorted(set(config.to_flagfile().splitlines()) - set(then))
-        if line.removeprefix("--").split("=")[0] not in ignored
+        for line in sorted(now - set(then) - defaults)
+        if _name_of(line) not in ignored
     ]
+
+
+def _name_of(line: str) -> str:
+    return line.removeprefix("--").split("=")[0]

@@ -48,6 +48,8 @@ from sentiment.training.unlabelled_texts import (
 
 logger = logging.getLogger(__name__)
 
+_FEW_MISTAKES = 10
+
 
 @dataclass(frozen=True, eq=False)
 class TrainingResult:
@@ -280,14 +282,17 @@ def _train_and_evaluate(
 
 
 def _calibrate(classifier: PackedTextClassifier, validation: EncodedExamples):
-    """Finds the temperature; one that a kept head brings is a part of it."""
-    sure = evaluate_encoded(classifier, validation)
-    temperature = fit_temperature(sure.probabilities, validation.labels)
-    classifier.temperature *= temperature
-    logger.info(
-        f"--calibrate: a temperature of {classifier.temperature:.3f}, found on "
-        f"{len(validation.labels):,} validation examples."
-    )
+    """Sets the temperature that fits the validation data."""
+    predicted = evaluate_encoded(classifier, validation).probabilities
+    classifier.temperature = fit_temperature(predicted, validation.labels)
+    num_wrong = int((predicted.argmax(axis=1) != validation.labels).sum())
+    logger.info(f"--calibrate: a temperature of {classifier.temperature:.3f}.")
+    if num_wrong < _FEW_MISTAKES:
+        logger.warning(
+            f"--calibrate rests on {num_wrong} mistakes among {len(validation):,} "
+            "validation examples, which say little of how sure to be. Hold out more: "
+            "--validation_fraction, or a larger --validation_file."
+        )
 
 
 def _adversary(

@@ -272,6 +272,23 @@ def write(tmp_path):
     return write
 
 
+def test_classes_of_a_file_that_lacks_some_are_found_by_name(write):
+    names = ("neg", "neu", "pos")
+
+    def labels(path, **settings):
+        config = DataConfig(test_file=path, **settings)
+        return load_split(config, "test", 0, names, may_lack_classes=True).labels
+
+    path = write("a.csv", [("x", "positive"), ("y", "negative")])
+    assert labels(path).tolist() == [2, 0]
+    # 0 and 1 would be neg and neu by their places.
+    numbers = write("b.csv", [("x", "1"), ("y", "0")])
+    with pytest.raises(InputError, match=r"Say which is which: .*--label_map"):
+        labels(numbers)
+    assert labels(numbers, label_map=("0:neg", "1:pos")).tolist() == [2, 0]
+    assert labels(numbers, label_names=("neg", "pos")).tolist() == [2, 0]
+
+
 def test_own_files_give_splits_classes_and_columns(write):
     header = ("review", "stars")
     config = DataConfig(

@@ -1,10 +1,15 @@
 """Token embeddings that come from another model."""
 
+import random
+
+import keras
 import numpy as np
 import pytest
+import tokenizers
 
 import sentiment
 from sentiment.errors import InputError
+from sentiment.models import embedding_transfer
 from sentiment.models.embedding_transfer import (
     PretrainedEmbeddings,
     check_embeddings,
@@ -17,6 +22,12 @@ WORDS = ["film", "good", "news", "##s", "fun"]
 LETTERS = [*"abcdefghijklmnopqrstuvwxyz"]
 # No "##" before a letter but s: other words that are not whole are unknown.
 TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *LETTERS, *WORDS]
+
+
+def word_piece(more=()):
+    return sentiment.FastTokenizer(
+        word_piece_definition([*TOKENS, *more], lowercase=True)
+    )
 
 
 def random_vectors(*shape):
@@ -52,7 +63,7 @@ def test_a_token_is_the_mean_of_the_pieces_that_the_other_tokenizer_makes(
     make_backbone,
 ):
     tokenizer = own_tokenizer("Ġgood", "Ġfilms", "s", "é")
-    source = sentiment.FastTokenizer(word_piece_definition(TOKENS, lowercase=True))
+    source = word_piece()
     vectors = random_vectors(len(TOKENS), 16)
     backbone = make_backbone(vocabulary_size=tokenizer.vocabulary_size())
     before, after = transferred(
@@ -84,14 +95,15 @@ def test_a_token_is_the_mean_of_the_pieces_that_the_other_tokenizer_makes(
 def test_the_start_token_and_broken_characters_stay_random(make_backbone):
     # "é" has two bytes, of which each alone is no text.
     tokenizer = own_tokenizer("Ã©", "good")
-    source = sentiment.FastTokenizer(word_piece_definition(TOKENS, lowercase=True))
+    source = word_piece()
     backbone = make_backbone(vocabulary_size=tokenizer.vocabulary_size())
     before, after = transferred(
         backbone, tokenizer, PretrainedEmbeddings(source, random_vectors(36, 16))
     )
     is_random = (before == after).all(axis=1)
     names = {name for name, i in tokenizer.vocabulary.items() if is_random[i]}
-    assert names == {"<|endoftext|>", "Ã", "©"}
+    # Of "go" and "goo" the other tokenizer knows no pieces.
+    assert names == {"<|endoftext|>", "Ã", "©", "go", "goo"}
 
 
 @pytest.mark.parametrize("width", [16, 40])
@@ -126,7 +138,7 @@ def test_embeddings_have_the_size_that_random_ones_have(
 
 def test_fewer_tokens_than_dimensions_leave_the_rest_empty(make_backbone):
     tokenizer = own_tokenizer("Ġfun")
-    source = sentiment.FastTokenizer(word_piece_definition(TOKENS, lowercase=True))
+    source = word_piece()
     backbone = make_backbone(vocabulary_size=tokenizer.vocabulary_size())
     vectors = random_vectors(len(TOKENS), 40)
     before, after = transferred(
@@ -148,7 +160,126 @@ def test_a_preset_gives_its_embeddings(make_backbone, tokenizer, tmp_path):
     )
     assert source.tokenizer.vocabulary == tokenizer.vocabulary
     check_embeddings(str(tmp_path), 16)
-    with pytest.raises(InputError, match=r"have 16 dimensions.*--hidden_dim=17"):
+    with pytest.raises(InputError, match=r"of 16 dimensions.*--hidden_dim=17"):
         check_embeddings(str(tmp_path), 17)
-    with pytest.raises(InputError, match="is no folder here"):
+    with pytest.raises(InputError, match=r"--embeddings_from: .* is no folder here"):
         check_embeddings(str(tmp_path / "none"), 16)
+
+
+def test_loading_another_model_takes_no_random_numbers(
+    make_backbone, tokenizer, tmp_path
+):
+    make_backbone().save_to_preset(tmp_path)
+    tokenizer.save_to_preset(tmp_path)
+
+    def drawn(*before):
+        keras.utils.set_random_seed(0)
+        for step in before:
+            step(str(tmp_path))
+        return random.random(), np.random.random(), np.array(keras.random.normal((3,)))
+
+    plain = drawn()
+    loaded = drawn(load_embeddings, lambda preset: check_embeddings(preset, 16))
+    for a, b in zip(plain, loaded, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_a_tokenizer_that_does_not_fit_its_backbone_is_refused(
+    make_backbone, tokenizer, tmp_path
+):
+    make_backbone(vocabulary_size=200).save_to_preset(tmp_path)
+    tokenizer.save_to_preset(tmp_path)
+    with pytest.raises(InputError, match="do not belong together"):
+        check_embeddings(str(tmp_path), 16)
+
+
+def test_a_vocabulary_without_words_is_refused(make_backbone):
+    tokenizer = own_tokenizer("Ã")
+    backbone = make_backbone(vocabulary_size=tokenizer.vocabulary_size())
+    source = PretrainedEmbeddings(word_piece(), random_vectors(len(TOKENS), 40))
+    with pytest.raises(InputError, match="fewer than two tokens"):
+        transfer_embeddings(backbone, tokenizer, source)
+
+
+# --- Which pieces other kinds of tokenizers have for a token's text
+
+OWN = ("Ġgood", "Ġfilms", "good", "ing", "##", "!", "☃")
+
+
+def pieces_of(source):
+    """The pieces that `source` has for each token of `OWN`, as strings."""
+    utf_8 = {"☃": "âĺĥ"}  # as a byte-level vocabulary writes it
+    tokenizer = own_tokenizer(*(utf_8.get(word, word) for word in OWN))
+    found = embedding_transfer._pieces(tokenizer, source)
+    ids = (tokenizer.vocabulary[utf_8.get(word, word)] for word in OWN)
+    return {
+        word: [source.id_to_token(i) for i in found[token_id]]
+        for word, token_id in zip(OWN, ids, strict=True)
+    }
+
+
+def test_a_word_piece_goes_on_with_a_word():
+    pieces = pieces_of(word_piece(more=["##ing", "!", "#"]))
+    assert pieces == {
+        "Ġgood": ["good"],
+        "Ġfilms": ["film", "##s"],
+        "good": ["good"],
+        "ing": ["##ing"],
+        "##": ["#", "#"],
+        "!": ["!"],
+        "☃": [],  # unknown
+    }
+
+
+def test_a_byte_level_source_has_the_same_text():
+    source = own_tokenizer(*OWN[:-1], "###", "##good")
+    pieces = pieces_of(source)
+    assert {word: pieces[word] for word in OWN[:-1]} == {
+        word: [word] for word in OWN[:-1]
+    }
+
+
+def llama(words):
+    """SentencePiece's BPE as Llama has it: a space goes before each text."""
+    letters = sorted({letter for word in words for letter in word} | {"a", "▁"})
+    vocabulary, merges = ["<unk>", *letters], []
+    for word in words:
+        for end in range(2, len(word) + 1):
+            if word[:end] not in vocabulary:
+                vocabulary.append(word[:end])
+                merges.append((word[: end - 1], word[end - 1]))
+    model = tokenizers.models.BPE(
+        vocab={token: i for i, token in enumerate(vocabulary)},
+        merges=merges,
+        unk_token="<unk>",
+    )
+    tokenizer = tokenizers.Tokenizer(model)
+    normalizers = tokenizers.normalizers
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
+    )
+    return sentiment.FastTokenizer(tokenizer.to_str())
+
+
+def unigram(words):
+    """SentencePiece's unigrams as XLM-RoBERTa has them."""
+    letters = sorted({letter for word in words for letter in word} | {"a", "▁"})
+    scores = [("<unk>", 0.0), *((word, -1.0) for word in words)]
+    scores += [(letter, -9.0) for letter in letters]
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.Unigram(scores, unk_id=0))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Metaspace()
+    return sentiment.FastTokenizer(tokenizer.to_str())
+
+
+@pytest.mark.parametrize("make", [llama, unigram])
+def test_a_source_that_puts_a_space_before_texts_tells_words_from_their_parts(make):
+    pieces = pieces_of(make(["▁good", "▁film", "s", "ing", "##"]))
+    assert pieces == {
+        "Ġgood": ["▁good"],
+        "Ġfilms": ["▁film", "s"],
+        "good": ["▁good"],  # no part of a word is written so
+        "ing": ["ing"],
+        "##": ["##"],
+        "!": [],
+        "☃": [],
+    }

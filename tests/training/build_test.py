@@ -1,9 +1,11 @@
+import keras
+import numpy as np
 import pytest
 
 from sentiment.config import BackboneConfig
 from sentiment.errors import InputError
 from sentiment.training import build
-from sentiment.training.build import check_fresh
+from sentiment.training.build import check_fresh, make_backbone
 
 
 def test_what_does_not_fit_into_memory_is_refused_before_it_is_made():
@@ -31,3 +33,25 @@ def test_the_estimate_is_that_of_gpt2(monkeypatch):
         else:
             with pytest.raises(InputError, match="needs 2 GB"):
                 check_fresh(small)
+
+
+@pytest.mark.parametrize("architecture", ["bert", "gru"])
+def test_tokens_beyond_the_tokenizers_stay_random(tokenizer, tmp_path, architecture):
+    """As the mask of an encoder, which no other model's embeddings stand for."""
+    sizes = {"architecture": architecture, "hidden_dim": 16, "num_layers": 1}
+    wide = BackboneConfig(architecture="gru", hidden_dim=32, num_layers=1)
+    make_backbone(wide, tokenizer, "float32").save_to_preset(tmp_path)
+    tokenizer.save_to_preset(tmp_path)
+
+    def embeddings(embeddings_from):
+        keras.utils.set_random_seed(0)
+        config = BackboneConfig(**sizes, embeddings_from=embeddings_from)
+        check_fresh(config)
+        made = make_backbone(config, tokenizer, "float32", num_special=1)
+        return np.array(made.token_embedding.embeddings)
+
+    plain, transferred = embeddings(""), embeddings(str(tmp_path))
+    is_same = (plain == transferred).all(axis=1)
+    assert len(plain) == tokenizer.vocabulary_size() + 1
+    assert is_same[-1]
+    assert not is_same[tokenizer.vocabulary["a"]]
