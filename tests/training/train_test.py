@@ -188,6 +188,7 @@ def test_the_schema_of_the_metrics(base):
         "best_epoch",
         "averaged_epochs",
         "num_recoveries",
+        "temperature",
         "num_epochs",
         "num_updates",
         "num_parameters",
